@@ -1,0 +1,1 @@
+"""Cycles: words, solves, the batched search, results."""

@@ -1,0 +1,334 @@
+"""What a search returns: cycles, the report of how sure they are to be all, and what could not be counted."""
+
+import dataclasses
+import html
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from jaxtyping import Bool, Complex, Float
+
+from cyclax.atomic import write_atomically
+
+# A multiplier whose modulus is this close to 1 is called neutral.
+_NEUTRAL = 1e-9
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cycle:
+    """One cycle of minimal period `order`, rechecked with the true map.
+
+    - `points` `(k, M)` and `gates` `(k, G)`: `points[0]` meets `gates[0]` of the canonical rotation of the word.
+    - `jacobian` `(M, M)`: of the k-th iterate at `points[0]`; `multipliers` `(M,)`: its eigenvalues, by modulus descending.
+    - `residual`: the largest |F(points[t]) - points[t + 1]|.
+    - `margin`: the distance, in state, from the cycle to the nearest border (inf where there is none).
+    - `error`: a bound on the distance from `points` to the exact cycle; `margin > error` always.
+    - `condition`: the 2-norm condition number of I - jacobian.
+    """
+
+    order: int
+    points: Float[np.ndarray, "k M"]
+    gates: Bool[np.ndarray, "k G"]
+    multipliers: Complex[np.ndarray, " M"]
+    jacobian: Float[np.ndarray, "M M"]
+    residual: float
+    margin: float
+    error: float
+    condition: float
+
+    @property
+    def stability(self) -> str:
+        """Give "stable", "saddle", "repeller" or, with a multiplier on the unit circle, "neutral"."""
+        moduli = np.abs(self.multipliers)
+        if not np.all(np.abs(moduli - 1) > _NEUTRAL):
+            return "neutral"
+        if np.all(moduli < 1):
+            return "stable"
+        return "repeller" if np.all(moduli > 1) else "saddle"
+
+    @property
+    def eigenvectors(self) -> Complex[np.ndarray, "M M"]:
+        """Give eigenvectors of `jacobian` as columns, in the order of `multipliers`."""
+        values, vectors = np.linalg.eig(self.jacobian)
+        ranks = [int(np.argmin(np.abs(values - wanted))) for wanted in self.multipliers]
+        if len(set(ranks)) < len(ranks):  # equal multipliers: any order serves
+            ranks = list(np.argsort(-np.abs(values), kind="stable"))
+        return vectors[:, ranks].astype(complex)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain Python values, with null for inf and nan, as `cyclax cycles --json` prints them."""
+        return {
+            "order": self.order,
+            "points": _plain(self.points),
+            "gates": self.gates.astype(int).tolist(),
+            "multipliers": [[_plain(value.real), _plain(value.imag)] for value in self.multipliers],
+            "residual": _plain(self.residual),
+            "margin": _plain(self.margin),
+            "error": _plain(self.error),
+            "condition": _plain(self.condition),
+            "stability": self.stability,
+        }
+
+    def __repr__(self) -> str:
+        values = ", ".join(_number(value) for value in self.multipliers[:3])
+        more = ", .." if len(self.multipliers) > 3 else ""
+        start = ", ".join(f"{x:.6g}" for x in self.points[0][:3]) + (", .." if self.points.shape[1] > 3 else "")
+        return f"Cycle(order {self.order}, {self.stability}, from ({start}), multipliers {values}{more})"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Degenerate:
+    """What was found but is no isolated cycle that float64 can vouch for: reported, not counted.
+
+    - `kind` "family": I - P is singular, and `points` is one of a whole family of solutions along `directions (M, d)`.
+    - `kind` "border": the solution lies on a border to within its error, so float64 cannot tell its word.
+    """
+
+    kind: str
+    order: int
+    points: Float[np.ndarray, "k M"]
+    gates: Bool[np.ndarray, "k G"]
+    directions: Float[np.ndarray, "M d"]
+    margin: float
+    error: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain Python values."""
+        return {
+            "kind": self.kind,
+            "order": self.order,
+            "points": _plain(self.points),
+            "gates": self.gates.astype(int).tolist(),
+            "directions": _plain(self.directions),
+            "margin": _plain(self.margin),
+            "error": _plain(self.error),
+        }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cycles(Sequence[Cycle]):
+    """A sequence of cycles, sorted by (order, word), with the report on the search.
+
+    - `counts`: {order: number} for every searched order, 0 included; orders not searched are absent.
+    - `degenerate`: families and cycles on borders, not counted.
+    - `report`: {"orders": {"1": {"verdict", "reason", "starts", ...}}, "precision", "seconds", "version"}.
+    - `provenance`: hash of the model, version, key and settings.
+    """
+
+    cycles: tuple[Cycle, ...]
+    orders: tuple[int, ...]
+    report: dict[str, Any]
+    degenerate: tuple[Degenerate, ...] = ()
+    provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """The number of cycles of each searched order."""
+        return {order: sum(cycle.order == order for cycle in self.cycles) for order in self.orders}
+
+    def of_order(self, order: int) -> tuple[Cycle, ...]:
+        """Give the cycles of one order.
+
+        **Raises:** `KeyError` where that order was not searched.
+        """
+        if order not in self.orders:
+            raise KeyError(f"order {order} was not searched; searched: {', '.join(map(str, self.orders))}.")
+        return tuple(cycle for cycle in self.cycles if cycle.order == order)
+
+    @overload
+    def __getitem__(self, index: int) -> Cycle: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Cycle, ...]: ...
+    def __getitem__(self, index):
+        return self.cycles[index]
+
+    def __len__(self) -> int:
+        return len(self.cycles)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain Python values: what `cyclax cycles --json` prints."""
+        return {
+            "counts": {str(order): number for order, number in self.counts.items()},
+            "cycles": [cycle.to_dict() for cycle in self.cycles],
+            "degenerate": [entry.to_dict() for entry in self.degenerate],
+            "report": _plain(self.report),
+        }
+
+    def to_dataframe(self):
+        """Give a pandas table with one row a cycle.
+
+        **Raises:** `ImportError` that says what to install where pandas is missing.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError("to_dataframe needs pandas: pip install 'cyclax[io]'.") from error
+        return pd.DataFrame(
+            [
+                {
+                    "order": cycle.order,
+                    "stability": cycle.stability,
+                    "largest_multiplier": abs(cycle.multipliers[0]),
+                    "residual": cycle.residual,
+                    "margin": cycle.margin,
+                    "error": cycle.error,
+                    "condition": cycle.condition,
+                    **{f"z{i + 1}": x for i, x in enumerate(cycle.points[0])},
+                }
+                for cycle in self.cycles
+            ]
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to one `.npz` file (no pickle); `Cycles.load` gives it back bitwise.
+
+        **Raises:** `ValueError` for another suffix; `OSError` where the path cannot be written.
+        """
+        path = Path(path)
+        if path.suffix != ".npz":
+            raise ValueError(f"{path}: cycles are written to .npz files.")
+        arrays: dict[str, Any] = {}
+        for order in sorted({cycle.order for cycle in self.cycles}):
+            for field in dataclasses.fields(Cycle):
+                stack = [getattr(cycle, field.name) for cycle in self.of_order(order)]
+                arrays[f"cycles/{order}/{field.name}"] = np.stack([np.asarray(entry) for entry in stack])
+        for i, entry in enumerate(self.degenerate):
+            for field in dataclasses.fields(entry):
+                arrays[f"degenerate/{i}/{field.name}"] = np.asarray(getattr(entry, field.name))
+        header = {
+            "orders": self.orders,
+            "report": self.report,
+            "provenance": self.provenance,
+            "counts": {order: number for order, number in self.counts.items() if number},
+            "degenerate": len(self.degenerate),
+        }
+        arrays["header"] = np.array(json.dumps(header))
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        write_atomically(path, lambda stream: stream.write(buffer.getvalue()))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Cycles":
+        """Read what `save` wrote.
+
+        **Raises:** `ValueError` where the file is not one.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                header = json.loads(str(archive["header"]))
+                cycles = tuple(
+                    Cycle(**{name: _restored(stack[i]) for name, stack in stacks.items()})
+                    for order, number in header["counts"].items()
+                    for stacks in [{f.name: archive[f"cycles/{order}/{f.name}"] for f in dataclasses.fields(Cycle)}]
+                    for i in range(number)
+                )
+                degenerate = tuple(
+                    Degenerate(**{f.name: _restored(archive[f"degenerate/{i}/{f.name}"]) for f in dataclasses.fields(Degenerate)})
+                    for i in range(header["degenerate"])
+                )
+        except (KeyError, ValueError, EOFError, OSError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise ValueError(f"{path}: this is not a file written by Cycles.save, or it is truncated ({error}).") from error
+        return cls(cycles, tuple(header["orders"]), header["report"], degenerate, header["provenance"])
+
+    def __repr__(self) -> str:
+        return f"Cycles({self.counts})"
+
+    def __str__(self) -> str:
+        lines = [_headline(self)]
+        if self.cycles:
+            lines.append(_row("order", "stability", "|multiplier|", "margin", "residual", "first point"))
+            shown = self.cycles if len(self.cycles) <= 40 else self.cycles[:40]
+            lines.extend(_row(*_cells(cycle)) for cycle in shown)
+            if len(shown) < len(self.cycles):
+                lines.append(f"  .. and {len(self.cycles) - len(shown)} more")
+        for kind, text in (("family", "families of solutions (I - P singular)"), ("border", "solutions on a border, to within float64")):
+            number = sum(entry.kind == kind for entry in self.degenerate)
+            if number:
+                lines.append(f"not counted: {number} {text}; see .degenerate")
+        lines.extend(_verdict_lines(self.report))
+        if self.report.get("interrupted"):
+            lines.append(f"STOPPED EARLY: {self.report['interrupted']}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{name}</th>" for name in ("order", "stability", "|multiplier|", "margin", "residual", "first point"))
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(cycle)) + "</tr>" for cycle in self.cycles[:100]
+        )
+        verdicts = "<br>".join(map(html.escape, _verdict_lines(self.report)))
+        return f"<p>{html.escape(_headline(self))}</p><table><tr>{head}</tr>{rows}</table><p>{verdicts}</p>"
+
+
+def _headline(cycles: Cycles) -> str:
+    stable = sum(cycle.stability == "stable" for cycle in cycles)
+    present = ", ".join(f"{number} of order {order}" for order, number in cycles.counts.items() if number) or "none"
+    noun = "cycle" if len(cycles) == 1 else "cycles"
+    return f"{len(cycles)} {noun} ({stable} stable) in orders {_ranges(cycles.orders)}: {present}"
+
+
+def _cells(cycle: Cycle) -> tuple[str, ...]:
+    start = ", ".join(f"{x:.5g}" for x in cycle.points[0][:4]) + (", .." if cycle.points.shape[1] > 4 else "")
+    return (
+        str(cycle.order),
+        cycle.stability,
+        f"{abs(cycle.multipliers[0]):.6g}",
+        f"{cycle.margin:.2g}",
+        f"{cycle.residual:.1e}",
+        f"({start})",
+    )
+
+
+def _row(*cells: str) -> str:
+    order, stability, multiplier, margin, residual, start = cells
+    return f"  {order:>5}  {stability:<9}  {multiplier:>12}  {margin:>8}  {residual:>8}  {start}"
+
+
+def _verdict_lines(report: dict[str, Any]) -> list[str]:
+    """One line for each verdict with its orders and the reason of the first of them."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for order, entry in report["orders"].items():
+        groups.setdefault((entry["verdict"], entry["reason"]), []).append(int(order))
+    by_verdict: dict[str, list[tuple[str, list[int]]]] = {}
+    for (verdict, reason), orders in groups.items():
+        by_verdict.setdefault(verdict, []).append((reason, orders))
+    lines = []
+    for verdict, reasons in by_verdict.items():
+        orders = sorted(order for _, some in reasons for order in some)
+        first = f" (order {reasons[0][1][0]}: {reasons[0][0]})" if len(reasons) > 1 else f" ({reasons[0][0]})"
+        lines.append(f"complete? {verdict} for orders {_ranges(orders)}{first}")
+    return lines
+
+
+def _ranges(orders: Sequence[int]) -> str:
+    """Write 1, 2, 3, 7 as "1..3, 7"."""
+    parts: list[list[int]] = []
+    for order in orders:
+        if parts and order == parts[-1][-1] + 1:
+            parts[-1].append(order)
+        else:
+            parts.append([order])
+    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}..{part[-1]}" for part in parts)
+
+
+def _number(value: complex) -> str:
+    return f"{value.real:.6g}" if value.imag == 0 else f"{value.real:.6g}{value.imag:+.6g}i"
+
+
+def _restored(array: Any) -> Any:
+    return array.item() if np.ndim(array) == 0 else array
+
+
+def _plain(value: Any) -> Any:
+    """Turn arrays and containers into plain Python values, with None for inf and nan."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,214 @@
+"""From words to cycles: the points that a word fixes, and the check of every one of them from scratch.
+
+For a word g_0 .. g_{k-1} the held maps are z -> J_t z + o_t, and the points x_0 .. x_{k-1} solve the block-cyclic system
+
+    x_{t+1} - J_t x_t = o_t     (x_k = x_0).
+
+It is solved by multiple shooting with orthogonal elimination (Wright 1992), which neither overflows nor loses digits
+where the product P = J_{k-1} .. J_0 does. A word is *real* when the true map, from each of its points, meets its gates
+and leads to the next point; the margin to the nearest border must exceed the bound on the error of the points.
+
+Everything here is host work in NumPy float64 over all words of one order at once, but for two small kernels that ask
+the model itself.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+
+_EPS = np.finfo(np.float64).eps
+# Right-hand sides of random signs that probe how the block-cyclic inverse amplifies rounding.
+_PROBES = 8
+# Below this smallest singular value of the reduced system (whose blocks have norms near 1) a word is singular.
+_SINGULAR = 1e-12
+
+
+@jax.jit
+def _pieces(model, gates):
+    """Held maps z -> J z + o for gates `(N, G)`."""
+    zero = jnp.zeros(model.num_states)
+    jacobian = jax.vmap(lambda g: jax.jacfwd(model.step)(zero, g))(gates)
+    return jacobian, jax.vmap(lambda g: model.step(zero, g))(gates)
+
+
+@jax.jit
+def _visit(model, states):
+    """Preactivations and images of states `(N, M)`."""
+    return jax.vmap(lambda z: (model.preactivations(z), model(z)))(states)
+
+
+def _in_chunks(kernel, model, rows: np.ndarray):
+    """Apply a kernel to rows, padded to a few fixed sizes so that it compiles only a few times."""
+    size = 256 if len(rows) <= 256 else 4096
+    outputs = []
+    for begin in range(0, len(rows), size):
+        chunk = rows[begin : begin + size]
+        padded = np.zeros((size, *rows.shape[1:]), rows.dtype)
+        padded[: len(chunk)] = chunk
+        outputs.append([np.asarray(part)[: len(chunk)] for part in kernel(model, padded)])
+    return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+
+
+class Borders(NamedTuple):
+    """The borders of a model: gate g opens where `gradients[g] @ z + offsets[g] > 0`."""
+
+    gradients: np.ndarray  # (G, M)
+    offsets: np.ndarray  # (G,)
+    effective: np.ndarray  # (G,) the gates that matter: their gradient is not zero, and neither is what they switch
+    closed: np.ndarray  # (M, M) the Jacobian with all gates closed
+    jumps: np.ndarray  # (G, M, M) what opening gate g adds to the Jacobian
+
+
+def borders(model: AbstractPiecewiseLinearMap) -> Borders:
+    """Read the borders off the model. Must be called under `jax.enable_x64(True)`."""
+    states = np.concatenate([np.zeros((1, model.num_states)), np.eye(model.num_states)])
+    at_states, _ = _in_chunks(_visit, model, states)
+    offsets = at_states[0]
+    gradients = (at_states[1:] - offsets).T
+    num_gates = len(offsets)
+    gates = np.concatenate([np.zeros((1, num_gates), bool), np.eye(num_gates, dtype=bool)])
+    jacobians, shifts = _in_chunks(_pieces, model, gates)
+    jumps, shift_jumps = jacobians[1:] - jacobians[0], shifts[1:] - shifts[0]
+    switches = np.any(jumps != 0, axis=(1, 2)) | np.any(shift_jumps != 0, axis=1)
+    effective = switches & np.any(gradients != 0, axis=1)
+    return Borders(gradients, offsets, effective, jacobians[0], jumps)
+
+
+def itineraries(model: AbstractPiecewiseLinearMap, states: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Run the true map from states `(n, M)`: gates `(n, k, G)` met, and the last states. Under `jax.enable_x64(True)`."""
+    gates = []
+    for _ in range(order):
+        preactivations, states = _in_chunks(_visit, model, states)
+        gates.append(preactivations > 0)
+    return np.stack(gates, axis=1), states
+
+
+class Solutions(NamedTuple):
+    """What n words of order k fix; every array has the words on its first axis."""
+
+    gates: np.ndarray  # (n, k, G) as given
+    points: np.ndarray  # (n, k, M)
+    product: np.ndarray  # (n, M, M) composed Jacobian from points[:, 0]
+    multipliers: np.ndarray  # (n, M) by modulus descending
+    residual: np.ndarray  # (n,) largest |F(x_t) - x_{t+1}| of the true map
+    margin: np.ndarray  # (n,) distance of the nearest point to the nearest border
+    error: np.ndarray  # (n,) bound on the distance from the points to the exact ones
+    condition: np.ndarray  # (n,) 2-norm condition of I - P
+    singular: np.ndarray  # (n,) I - P is singular: no isolated point
+    met: np.ndarray  # (n,) the points meet the gates given (effective gates only)
+
+
+def solve_words(model: AbstractPiecewiseLinearMap, words: np.ndarray, bounds: Borders) -> Solutions:
+    """Solve words `(n, k, G)` and check what they fix. Must be called under `jax.enable_x64(True)`."""
+    number, order, num_gates = words.shape
+    num_states = model.num_states
+    jacobians, offsets = _in_chunks(_pieces, model, words.reshape(-1, num_gates))
+    jacobians = jacobians.reshape(number, order, num_states, num_states)
+    offsets = offsets.reshape(number, order, num_states)
+
+    system = BlockCyclic(jacobians)
+    with np.errstate(all="ignore"):
+        points = system.solve(offsets[..., None])[..., 0]
+        points += system.solve(_defect(jacobians, offsets, points)[..., None])[..., 0]
+        error = _error_bound(system, jacobians, offsets, points, num_gates)
+        product = jacobians[:, 0]
+        for t in range(1, order):
+            product = jacobians[:, t] @ product
+        multipliers = _sorted_eigenvalues(product)
+        condition = _condition(np.eye(num_states) - product)
+
+    sane = np.where(np.isfinite(points), points, 0)
+    preactivations, images = _in_chunks(_visit, model, sane.reshape(-1, num_states))
+    preactivations = preactivations.reshape(number, order, num_gates)[..., bounds.effective]
+    images = images.reshape(points.shape)
+    residual = np.max(np.abs(images - np.roll(sane, -1, axis=1)), axis=(1, 2))
+    norms = np.linalg.norm(bounds.gradients[bounds.effective], axis=1)
+    margin = np.min(np.abs(preactivations) / norms, axis=(1, 2), initial=np.inf)
+    met = np.all((preactivations > 0) == words[..., bounds.effective], axis=(1, 2))
+    singular = system.singular | ~np.all(np.isfinite(points), axis=(1, 2))
+    return Solutions(words, sane, product, multipliers, residual, margin, error, condition, singular, met)
+
+
+def _defect(jacobians, offsets, points):
+    """o_t + J_t x_t - x_{t+1}."""
+    return (jacobians @ points[..., None])[..., 0] + offsets - np.roll(points, -1, axis=1)
+
+
+def _error_bound(system, jacobians, offsets, points, num_gates):
+    """Bound the distance from computed to exact points: what is left over, and rounding, through the inverse.
+
+    A random-sign probe of a row of the inverse has the row's 2-norm as its root mean square; sqrt(k M) of it bounds
+    the 1-norm, and 2 covers the sampling error of eight probes.
+    """
+    _, order, num_states = points.shape
+    sizes = np.abs(jacobians) @ np.abs(points)[..., None]
+    rounding = 4 * (num_states + num_gates) * _EPS * (sizes[..., 0] + np.abs(offsets) + np.abs(points))
+    source = np.abs(_defect(jacobians, offsets, points)) + rounding
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (order, num_states, _PROBES))
+    probes = system.solve(source[..., None] * signs)
+    rows = np.sqrt(np.mean(probes**2, axis=-1))
+    return 2 * np.sqrt(order * num_states) * np.max(rows, axis=(1, 2))
+
+
+def _sorted_eigenvalues(matrices: np.ndarray) -> np.ndarray:
+    finite = np.all(np.isfinite(matrices), axis=(1, 2))
+    values = np.linalg.eigvals(np.where(finite[:, None, None], matrices, 0)).astype(complex)
+    values[~finite] = np.nan
+    # Conjugates stand together, the one with the positive imaginary part first.
+    ranks = np.lexsort((-values.imag, -values.real, -np.abs(values).round(14)), axis=-1)
+    return np.take_along_axis(values, ranks, axis=-1)
+
+
+def _condition(matrices: np.ndarray) -> np.ndarray:
+    finite = np.all(np.isfinite(matrices), axis=(1, 2))
+    values = np.linalg.svd(np.where(finite[:, None, None], matrices, 0), compute_uv=False)
+    return np.where(values[:, -1] > 0, values[:, 0] / values[:, -1], np.inf)
+
+
+class BlockCyclic:
+    """The systems x_{t+1} - J_t x_t = b_t (cyclic in t), for n sequences of Jacobians `(n, k, M, M)` at once.
+
+    Unknowns are eliminated one block at a time by QR of the two block rows in which it stands, until an equation in
+    x_0 alone remains (Wright 1992, "Stable parallel algorithms for two-point boundary value problems").
+    """
+
+    def __init__(self, jacobians: np.ndarray):
+        number, self.order, self.size, _ = jacobians.shape
+        size = self.size
+        identity = np.broadcast_to(np.eye(size), (number, size, size))
+        first, last = -jacobians[:, 0], identity
+        self._steps = []
+        for t in range(1, self.order):
+            rotation, triangle = np.linalg.qr(np.concatenate([last, -jacobians[:, t]], axis=1), mode="complete")
+            rotation = np.swapaxes(rotation, 1, 2)
+            left, right = rotation[:, :, :size] @ first, rotation[:, :, size:]
+            triangle = triangle[:, :size]
+            # A block that the two rows leave undetermined makes the whole system singular.
+            blocked = np.any(np.diagonal(triangle, axis1=1, axis2=2) == 0, axis=1)
+            triangle = np.where(blocked[:, None, None], np.nan, triangle)
+            self._steps.append((rotation, triangle, left[:, :size], right[:, :size]))
+            first, last = left[:, size:], right[:, size:]
+        self._reduced = first + last
+        finite = np.all(np.isfinite(self._reduced), axis=(1, 2))
+        self._reduced = np.where(finite[:, None, None], self._reduced, 0)
+        smallest = np.linalg.svd(self._reduced, compute_uv=False)[:, -1]
+        self.singular = ~(smallest > _SINGULAR)
+        self._reduced = np.where(self.singular[:, None, None], np.nan, self._reduced)
+
+    def solve(self, right: np.ndarray) -> np.ndarray:
+        """Solve for right-hand sides `(n, k, M, r)`; nan where singular."""
+        size, current, kept = self.size, right[:, 0], []
+        for t, (rotation, *_) in enumerate(self._steps, start=1):
+            turned = rotation @ np.concatenate([current, right[:, t]], axis=1)
+            kept.append(turned[:, :size])
+            current = turned[:, size:]
+        first = np.linalg.solve(self._reduced, current)
+        following, solution = first, []
+        for (_, triangle, left, onward), known in zip(reversed(self._steps), reversed(kept), strict=True):
+            following = np.linalg.solve(triangle, known - left @ first - onward @ following)
+            solution.append(following)
+        return np.stack([first, *reversed(solution)], axis=1)

@@ -1,0 +1,57 @@
+"""Words: the gates met along a cycle, as booleans `(k, G)`, and their identity.
+
+A cycle is its word: the primitive word up to rotation. Words are compared through `WordKey`, the packed bits of the
+smallest rotation.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class WordKey(NamedTuple):
+    """The identity of a cycle: equal for every rotation and every repetition of its word; sorts by order, then bits."""
+
+    order: int
+    bits: bytes
+
+
+def minimal_period(word: np.ndarray) -> int:
+    """Give the smallest p that divides k such that the word repeats after p steps; the word is primitive if p = k."""
+    order = len(word)
+    for period in range(1, order):
+        if order % period == 0 and np.array_equal(word[period:], word[:-period]):
+            return period
+    return order
+
+
+def canonical_rotation(word: np.ndarray) -> int:
+    """Give the number of steps after which to begin so that the packed word is lexicographically smallest."""
+    symbols = [row.tobytes() for row in np.packbits(word, axis=1)]
+    # Booth's least rotation, by two competing starts: linear in k.
+    order, first, second, length = len(symbols), 0, 1, 0
+    while first < order and second < order and length < order:
+        a, b = symbols[(first + length) % order], symbols[(second + length) % order]
+        if a == b:
+            length += 1
+            continue
+        if a > b:
+            first += length + 1
+        else:
+            second += length + 1
+        second += first == second
+        length = 0
+    return min(first, second)
+
+
+def word_key(word: np.ndarray) -> WordKey:
+    """Give the identity of the cycle that runs through `word`, `(k, G)`."""
+    primitive = word[: minimal_period(word)]
+    rotated = np.roll(primitive, -canonical_rotation(primitive), axis=0)
+    return WordKey(len(rotated), np.packbits(rotated, axis=1).tobytes())
+
+
+def word_of(key: WordKey, num_gates: int) -> np.ndarray:
+    """Unpack a key into its word, `(k, G)`."""
+    rows = np.frombuffer(key.bits, np.uint8).reshape(key.order, -1)
+    return np.unpackbits(rows, axis=1, count=num_gates).astype(bool)

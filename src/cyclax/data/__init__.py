@@ -1,0 +1,1 @@
+"""Time series: simulated here, or read."""

@@ -1,0 +1,128 @@
+"""What a piecewise-linear map is: two methods, from which everything else in cyclax follows."""
+
+import abc
+import functools
+from typing import Any, ClassVar, Self, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+# Sums this short are written out term by term: XLA fuses them into the neighbouring element-wise work, while a call
+# of a matrix product costs more than the product itself.
+_UNROLLED_TERMS = 4
+
+
+def real_array(value: Any) -> Any:
+    """Keep JAX arrays as they are and turn everything else into NumPy float64.
+
+    NumPy, because `jnp.asarray` cuts float64 to float32 unless JAX was told otherwise globally.
+    """
+    return value if isinstance(value, jax.Array) else np.asarray(value, dtype=np.float64)
+
+
+def times(matrix: Float[Array, "N M"], vector: Float[Array, " M"]) -> Float[Array, " N"]:
+    """Multiply a shared matrix with a vector; a one-dimensional `matrix` is a diagonal.
+
+    Under `vmap` over the last axis this is one GEMM for all lanes.
+    """
+    if matrix.ndim == 1:
+        return matrix * vector
+    terms = matrix.shape[1]
+    if terms > _UNROLLED_TERMS:
+        return matrix @ vector
+    return functools.reduce(jnp.add, (matrix[:, j] * vector[j] for j in range(terms)))
+
+
+def relu_where(gates: Bool[Array, " G"], values: Float[Array, " G"]) -> Float[Array, " G"]:
+    """ReLU with its gates held: `values` where the gate is open, else 0."""
+    return jnp.where(gates, values, 0)
+
+
+class AbstractPiecewiseLinearMap(eqx.Module):
+    """A continuous piecewise-linear map of R^M.
+
+    To add a model of your own, subclass it and write `num_states` and two methods, for a single state (no batch
+    axes: cyclax vmaps them):
+
+    - `preactivations(z)`: `(M,) -> (G,)`, affine in z. Gate g is open where entry g is > 0.
+    - `step(z, gates)`: `(M,), (G,) -> (M,)`, affine in z while the gates are held.
+
+    The map must be continuous: on a border (a preactivation of 0) `step` gives the same state with the gate open and
+    closed. Search, proofs and bifurcation rules rely on it.
+    """
+
+    # The leaf to which a constant input is added, where the model has one.
+    input_leaf: ClassVar[str | None] = None
+
+    @property
+    @abc.abstractmethod
+    def num_states(self) -> int:
+        """The latent dimension M."""
+
+    @abc.abstractmethod
+    def preactivations(self, z: Float[Array, " M"]) -> Float[Array, " G"]:
+        """Give the signed quantities whose signs are the gates of state z."""
+
+    @abc.abstractmethod
+    def step(self, z: Float[Array, " M"], gates: Bool[Array, " G"]) -> Float[Array, " M"]:
+        """Map z once with the gates held."""
+
+    @final
+    def __call__(self, z: Float[Array, " M"]) -> Float[Array, " M"]:
+        """Map z once."""
+        return self.step(z, self.preactivations(z) > 0)
+
+    @final
+    @property
+    def num_gates(self) -> int:
+        """The number of gates G."""
+        state = jax.ShapeDtypeStruct((self.num_states,), np.float32)
+        return jax.eval_shape(self.preactivations, state).shape[0]
+
+    @final
+    def with_input(self, s: Float[Array, " M"]) -> Self:
+        """Fold a constant input into the model.
+
+        **Arguments:** `s`: what the input adds to the next state (or, for the models whose bias stands inside the
+        ReLU, to the preactivation), shape of the bias.
+
+        **Returns:** a model of the same class.
+
+        **Raises:** `TypeError` where the model has no bias; `ValueError` for a wrong shape.
+        """
+        leaf = self.input_leaf
+        if leaf is None:
+            raise TypeError(f"{type(self).__name__} has no bias that an input could be folded into; wrap the map.")
+        bias = getattr(self, leaf)
+        s = real_array(s)
+        if s.shape != bias.shape:
+            raise ValueError(f"s: expected shape {bias.shape} (that of {leaf}), got {s.shape}.")
+        return eqx.tree_at(lambda model: getattr(model, leaf), self, bias + s)
+
+
+def require_shape(model: object, name: str, expected: tuple[int, ...], why: str) -> None:
+    """Raise a `ValueError` that names the argument unless `model.name` has the expected shape."""
+    found = np.shape(getattr(model, name))
+    if found != expected:
+        raise ValueError(f"{type(model).__name__}: {name} must have shape {expected} ({why}), got {found}.")
+
+
+def require_vector(model: object, name: str, why: str) -> int:
+    """Raise a `ValueError` unless `model.name` is a non-empty vector; return its length."""
+    shape = np.shape(getattr(model, name))
+    if len(shape) != 1 or shape[0] == 0:
+        raise ValueError(f"{type(model).__name__}: {name} must be a non-empty vector ({why}), got shape {shape}.")
+    return shape[0]
+
+
+def require_transition(model: object, num_states: int) -> None:
+    """Raise a `ValueError` unless `model.A` is a diagonal `(M,)` or a matrix `(M, M)`."""
+    shape = np.shape(model.A)  # pyright: ignore[reportAttributeAccessIssue]
+    if shape not in ((num_states,), (num_states, num_states)):
+        raise ValueError(
+            f"{type(model).__name__}: A must be a diagonal of shape ({num_states},) or a matrix "
+            f"({num_states}, {num_states}), because the bias has {num_states} entries; got {shape}."
+        )

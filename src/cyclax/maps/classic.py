@@ -1,0 +1,122 @@
+"""Maps of the textbooks, with one gate each: tests and examples lean on what is known of them in closed form."""
+
+from typing import ClassVar, final
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array, relu_where, require_shape, times
+
+
+def _require_scalars(model: object, *names: str) -> None:
+    for name in names:
+        require_shape(model, name, (), "a number")
+
+
+@final
+class TentMap(AbstractPiecewiseLinearMap):
+    """x' = 1 - slope |x|. **Arguments:** `slope`: a number; at slope 2 the map is fully chaotic on [-1, 1]."""
+
+    slope: Float[Array, ""] = eqx.field(converter=real_array)
+
+    def __check_init__(self):
+        _require_scalars(self, "slope")
+
+    @property
+    def num_states(self) -> int:
+        return 1
+
+    def preactivations(self, z):
+        """Give x."""
+        return z
+
+    def step(self, z, gates):
+        """Map x once with the gate held."""
+        return 1 + self.slope * z - 2 * self.slope * relu_where(gates, z)
+
+
+@final
+class SkewTentMap(AbstractPiecewiseLinearMap):
+    """x' = left x + offset for x <= 0, right x + offset for x > 0.
+
+    **Arguments:** `left`, `right`, `offset`: numbers.
+    """
+
+    left: Float[Array, ""] = eqx.field(converter=real_array)
+    right: Float[Array, ""] = eqx.field(converter=real_array)
+    offset: Float[Array, ""] = eqx.field(converter=real_array)
+
+    def __check_init__(self):
+        _require_scalars(self, "left", "right", "offset")
+
+    @property
+    def num_states(self) -> int:
+        return 1
+
+    def preactivations(self, z):
+        """Give x."""
+        return z
+
+    def step(self, z, gates):
+        """Map x once with the gate held."""
+        return jnp.where(gates, self.right, self.left) * z + self.offset
+
+
+@final
+class LoziMap(AbstractPiecewiseLinearMap):
+    """(x, y)' = (1 - a |x| + y, b x). **Arguments:** `a`, `b`: numbers; (1.7, 0.5) is the chaotic standard."""
+
+    a: Float[Array, ""] = eqx.field(converter=real_array)
+    b: Float[Array, ""] = eqx.field(converter=real_array)
+
+    def __check_init__(self):
+        _require_scalars(self, "a", "b")
+
+    @property
+    def num_states(self) -> int:
+        return 2
+
+    def preactivations(self, z):
+        """Give x."""
+        return z[:1]
+
+    def step(self, z, gates):
+        """Map (x, y) once with the gate held."""
+        x, y = z
+        return jnp.stack([1 + self.a * x - 2 * self.a * jnp.where(gates[0], x, 0) + y, self.b * x])
+
+
+@final
+class BorderCollisionNormalForm(AbstractPiecewiseLinearMap):
+    """z' = left z + h for z_1 <= 0, right z + h for z_1 > 0, in the plane.
+
+    **Arguments:** `left`, `right`: `(2, 2)`, with equal second columns (else the map is not continuous); `h`: `(2,)`.
+    """
+
+    left: Float[Array, "2 2"] = eqx.field(converter=real_array)
+    right: Float[Array, "2 2"] = eqx.field(converter=real_array)
+    h: Float[Array, " 2"] = eqx.field(converter=real_array)
+    input_leaf: ClassVar[str | None] = "h"
+
+    def __check_init__(self):
+        require_shape(self, "h", (2,), "a planar map")
+        for name in ("left", "right"):
+            require_shape(self, name, (2, 2), "a planar map")
+        both = (self.left, self.right)
+        if all(isinstance(side, np.ndarray) for side in both) and not np.array_equal(self.left[:, 1], self.right[:, 1]):
+            raise ValueError("BorderCollisionNormalForm: left and right must share their second column (continuity).")
+
+    @property
+    def num_states(self) -> int:
+        return 2
+
+    def preactivations(self, z):
+        """Give z_1."""
+        return z[:1]
+
+    def step(self, z, gates):
+        """Map z once with the gate held."""
+        jump = (self.right - self.left)[:, 0]
+        return times(self.left, z) + jump * jnp.where(gates[0], z[0], 0) + self.h

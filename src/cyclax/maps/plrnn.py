@@ -1,0 +1,80 @@
+"""PLRNNs whose gates are the signs of the latent states themselves."""
+
+from typing import ClassVar, Self, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from cyclax.maps.base import (
+    AbstractPiecewiseLinearMap,
+    real_array,
+    relu_where,
+    require_shape,
+    require_transition,
+    require_vector,
+    times,
+)
+from cyclax.maps.initial import gaussian, uniform_transition
+
+
+class _StateGated(AbstractPiecewiseLinearMap):
+    """The weights that PLRNN and its mean-centered sibling share."""
+
+    A: Float[Array, "..."] = eqx.field(converter=real_array)
+    W: Float[Array, "M M"] = eqx.field(converter=real_array)
+    h: Float[Array, " M"] = eqx.field(converter=real_array)
+    input_leaf: ClassVar[str | None] = "h"
+
+    def __check_init__(self):
+        num_states = require_vector(self, "h", "one bias per latent state")
+        require_transition(self, num_states)
+        require_shape(self, "W", (num_states, num_states), "M x M, with M from h")
+
+    @classmethod
+    def random(cls, num_states: int, *, key: Array, gain: float = 1.0) -> Self:
+        """Draw a network: diagonal A in (0.5, 0.95), W normal with standard deviation gain / sqrt(M), h standard normal."""
+        key_A, key_W, key_h = jax.random.split(key, 3)
+        return cls(
+            A=uniform_transition(key_A, num_states),
+            W=gaussian(key_W, (num_states, num_states), gain / np.sqrt(num_states)),
+            h=gaussian(key_h, (num_states,), 1.0),
+        )
+
+    @property
+    def num_states(self) -> int:
+        return self.h.shape[-1]
+
+
+@final
+class PLRNN(_StateGated):
+    """z' = A z + W relu(z) + h.
+
+    **Arguments:** `A`: `(M,)` diagonal or `(M, M)`; `W`: `(M, M)`; `h`: `(M,)`.
+    """
+
+    def preactivations(self, z):
+        """Give z: gate i is open where z_i > 0."""
+        return z
+
+    def step(self, z, gates):
+        """Map z once with the gates held."""
+        return times(self.A, z) + times(self.W, relu_where(gates, z)) + self.h
+
+
+@final
+class MeanCenteredPLRNN(_StateGated):
+    """z' = A z + W relu(z - mean(z)) + h.
+
+    **Arguments:** `A`: `(M,)` diagonal or `(M, M)`; `W`: `(M, M)`; `h`: `(M,)`.
+    """
+
+    def preactivations(self, z):
+        """Give z - mean(z)."""
+        return z - jnp.mean(z)
+
+    def step(self, z, gates):
+        """Map z once with the gates held."""
+        return times(self.A, z) + times(self.W, relu_where(gates, z - jnp.mean(z))) + self.h
