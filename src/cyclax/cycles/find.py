@@ -28,8 +28,9 @@ from cyclax.cycles.word import WordKey
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.version import __version__
 
-# The stopping rule looks after this many starts, then after twice as many, and so on.
-_FIRST_LOOK = 4096
+# The stopping rule looks after this many starts (3 over it is just below the default `unseen`), then after twice as
+# many, and so on.
+_FIRST_LOOK = 3072
 # Words on which I - P is singular are looked at one by one; no more than this many of one order.
 _MOST_FAMILIES = 32
 
@@ -39,28 +40,28 @@ class SCYFI:
     """The search of Eisenmann, Monfared, Goering and Durstewitz (NeurIPS 2023), in batches and with a stopping rule.
 
     Starts are numbered 0, 1, 2, ..; each moves from word to word until it hits a cycle, repeats a word, or has moved
-    `moves` times. An order is done when at most a share `unseen` of its converging starts can lead to a cycle not
-    yet met (95 % bound), or when `starts` or `solves` are used up. Where the index sum then proves that something is
-    missing, the search goes on up to four times as far.
+    `moves` times. An order is done when at most a share `unseen` of its starts can lead to a cycle not yet met (95 %
+    bound), or when `starts` are used up. Where the index sum then proves that something is missing, the
+    search goes on up to four times as far.
 
     **Arguments:**
 
-    - `unseen`: the tolerated share of converging starts that lead elsewhere.
-    - `starts`, `solves`: most starts and most solves (one move of one start) for each order.
-    - `moves`: most moves of one start.
+    - `unseen`: the tolerated share of starts that lead elsewhere. The verdict "likely" asks for more: the same bound
+      for the converging starts alone.
+    - `starts`: most starts for each order.
+    - `moves`: most moves of one start; each is one solve.
     - `lanes`: starts that move together; chosen for the cache by default. The result does not depend on it.
     - `seconds`: time budget of the whole call; what has been found by then is returned, marked so.
     """
 
     unseen: float = 1e-3
-    starts: int = 16_384
-    solves: int = 1_000_000
+    starts: int = 65_536
     moves: int = 64
     lanes: int | None = None
     seconds: float | None = None
 
     def __post_init__(self):
-        for name in ("starts", "solves", "moves"):
+        for name in ("starts", "moves"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"SCYFI: {name} must be a positive int, got {value!r}.")
@@ -134,13 +135,18 @@ class _OrderState:
         return sum(number == 1 for number in self.seen.values()) / self.hits if self.hits else 1.0
 
     @property
-    def unseen_bound(self) -> float:
-        """A 95 % bound on the same share: the Poisson limit of the number met once (3/n where that is 0)."""
-        if not self.hits:
-            return 1.0
+    def unseen_limit(self) -> float:
+        """A 95 % bound on the number of starts that led to solutions met once or never: 3 where none was met once.
+
+        The Poisson limit by Wilson and Hilferty (1931), with Good-Turing's reading of what was met once.
+        """
         once = 1 + sum(number == 1 for number in self.seen.values())
-        limit = once * (1 - 1 / (9 * once) + 1.645 / (3 * once**0.5)) ** 3  # Wilson and Hilferty 1931
-        return min(1.0, max(limit, 3.0 if once == 1 else 0.0) / self.hits)
+        return once * (1 - 1 / (9 * once) + 1.645 / (3 * once**0.5)) ** 3 if once > 1 else 3.0
+
+    @property
+    def unseen_bound(self) -> float:
+        """A 95 % bound on the share of converging starts that lead elsewhere."""
+        return min(1.0, self.unseen_limit / self.hits) if self.hits else 1.0
 
 
 class _Search:
@@ -167,7 +173,7 @@ class _Search:
                 if order in self.states:
                     self._absorb(self.states[order], *self._given(order, words), counted=False)
             self._in_parallel(searched, 1, progress)
-            self.degrees = degrees(self.model, self.bounds, searched)
+            self.degrees = degrees(self.bounds, searched)
             # A wrong sum can be the fault of a divisor: those are searched again too.
             for effort in (2, 4):
                 suspects = {order for order in searched if self._contradicted(order)}
@@ -217,13 +223,13 @@ class _Search:
             while not self._stop():
                 look = max(_FIRST_LOOK, 2 * state.starts)
                 number = min(look, effort * self.finder.starts) - state.starts
-                if number <= 0 or state.solves >= effort * self.finder.solves:
+                if number <= 0:
                     break
                 z, word = self._drawn(state.order, state.starts, number)
                 outcome = self.rounds.run(self.model, state.order, z, word, self._stop)
                 state.starts += number
                 self._absorb(state, outcome, counted=True)
-                if effort == 1 and state.unseen_bound < self.finder.unseen:
+                if effort == 1 and state.unseen_limit < self.finder.unseen * state.starts:
                     break
             state.complete_look = not self._stop()
         return state.order

@@ -4,18 +4,14 @@ The sum of (-1)^(number of real multipliers > 1) over all solutions is the degre
 being the recession map (all offsets set to 0), whenever F_inf^k fixes only 0.
 """
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from cyclax.cycles.solve import Borders, _in_chunks
-from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.cycles.solve import Borders
 
 # A multiplier this close to +1 has no sign: the index is undefined.
 _ON_THE_UNIT = 1e-9
-# More arcs than this, or shorter ones, and the winding number is given up.
-_MOST_ARCS = 2**16
-_SHORTEST_ARC = 1e-9
+# With more cones than this the winding number is given up (chaotic recession maps have exponentially many).
+_MOST_CONES = 2**14
 
 
 def index_of(multipliers: np.ndarray, repeats: int = 1) -> int | None:
@@ -30,40 +26,18 @@ def index_of(multipliers: np.ndarray, repeats: int = 1) -> int | None:
     return (-1) ** above
 
 
-class RecessionMap(AbstractPiecewiseLinearMap):
-    """F_inf(z) = lim F(s z) / s for s to infinity."""
-
-    model: AbstractPiecewiseLinearMap
-
-    @property
-    def num_states(self) -> int:
-        """The latent dimension."""
-        return self.model.num_states
-
-    def preactivations(self, z):
-        """Give the linear parts; a gate without gradient keeps its sign."""
-        zero = jnp.zeros_like(z)
-        offsets = self.model.preactivations(zero)
-        gradients = jax.jacfwd(self.model.preactivations)(zero)
-        fixed = jnp.all(gradients == 0, axis=1)
-        return jnp.where(fixed, offsets, gradients @ z)
-
-    def step(self, z, gates):
-        """Map with the offsets left out."""
-        return self.model.step(z, gates) - self.model.step(jnp.zeros_like(z), gates)
-
-
-def degrees(model: AbstractPiecewiseLinearMap, bounds: Borders, orders: list[int]) -> dict[int, int | None]:
+def degrees(bounds: Borders, orders: list[int]) -> dict[int, int | None]:
     """Give the degree of I - F_inf^k for each order k, None where it is not known.
 
     Known in one and two dimensions; in any dimension where F maps a ball into itself because its Jacobians are
     bounded, entry by entry, by a matrix of spectral radius below 1; and where all gates cancel at infinity (clipped
     networks), so that F_inf is linear.
-
-    Must be called under `jax.enable_x64(True)`.
     """
-    if model.num_states <= 2:
-        return _planar_degrees(RecessionMap(model), orders)
+    num_states = len(bounds.closed)
+    if num_states == 1:
+        return _degrees_on_the_line(bounds, orders)
+    if num_states == 2:
+        return _planar_degrees(bounds, orders)
     jumps = bounds.jumps
     largest = bounds.closed + np.sum(np.maximum(jumps, 0), axis=0)
     smallest = bounds.closed + np.sum(np.minimum(jumps, 0), axis=0)
@@ -89,73 +63,71 @@ def _linear_recession(bounds: Borders) -> np.ndarray | None:
     return total if all(np.max(np.abs(jump)) <= 1e-14 * scale for jump in jumps_of.values()) else None
 
 
-def _planar_degrees(recession: RecessionMap, orders: list[int]) -> dict[int, int | None]:
-    """Winding numbers of u - F_inf^k(u) around the unit circle (in 1-D: the signs at -1 and +1), all orders in one sweep.
+def _planar_degrees(bounds: Borders, orders: list[int]) -> dict[int, int | None]:
+    """Winding numbers of u - F_inf^k(u) around the unit circle, all orders in one sweep.
 
-    An arc whose ends have the same word lies in one linear cone, where the angle turned is that between its end
-    vectors; other arcs are halved until they are too short to matter.
+    F_inf^k is linear on cones. Each step splits the cones where the image of a direction crosses a border; within a
+    cone (narrower than a half-plane) the angle turned is that between the vectors at its two rays.
     """
-    from cyclax.cycles.solve import _visit
-
-    last = max(orders, default=0)
-
-    def sweep(directions):
-        """Vectors u - F_inf^k(u) `(n, K, M)` and hashes of the words to step k `(n, K)`."""
-        states, word = directions, np.ones(len(directions), np.uint64)
-        vectors, words = [], []
-        salts = np.random.default_rng(0).integers(1, 2**63, recession.num_gates, dtype=np.uint64)
-        for _ in range(last):
-            preactivations, states = _in_chunks(_visit, recession, states)
-            word = word * np.uint64(6364136223846793005) + np.sum(np.where(preactivations > 0, salts, 0), axis=1, dtype=np.uint64)
-            vectors.append(directions - states)
-            words.append(word)
-        return np.stack(vectors, axis=1), np.stack(words, axis=1)
-
-    wanted = np.array(orders, int) - 1
-    if recession.num_states == 1:
-        vectors, _ = sweep(np.array([[-1.0], [1.0]]))
-        signs = np.sign(vectors[:, wanted, 0])
-        known = np.all(np.abs(vectors[:, wanted, 0]) > 1e-12, axis=0)
-        return {k: int((b - a) / 2) if ok else None for k, a, b, ok in zip(orders, *signs, known, strict=True)}
-
-    ends = np.linspace(0, 2 * np.pi, 65)
-    ends[-1] = 0  # the circle closes bitwise
-    low, high = np.linspace(0, 2 * np.pi, 65)[:-1], np.linspace(0, 2 * np.pi, 65)[1:]
-    at = lambda angles: sweep(np.stack([np.cos(angles), np.sin(angles)], axis=1))  # noqa: E731
-    vectors, words = at(ends[:-1])
-    left, right = (vectors, words), (np.roll(vectors, -1, axis=0), np.roll(words, -1, axis=0))
-    turned, sound = np.zeros(len(orders)), np.ones(len(orders), bool)
-    open_orders = np.ones((len(low), len(orders)), bool)
-    while len(low):
-        v, w = left[0][:, wanted], right[0][:, wanted]
-        same = left[1][:, wanted] == right[1][:, wanted]
-        done = open_orders & (same | (high - low < _SHORTEST_ARC)[:, None])
-        with np.errstate(all="ignore"):
-            cross, dot = v[..., 0] * w[..., 1] - v[..., 1] * w[..., 0], np.sum(v * w, axis=-1)
-            angle = np.arctan2(cross, dot)
-            lengths = np.linalg.norm(v, axis=-1) * np.linalg.norm(w, axis=-1)
-            # Vectors that vanish, or turn by half a circle within an arc: F_inf^k may fix a direction there.
-            doubtful = done & ~((lengths > 1e-20) & (np.abs(angle) < np.pi - 1e-6) & np.isfinite(angle))
-            doubtful |= done & ~same & ~(np.abs(angle) < 1e-3)
-        turned += np.sum(np.where(done & np.isfinite(angle), angle, 0), axis=0)
-        sound &= ~np.any(doubtful, axis=0)
-        open_orders &= ~done
-        split = np.any(open_orders & sound, axis=1)
-        if 2 * np.sum(split) > _MOST_ARCS:
-            sound &= ~np.any(open_orders, axis=0)
+    angles = np.arange(8) * np.pi / 4
+    rays = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    products = np.broadcast_to(np.eye(2), (8, 2, 2))
+    known: dict[int, int | None] = dict.fromkeys(orders)
+    for order in range(1, max(orders, default=0) + 1):
+        rays, products = _step_cones(bounds, rays, products)
+        if len(rays) > _MOST_CONES or not np.all(np.isfinite(products)):
             break
-        low, high, open_orders = low[split], high[split], open_orders[split]
-        left, right = tuple(x[split] for x in left), tuple(x[split] for x in right)
-        if not len(low):
-            break
-        middle = (low + high) / 2
-        new = at(middle)
-        low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
-        left, right = (
-            tuple(np.concatenate(pair) for pair in zip(left, new, strict=True)),
-            tuple(np.concatenate(pair) for pair in zip(new, right, strict=True)),
-        )
-        open_orders = np.concatenate([open_orders, open_orders])
-    winding = turned / (2 * np.pi)
-    sound &= np.abs(winding - np.round(winding)) < 1e-3
-    return {k: int(np.round(w)) if ok else None for k, w, ok in zip(orders, winding, sound, strict=True)}
+        if order in known:
+            known[order] = _winding_number(rays, products)
+    return known
+
+
+def _step_cones(bounds: Borders, rays: np.ndarray, products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Refine the cones `(rays[i], rays[i + 1])`, on which F_inf^k is `products[i]`, to those of F_inf^(k + 1)."""
+    normals = bounds.gradients @ products
+    crossing = np.stack([-normals[..., 1], normals[..., 0]], axis=-1)  # directions whose image lies on a border
+    first, last = rays[:, None], np.roll(rays, -1, axis=0)[:, None]
+    crossing = np.where((_cross(first, crossing) < 0)[..., None], -crossing, crossing)
+    from_first, to_last = _cross(first, crossing), _cross(crossing, last)
+    cone, gate = np.nonzero((from_first > 0) & (to_last > 0))
+    share = from_first[cone, gate] / (from_first[cone, gate] + to_last[cone, gate])
+    new = crossing[cone, gate] / np.linalg.norm(crossing[cone, gate], axis=1, keepdims=True)
+    owner = np.concatenate([np.arange(len(rays)), cone])
+    turn = np.lexsort((np.concatenate([np.zeros(len(rays)), share]), owner))
+    rays, owner = np.concatenate([rays, new])[turn], owner[turn]
+    inside = products[owner] @ (rays + np.roll(rays, -1, axis=0))[..., None]
+    fixed = ~np.any(bounds.gradients != 0, axis=1)  # a gate without gradient keeps its sign
+    gates = np.where(fixed, bounds.offsets, (bounds.gradients @ inside)[..., 0]) > 0
+    return rays, bounds.jacobians(gates) @ products[owner]
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+
+
+def _winding_number(rays: np.ndarray, products: np.ndarray) -> int | None:
+    """Give the winding number of u - F_inf^k(u), None where F_inf^k (nearly) fixes a direction."""
+    system = np.eye(2) - products
+    first, last = (system @ ends[..., None] for ends in (rays, np.roll(rays, -1, axis=0)))
+    first, last = first[..., 0], last[..., 0]
+    angles = np.arctan2(_cross(first, last), np.sum(first * last, axis=-1))
+    scale = 1e-12 * np.max(np.abs(system), axis=(1, 2))
+    vanishing = np.minimum(np.linalg.norm(first, axis=1), np.linalg.norm(last, axis=1)) <= scale
+    if np.any(vanishing) or np.any(np.abs(angles) > np.pi - 1e-6):
+        return None
+    winding = np.sum(angles) / (2 * np.pi)
+    return round(winding) if abs(winding - round(winding)) < 1e-6 else None
+
+
+def _degrees_on_the_line(bounds: Borders, orders: list[int]) -> dict[int, int | None]:
+    """The same in one dimension: the sides of u - F_inf^k(u) at u = -1 and u = +1."""
+    ends = np.array([[-1.0], [1.0]])
+    images, known = ends, dict.fromkeys(orders)
+    fixed = bounds.gradients[:, 0] == 0
+    for order in range(1, max(orders, default=0) + 1):
+        gates = np.where(fixed, bounds.offsets, images @ bounds.gradients.T) > 0
+        images = (bounds.jacobians(gates) @ images[..., None])[..., 0]
+        below, above = (ends - images)[:, 0]
+        if order in known and min(abs(below), abs(above)) > 1e-12 and np.isfinite(below + above):
+            known[order] = int(np.sign(above) - np.sign(below)) // 2
+    return known

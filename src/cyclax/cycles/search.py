@@ -25,6 +25,8 @@ _STANDSTILL = 1e-14
 _LOST = 1e120
 # Memory for the composed Jacobians and their neighbours: what the kernel touches in one step should stay in the cache.
 _CACHE_BYTES = 2**19
+# Entries of the table of words known to lie on loops, addressed by the last bits of their hashes.
+_LOOP_TABLE = 256
 # Moves a round: fewer keep the lanes fuller, more cost fewer visits of the host. About the median that a start takes.
 _MOVES_PER_ROUND = 4
 
@@ -51,15 +53,26 @@ class Lanes(NamedTuple):
     fate: Int[Array, " L"]
 
 
-def move(model: AbstractPiecewiseLinearMap, order: Int[Array, ""], lanes: Lanes, most_moves: Int[Array, ""]) -> Lanes:
-    """Move every lane once; lanes whose fate is known stay as they are."""
+def move(
+    model: AbstractPiecewiseLinearMap,
+    order: Int[Array, ""],
+    lanes: Lanes,
+    most_moves: Int[Array, ""],
+    loops: UInt64[Array, " T"],
+) -> Lanes:
+    """Move every lane once; lanes whose fate is known stay as they are.
+
+    A lane loops when it meets a word again (the last but one, or the one at its anchor), or a word on which another
+    start has been seen to loop: often all starts that do not converge end in the same few loops.
+    """
     displacement, word, singular = newton_step(model, lanes.z, order)
     z = lanes.z + displacement
     size = jnp.max(jnp.abs(z), axis=0)
     hit = (word == lanes.word) | (jnp.max(jnp.abs(displacement), axis=0) <= _STANDSTILL * size)
+    loop = (word == lanes.before) | (word == lanes.anchor) | (loops[word % jnp.uint64(loops.shape[0])] == word)
     moves = lanes.moves + 1
     fate = jnp.select(
-        [singular, ~(size < _LOST), hit, (word == lanes.before) | (word == lanes.anchor), moves >= most_moves],
+        [singular, ~(size < _LOST), hit, loop, moves >= most_moves],
         [jnp.int32(f) for f in (Fate.SINGULAR, Fate.LOST, Fate.HIT, Fate.LOOP, Fate.TIRED)],
         jnp.int32(Fate.MOVING),
     )
@@ -72,9 +85,9 @@ def move(model: AbstractPiecewiseLinearMap, order: Int[Array, ""], lanes: Lanes,
 
 
 @jax.jit
-def advance(model, order, lanes: Lanes, moves, most_moves) -> Lanes:
+def advance(model, order, lanes: Lanes, moves, most_moves, loops) -> Lanes:
     """Run one round: `moves` moves of all lanes. A kernel: pure, may be vmapped over models."""
-    return jax.lax.fori_loop(0, moves, lambda _, lanes: move(model, order, lanes, most_moves), lanes)
+    return jax.lax.fori_loop(0, moves, lambda _, lanes: move(model, order, lanes, most_moves, loops), lanes)
 
 
 class Outcome(NamedTuple):
@@ -118,6 +131,7 @@ class Rounds:
             np.full(self.lanes, Fate.LOST, np.int32),
         )
         start_of = np.full(self.lanes, -1)
+        loops = np.zeros(_LOOP_TABLE, np.uint64)
         begun = 0
         while not stop():
             finished = state.fate != Fate.MOVING
@@ -125,6 +139,8 @@ class Rounds:
             for kept, found in zip(outcome, (state.z, state.word, state.moves, state.fate), strict=True):
                 kept[..., start_of[done]] = found[..., done]
             start_of[done] = -1
+            looped = state.word[done[state.fate[done] == Fate.LOOP]]
+            loops[looped % np.uint64(_LOOP_TABLE)] = looped
             free = np.flatnonzero(finished)[: number - begun]
             fresh = np.arange(begun, begun + len(free))
             begun += len(free)
@@ -133,7 +149,7 @@ class Rounds:
             state.before[free] = state.anchor[free] = state.moves[free] = state.fate[free] = 0
             if np.all(start_of < 0):
                 break
-            state = Lanes(*map(np.array, advance(model, order, state, _MOVES_PER_ROUND, self.most_moves)))
+            state = Lanes(*map(np.array, advance(model, order, state, _MOVES_PER_ROUND, self.most_moves, loops)))
         return outcome
 
 

@@ -53,6 +53,13 @@ def _in_chunks(kernel, model, rows: np.ndarray):
     return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
 
+@jax.jit
+def _planes(model):
+    """Gradients `(G, M)` and offsets `(G,)` of the preactivations."""
+    zero = jnp.zeros(model.num_states)
+    return jax.jacfwd(model.preactivations)(zero), model.preactivations(zero)
+
+
 class Borders(NamedTuple):
     """The borders of a model: gate g opens where `gradients[g] @ z + offsets[g] > 0`."""
 
@@ -62,13 +69,14 @@ class Borders(NamedTuple):
     closed: np.ndarray  # (M, M) the Jacobian with all gates closed
     jumps: np.ndarray  # (G, M, M) what opening gate g adds to the Jacobian
 
+    def jacobians(self, gates: np.ndarray) -> np.ndarray:
+        """Jacobians `(n, M, M)` for gates `(n, G)`. Continuity makes them affine in the gates."""
+        return self.closed + np.tensordot(gates.astype(float), self.jumps, axes=1)
+
 
 def borders(model: AbstractPiecewiseLinearMap) -> Borders:
     """Read the borders off the model. Must be called under `jax.enable_x64(True)`."""
-    states = np.concatenate([np.zeros((1, model.num_states)), np.eye(model.num_states)])
-    at_states, _ = _in_chunks(_visit, model, states)
-    offsets = at_states[0]
-    gradients = (at_states[1:] - offsets).T
+    gradients, offsets = map(np.asarray, _planes(model))
     num_gates = len(offsets)
     gates = np.concatenate([np.zeros((1, num_gates), bool), np.eye(num_gates, dtype=bool)])
     jacobians, shifts = _in_chunks(_pieces, model, gates)
