@@ -21,16 +21,13 @@ from cyclax.cycles.accept import Accepted, accept, accept_families
 from cyclax.cycles.index import degrees, index_of
 from cyclax.cycles.linear import UNROLLED_SIZE
 from cyclax.cycles.result import Cycles
-from cyclax.cycles.search import Fate, Rounds, default_lanes
+from cyclax.cycles.search import POOL, Fate, Rounds, default_lanes
 from cyclax.cycles.solve import Borders, borders
 from cyclax.cycles.starts import drawn_starts, given_starts
 from cyclax.cycles.word import WordKey
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.version import __version__
 
-# The stopping rule looks after this many starts (3 over it is just below the default `unseen`), then after twice as
-# many, and so on.
-_FIRST_LOOK = 3072
 # Words on which I - P is singular are looked at one by one; no more than this many of one order.
 _MOST_FAMILIES = 32
 
@@ -171,7 +168,9 @@ class _Search:
         try:
             for order, words in given.items():
                 if order in self.states:
-                    self._absorb(self.states[order], *self._given(order, words), counted=False)
+                    for begin in range(0, len(words), POOL):
+                        outcome = self._given(order, words[begin : begin + POOL])
+                        self._absorb(self.states[order], outcome, counted=False)
             self._in_parallel(searched, 1, progress)
             self.degrees = degrees(self.bounds, searched)
             # A wrong sum can be the fault of a divisor: those are searched again too.
@@ -221,35 +220,35 @@ class _Search:
         state.complete_look = False
         with jax.enable_x64(True):
             while not self._stop():
-                look = max(_FIRST_LOOK, 2 * state.starts)
-                number = min(look, effort * self.finder.starts) - state.starts
+                number = min(POOL, effort * self.finder.starts - state.starts)
                 if number <= 0:
                     break
-                z, word = self._drawn(state.order, state.starts, number)
-                outcome = self.rounds.run(self.model, state.order, z, word, self._stop)
+                z, word = self._drawn(state.order, state.starts)
+                outcome = self.rounds.run(self.model, state.order, z[:, :number], word[:number], self._stop)
                 state.starts += number
                 self._absorb(state, outcome, counted=True)
-                if effort == 1 and state.unseen_limit < self.finder.unseen * state.starts:
+                if effort == 1 and self._enough(state):
                     break
             state.complete_look = not self._stop()
         return state.order
 
+    def _enough(self, state: _OrderState) -> bool:
+        """Where most starts converge, wait for the bound on those alone; where few do, for that on all starts."""
+        reference = state.hits if 2 * state.hits > state.starts else state.starts
+        return state.unseen_limit < self.finder.unseen * reference
+
     # -- starts and outcomes ------------------------------------------------------------------------------------------
 
-    def _drawn(self, order: int, first: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+    def _drawn(self, order: int, first: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draw a pool: the starts from number `first` on."""
         key = jax.random.fold_in(self.key, order)
-        lanes = self.rounds.lanes
-        parts = [
-            drawn_starts(self.model, order, key, np.arange(begin, begin + lanes), self.scale)
-            for begin in range(first, first + number, lanes)
-        ]
-        z, word = (np.concatenate([np.asarray(part[i]) for part in parts], axis=-1) for i in (0, 1))
-        return z[:, :number].copy(), word[:number].copy()
+        z, word = drawn_starts(self.model, order, key, first, self.scale, POOL, self.rounds.lanes)
+        return np.asarray(z), np.asarray(word)
 
     def _given(self, order: int, words: np.ndarray):
         z, word = (np.array(part) for part in given_starts(self.model, order, np.moveaxis(words, 0, -1)))
-        usable = np.all(np.isfinite(z), axis=0)
-        return (self.rounds.run(self.model, order, z[:, usable], word[usable], self._stop),)
+        usable = np.flatnonzero(np.all(np.isfinite(z), axis=0))
+        return self.rounds.run(self.model, order, z[:, usable], word[usable], self._stop)
 
     def _absorb(self, state: _OrderState, outcome, *, counted: bool) -> None:
         """Take in what became of a block of starts: new words are solved and checked, known ones are counted."""

@@ -1,8 +1,7 @@
-"""The batched search: kernels that move many lanes at once, and the rounds that keep the lanes full.
+"""The batched search: a kernel that moves many lanes at once, and the driver that feeds and harvests it.
 
-A lane carries one start from word to word until its fate is known. Lanes move together for a few moves (a round);
-then the host harvests the finished ones and gives them new starts. Starts are numbered, and what becomes of start i
-depends on nothing but the model, the order, the key and i.
+A lane carries one start from word to word until its fate is known, and then takes the next start from a pool. Starts
+are numbered, and what becomes of start i depends on nothing but the model, the order, the key and i.
 """
 
 import dataclasses
@@ -25,10 +24,11 @@ _STANDSTILL = 1e-14
 _LOST = 1e120
 # Memory for the composed Jacobians and their neighbours: what the kernel touches in one step should stay in the cache.
 _CACHE_BYTES = 2**19
+# Starts in a pool, and most moves between two visits of the host.
+POOL = 3072
+_ROUND = 16
 # Entries of the table of words known to lie on loops, addressed by the last bits of their hashes.
 _LOOP_TABLE = 256
-# Moves a round: fewer keep the lanes fuller, more cost fewer visits of the host. About the median that a start takes.
-_MOVES_PER_ROUND = 4
 
 
 class Fate(enum.IntEnum):
@@ -42,56 +42,132 @@ class Fate(enum.IntEnum):
     TIRED = 5  # the allowed number of moves is used up
 
 
+class Pool(NamedTuple):
+    """Starts that wait: `z (M, POOL)`, candidates of the words whose hashes are `word` (0: only points)."""
+
+    z: Float[Array, "M B"]
+    word: UInt64[Array, " B"]
+    size: Int[Array, ""]  # how many of them there are; the rest is padding
+
+
 class Lanes(NamedTuple):
     """What the lanes carry; the lane is the last axis."""
 
     z: Float[Array, "M L"]
     word: UInt64[Array, " L"]  # hash of the word whose candidate z is; 0 where z is only a point
-    before: UInt64[Array, " L"]  # hash of the word before that
-    anchor: UInt64[Array, " L"]  # hash remembered since the last power of two of moves (Brent's loop detection)
     moves: Int[Array, " L"]
     fate: Int[Array, " L"]
+    start: Int[Array, " L"]  # number of the start in the pool; -1 where the lane is idle
+    before: UInt64[Array, " L"]  # hash of the word before
+    anchor: UInt64[Array, " L"]  # hash remembered since the last power of two of moves (Brent's loop detection)
 
 
-def move(
-    model: AbstractPiecewiseLinearMap,
-    order: Int[Array, ""],
-    lanes: Lanes,
-    most_moves: Int[Array, ""],
-    loops: UInt64[Array, " T"],
-) -> Lanes:
+class Search(NamedTuple):
+    """The whole state of a search through one pool."""
+
+    lanes: Lanes
+    next: Int[Array, ""]  # the first start not yet taken
+    loops: UInt64[Array, " T"]  # words known to lie on loops
+
+
+def initial_search(num_states: int, lanes: int) -> Search:
+    """All lanes idle, no start taken."""
+    none = np.zeros(lanes, np.uint64)
+    fate, start = np.full(lanes, Fate.LOST, np.int32), np.full(lanes, -1, np.int32)
+    state = Lanes(np.zeros((num_states, lanes)), none, np.zeros(lanes, np.int32), fate, start, none, none)
+    return Search(state, np.int32(0), np.zeros(_LOOP_TABLE, np.uint64))  # pyright: ignore[reportArgumentType]
+
+
+def refill(search: Search, pool: Pool) -> Search:
+    """Give the lanes whose start is finished the next starts of the pool."""
+    lanes = search.lanes
+    finished = lanes.fate != Fate.MOVING
+    start = search.next - 1 + jnp.cumsum(finished, dtype=jnp.int32)
+    fresh = finished & (start < pool.size)
+    taken = jnp.where(fresh, start, 0)
+    zero = jnp.uint64(0)
+    return search._replace(
+        lanes=Lanes(
+            z=jnp.where(fresh, pool.z[:, taken], lanes.z),
+            word=jnp.where(fresh, pool.word[taken], lanes.word),
+            moves=jnp.where(fresh, 0, lanes.moves),
+            fate=jnp.where(fresh, jnp.int32(Fate.MOVING), lanes.fate),
+            start=jnp.where(fresh, start, jnp.where(finished, -1, lanes.start)),
+            before=jnp.where(fresh, zero, lanes.before),
+            anchor=jnp.where(fresh, zero, lanes.anchor),
+        ),
+        next=jnp.minimum(search.next + jnp.sum(finished, dtype=jnp.int32), pool.size),
+    )
+
+
+def move(model: AbstractPiecewiseLinearMap, order: Int[Array, ""], search: Search, most_moves: Int[Array, ""]) -> Search:
     """Move every lane once; lanes whose fate is known stay as they are.
 
     A lane loops when it meets a word again (the last but one, or the one at its anchor), or a word on which another
     start has been seen to loop: often all starts that do not converge end in the same few loops.
     """
+    lanes, loops = search.lanes, search.loops
     displacement, word, singular = newton_step(model, lanes.z, order)
     z = lanes.z + displacement
     size = jnp.max(jnp.abs(z), axis=0)
-    hit = (word == lanes.word) | (jnp.max(jnp.abs(displacement), axis=0) <= _STANDSTILL * size)
-    loop = (word == lanes.before) | (word == lanes.anchor) | (loops[word % jnp.uint64(loops.shape[0])] == word)
+    moving = lanes.fate == Fate.MOVING
     moves = lanes.moves + 1
+    hit = (word == lanes.word) | (jnp.max(jnp.abs(displacement), axis=0) <= _STANDSTILL * size)
+    again = (word == lanes.before) | (word == lanes.anchor)
+    known = loops[word % jnp.uint64(_LOOP_TABLE)] == word
     fate = jnp.select(
-        [singular, ~(size < _LOST), hit, loop, moves >= most_moves],
+        [singular, ~(size < _LOST), hit, again | known, moves >= most_moves],
         [jnp.int32(f) for f in (Fate.SINGULAR, Fate.LOST, Fate.HIT, Fate.LOOP, Fate.TIRED)],
         jnp.int32(Fate.MOVING),
     )
     anchor = jnp.where(moves & (moves - 1) == 0, word, lanes.anchor)
-    moving = lanes.fate == Fate.MOVING
+    # One new loop word a move is remembered; more would need a scatter.
+    unknown = moving & (fate == Fate.LOOP) & ~known
+    learned = word[jnp.argmax(unknown)]
+    place = learned % jnp.uint64(_LOOP_TABLE)
+    loops = loops.at[place].set(jnp.where(jnp.any(unknown), learned, loops[place]))
     # The singular word is told by the state that met it, so that state is kept.
     z = jnp.where(moving & ~singular, z, lanes.z)
-    new = (word, lanes.word, anchor, moves, fate)
-    return Lanes(z, *(jnp.where(moving, after, before) for after, before in zip(new, lanes[1:], strict=True)))
+    before, after = (lanes.word, *lanes[2:4], *lanes[5:]), (word, moves, fate, lanes.word, anchor)
+    word, moves, fate, *memory = (jnp.where(moving, new, old) for new, old in zip(after, before, strict=True))
+    return search._replace(lanes=Lanes(z, word, moves, fate, lanes.start, *memory), loops=loops)
+
+
+class Record(NamedTuple):
+    """The lanes after each move of a round, the move on the first axis."""
+
+    z: Float[Array, "R M L"]
+    word: UInt64[Array, "R L"]
+    moves: Int[Array, "R L"]
+    fate: Int[Array, "R L"]
+    start: Int[Array, "R L"]
 
 
 @jax.jit
-def advance(model, order, lanes: Lanes, moves, most_moves, loops) -> Lanes:
-    """Run one round: `moves` moves of all lanes. A kernel: pure, may be vmapped over models."""
-    return jax.lax.fori_loop(0, moves, lambda _, lanes: move(model, order, lanes, most_moves, loops), lanes)
+def advance(model, order, search: Search, pool: Pool, most_moves) -> tuple[Search, Record]:
+    """Run one round: refill and move, until the round is over or nothing is left to do.
+
+    A kernel: pure, of fixed shape, compiled once for all orders; it may be vmapped over models.
+    """
+    num_states, lanes = search.lanes.z.shape
+    blank = (jnp.zeros((_ROUND, *leaf.shape), jnp.asarray(leaf).dtype) for leaf in search.lanes[:5])
+    record = Record(*blank)._replace(start=jnp.full((_ROUND, lanes), -1, jnp.int32))
+
+    def busy(carry):
+        t, search, _ = carry
+        return (t < _ROUND) & (jnp.any(search.lanes.fate == Fate.MOVING) | (search.next < pool.size))
+
+    def body(carry):
+        t, search, record = carry
+        search = move(model, order, refill(search, pool), most_moves)
+        return t + 1, search, Record(*(kept.at[t].set(now) for kept, now in zip(record, search.lanes[:5], strict=True)))
+
+    _, search, record = jax.lax.while_loop(busy, body, (0, search, record))
+    return search, record
 
 
 class Outcome(NamedTuple):
-    """What became of a block of starts, by start: arrays of length n (z: `(M, n)`)."""
+    """What became of a pool of starts, by start: arrays of length n (z: `(M, n)`)."""
 
     z: np.ndarray
     word: np.ndarray
@@ -101,7 +177,7 @@ class Outcome(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Rounds:
-    """The driver of the kernel: runs a block of starts to the end.
+    """The driver of the kernel: runs a pool of starts to the end.
 
     **Arguments:** `lanes`: how many starts move together; `most_moves`: after which a start is given up.
     """
@@ -117,44 +193,37 @@ class Rounds:
         word: np.ndarray,
         stop: Callable[[], bool] = lambda: False,
     ) -> Outcome:
-        """Run the starts `z (M, n)`, candidates of the words whose hashes are `word (n,)` (0: none).
+        """Run up to POOL starts `z (M, n)`, candidates of the words whose hashes are `word (n,)` (0: only points).
 
         Must be called under `jax.enable_x64(True)`. When `stop()` says so it returns early, and the fate of the starts
         that were under way is `MOVING`.
         """
-        number = z.shape[1]
+        num_states, number = z.shape
         outcome = Outcome(z.copy(), word.copy(), np.zeros(number, np.int32), np.zeros(number, np.int32))
-        state = Lanes(
-            np.zeros((z.shape[0], self.lanes)),
-            *(np.zeros(self.lanes, np.uint64) for _ in range(3)),
-            np.zeros(self.lanes, np.int32),
-            np.full(self.lanes, Fate.LOST, np.int32),
+        padding = POOL - number
+        pool = Pool(
+            *jax.device_put((np.pad(z, ((0, 0), (0, padding))), np.pad(word, (0, padding)), np.int32(number)))
         )
-        start_of = np.full(self.lanes, -1)
-        loops = np.zeros(_LOOP_TABLE, np.uint64)
-        begun = 0
-        while not stop():
-            finished = state.fate != Fate.MOVING
-            done = np.flatnonzero(finished & (start_of >= 0))
-            for kept, found in zip(outcome, (state.z, state.word, state.moves, state.fate), strict=True):
-                kept[..., start_of[done]] = found[..., done]
-            start_of[done] = -1
-            looped = state.word[done[state.fate[done] == Fate.LOOP]]
-            loops[looped % np.uint64(_LOOP_TABLE)] = looped
-            free = np.flatnonzero(finished)[: number - begun]
-            fresh = np.arange(begun, begun + len(free))
-            begun += len(free)
-            start_of[free] = fresh
-            state.z[:, free], state.word[free] = z[:, fresh], word[fresh]
-            state.before[free] = state.anchor[free] = state.moves[free] = state.fate[free] = 0
-            if np.all(start_of < 0):
-                break
-            state = Lanes(*map(np.array, advance(model, order, state, _MOVES_PER_ROUND, self.most_moves, loops)))
+        search, finished = initial_search(num_states, self.lanes), 0
+        while finished < number and not stop():
+            search, record = advance(model, order, search, pool, self.most_moves)
+            record = Record(*map(np.asarray, record))
+            t, lane = np.nonzero((record.fate != Fate.MOVING) & (record.start >= 0))
+            start = record.start[t, lane]
+            # A lane may stay finished for some moves when the pool is empty: only the first of them counts.
+            finished += len(np.unique(start))
+            outcome.z[:, start] = record.z[t, :, lane].T
+            outcome.word[start], outcome.moves[start] = record.word[t, lane], record.moves[t, lane]
+            outcome.fate[start] = record.fate[t, lane]
         return outcome
+
+
+def solve_flops(num_states: int, order: int) -> int:
+    """Count the operations of one solve: k products of (M, M) with (M, M + 1)."""
+    return 2 * order * num_states**2 * (num_states + 1)
 
 
 def default_lanes(num_states: int) -> int:
     """Give the number of lanes whose working set stays in the cache: a power of two."""
     per_lane = 8 * (2 * num_states * num_states + 4 * num_states + 6)
     return int(2 ** np.clip(np.log2(_CACHE_BYTES / per_lane).round(), 5, 10))
-

@@ -3,6 +3,8 @@
 Start i of order k draws from fold_in(fold_in(key, k), i), whatever the lanes, blocks or devices.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt64
@@ -15,33 +17,54 @@ from cyclax.maps.base import AbstractPiecewiseLinearMap
 _LONGEST_TRANSIENT = 32
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnums=(5, 6))
 def drawn_starts(
-    model: AbstractPiecewiseLinearMap, order: Int[Array, ""], key: Array, numbers: Int[Array, " n"], scale: Float[Array, ""]
+    model: AbstractPiecewiseLinearMap, order, key: Array, first, scale, number: int, lanes: int
 ) -> tuple[Float[Array, "M n"], UInt64[Array, " n"]]:
-    """Draw the starts with these numbers: even ones are states on orbits, odd ones are uniform words.
+    """Draw `number` starts from number `first` (even) on: even ones are states on orbits, odd ones uniform words.
 
     Orbits find two to five times more where the dynamics is chaotic; uniform words save them where orbits degenerate
     (all float64 orbits of the tent map of slope 2 end in 0).
 
-    **Arguments:** `key`: already folded with the order; `scale`: the size of the states that orbits begin from.
+    **Arguments:** `key`: already folded with the order; `scale`: the size of the states that orbits begin from;
+    `lanes`: how many starts of each kind are drawn together (the cache decides; the result does not depend on it).
 
     **Returns:** states and the hashes of the words they are candidates of (0 for states on orbits).
     """
-    seeds = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i), (2,), jnp.uint64))(numbers).T
-    uniform = numbers % 2 == 1
+    blocks = -(-number // (2 * lanes))
+
+    def draw(block):
+        numbers = first + 2 * lanes * block + jnp.arange(2 * lanes)
+        seeds = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i), (2,), jnp.uint64))(numbers).T
+        states = orbit_states(model, seeds[:, 0::2], scale)
+        candidates, words = uniform_candidates(model, order, seeds[:, 1::2])
+        # Where a word is singular and has no candidate, its seed draws a state instead.
+        usable = jnp.all(jnp.isfinite(candidates), axis=0)
+        candidates = jnp.where(usable, candidates, scale * normals(seeds[1, 1::2], model.num_states))
+        words = jnp.where(usable, words, jnp.uint64(0))
+        return interleave(states, candidates), interleave(jnp.zeros_like(words), words)
+
+    z, word = jax.lax.map(draw, jnp.arange(blocks))
+    return jnp.moveaxis(z, 0, 1).reshape(model.num_states, -1)[:, :number], word.reshape(-1)[:number]
+
+
+def interleave(even, odd):
+    """Merge two arrays along the last axis: even_0, odd_0, even_1, .."""
+    return jnp.stack([even, odd], axis=-1).reshape(*even.shape[:-1], -1)
+
+
+def uniform_candidates(model, order, seeds: UInt64[Array, "2 n"]):
+    """Solve words whose gates are independent fair coins."""
+    gate_words = -(-model.num_gates // 64)
+    shifts = jnp.arange(64, dtype=jnp.uint64)[:, None]
 
     def gates_at(t, preactivations):
-        gate_words = -(-preactivations.shape[0] // 64)
         counters = jnp.arange(gate_words, dtype=jnp.uint64) + jnp.uint64(gate_words) * t.astype(jnp.uint64)
         bits = mixed(seeds[0] + jnp.uint64(GOLDEN) * counters[:, None])
-        shifts = jnp.arange(64, dtype=jnp.uint64)[:, None]
-        return ((bits[:, None] >> shifts) & 1).reshape(-1, bits.shape[-1])[: preactivations.shape[0]] == 1
+        bits = (bits[:, None] >> shifts).reshape(-1, bits.shape[-1]) & 1
+        return bits[: preactivations.shape[0]] == 1
 
-    candidate, word = word_candidates(model, order, gates_at, len(numbers))
-    state = orbit_states(model, seeds, scale)
-    usable = uniform & jnp.all(jnp.isfinite(candidate), axis=0)
-    return jnp.where(usable, candidate, state), jnp.where(usable, word, jnp.uint64(0))
+    return word_candidates(model, order, gates_at, seeds.shape[-1])
 
 
 def word_candidates(model, order, gates_at, number):
@@ -51,13 +74,22 @@ def word_candidates(model, order, gates_at, number):
     return displacement, word
 
 
+def uniforms(seeds: UInt64[Array, " n"], rows: int) -> Float[Array, "rows n"]:
+    """Numbers in (0, 1) from seeds."""
+    counters = jnp.arange(rows, dtype=jnp.uint64)[:, None]
+    return ((mixed(seeds + jnp.uint64(GOLDEN) * counters) >> 11).astype(jnp.float64) + 0.5) * 2.0**-53
+
+
+def normals(seeds: UInt64[Array, " n"], rows: int) -> Float[Array, "rows n"]:
+    """Normal numbers from seeds (Box and Muller)."""
+    radius, angle = jnp.split(uniforms(seeds, 2 * rows), 2)
+    return jnp.sqrt(-2 * jnp.log(radius)) * jnp.cos(2 * jnp.pi * angle)
+
+
 def orbit_states(model, seeds: UInt64[Array, "2 n"], scale) -> Float[Array, "M n"]:
     """Follow orbits from normal states, of sizes from scale / 4 to 16 scale, for a random number of steps."""
-    rows = jnp.arange(2 * model.num_states + 2, dtype=jnp.uint64)[:, None]
-    uniform = ((mixed(seeds[1] + jnp.uint64(GOLDEN) * rows) >> 11).astype(jnp.float64) + 0.5) * 2.0**-53
-    radius, angle = jnp.split(uniform[2:], 2)
-    normal = jnp.sqrt(-2 * jnp.log(radius)) * jnp.cos(2 * jnp.pi * angle)  # Box and Muller
-    z = scale * 2.0 ** (6 * uniform[0] - 2) * normal
+    uniform = uniforms(seeds[0], 2)
+    z = scale * 2.0 ** (6 * uniform[0] - 2) * normals(seeds[1], model.num_states)
     steps = (uniform[1] * _LONGEST_TRANSIENT).astype(jnp.int32)
     advance = jax.vmap(model.__call__, in_axes=-1, out_axes=-1)
 
