@@ -1,5 +1,7 @@
 """cyclax: all fixed points and cycles of ReLU recurrent networks, with JAX."""
 
+from typing import Any as _Any
+
 from cyclax.cycles.find import SCYFI, find_cycles
 from cyclax.cycles.result import Cycle, Cycles, Degenerate
 from cyclax.data.simulate import simulate
@@ -11,27 +13,36 @@ from cyclax.maps.plrnn import PLRNN, MeanCenteredPLRNN
 from cyclax.maps.shallow import ClippedShallowPLRNN, ShallowPLRNN
 from cyclax.version import __version__
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - grouped as in the documentation
     # Models
-    "PLRNN",
-    # Verbs
-    "SCYFI",
     "AbstractPiecewiseLinearMap",
-    "AlmostLinearRNN",
-    "BorderCollisionNormalForm",
-    "ClippedShallowPLRNN",
-    # Results
-    "Cycle",
-    "Cycles",
-    "Degenerate",
-    "LoziMap",
+    "PLRNN",
     "MeanCenteredPLRNN",
     "ShallowPLRNN",
-    "SkewTentMap",
+    "ClippedShallowPLRNN",
+    "AlmostLinearRNN",
     "TentMap",
-    "__version__",
+    "SkewTentMap",
+    "LoziMap",
+    "BorderCollisionNormalForm",
+    # Verbs
     "find_cycles",
+    "SCYFI",
+    "simulate",
     "load",
     "save",
-    "simulate",
+    # Results
+    "Cycles",
+    "Cycle",
+    "Degenerate",
+    "__version__",
 ]
+
+
+def __getattr__(name: str) -> _Any:
+    # Matplotlib is an extra, and slow to import: only who plots pays for it.
+    if name == "plot":
+        import importlib
+
+        return importlib.import_module("cyclax.plot")
+    raise AttributeError(f"module 'cyclax' has no attribute {name!r}")

@@ -126,7 +126,9 @@ def _family(model, bounds: Borders, state: np.ndarray, order: int) -> Degenerate
     for _ in range(order - 1):
         _, following = itineraries(model, points[-1][None], 1)
         points.append(following[0])
-    period = next(p for p in range(1, order + 1) if order % p == 0 and np.allclose(points[p % order], point, 1e-9, 1e-9 * scale))
+    period = next(
+        p for p in range(1, order + 1) if order % p == 0 and np.allclose(points[p % order], point, 1e-9, 1e-9 * scale)
+    )
     if period < order and minimal_period(word[:, effective]) < order:
         return None  # a family of lower order, which its own search reports
     norms = np.linalg.norm(bounds.gradients[effective], axis=1)

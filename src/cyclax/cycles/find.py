@@ -52,7 +52,7 @@ class SCYFI:
     """
 
     unseen: float = 1e-3
-    starts: int = 65_536
+    starts: int = 32_768
     moves: int = 64
     lanes: int | None = None
     seconds: float | None = None
@@ -62,7 +62,9 @@ class SCYFI:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"SCYFI: {name} must be a positive int, got {value!r}.")
-        if self.lanes is not None and (isinstance(self.lanes, bool) or not isinstance(self.lanes, int) or self.lanes < 1):
+        if self.lanes is not None and (
+            isinstance(self.lanes, bool) or not isinstance(self.lanes, int) or self.lanes < 1
+        ):
             raise ValueError(f"SCYFI: lanes must be None or a positive int, got {self.lanes!r}.")
         if not 0 < self.unseen < 1:
             raise ValueError(f"SCYFI: unseen must lie between 0 and 1, got {self.unseen!r}.")
@@ -75,7 +77,7 @@ def find_cycles(
     orders: int | Iterable[int],
     *,
     key: Array | int,
-    finder: SCYFI = SCYFI(),  # noqa: B008 - frozen
+    finder: SCYFI = SCYFI(),
     words: Iterable[Bool[Any, "k G"]] = (),
     progress: bool = True,
 ) -> Cycles:
@@ -198,9 +200,11 @@ class _Search:
 
     def _in_parallel(self, orders: list[int], effort: int, progress: bool) -> None:
         """Search orders side by side: the host's work on one overlaps the kernel's on another."""
-        # LAPACK's batched calls deadlock when two threads make them (seen with jaxlib 0.10.2), and use all cores anyway.
+        # Batched LAPACK calls deadlock when two threads make them (jaxlib 0.10.2), and use all cores anyway.
         threads = min(os.cpu_count() or 1, 8) if self.model.num_states <= UNROLLED_SIZE else 1
-        bar = tqdm(total=sum(orders), desc="cycles", unit="order", delay=1, disable=None if progress else True, leave=False)
+        bar = tqdm(
+            total=sum(orders), desc="cycles", unit="order", delay=1, disable=None if progress else True, leave=False
+        )
         # High orders take longest and go first. The work of an order does not depend on when it is done.
         pool = ThreadPoolExecutor(threads)
         try:
@@ -302,7 +306,10 @@ class _Search:
         state = self.states[order]
         share, bound = state.unseen_mass, state.unseen_bound
         if self._contradicted(order):
-            return "proved incomplete", f"the index sum is {self._index_sum(order)}, and would be {self.degrees[order]} were nothing missing"
+            return (
+                "proved incomplete",
+                f"the index sum is {self._index_sum(order)}, and would be {self.degrees[order]} were nothing missing",
+            )
         if not state.complete_look:
             return "unknown", "the search was stopped early"
         if not state.hits:
@@ -372,7 +379,7 @@ def model_hash(model: AbstractPiecewiseLinearMap) -> str:
     return digest.hexdigest()[:16]
 
 
-# -- arguments ----------------------------------------------------------------------------------------------------------
+# -- arguments -----------------------------------------------------------------------------------------------------
 
 
 def checked_orders(orders: int | Iterable[int]) -> list[int]:
@@ -389,7 +396,9 @@ def checked_orders(orders: int | Iterable[int]) -> list[int]:
         if isinstance(value, bool) or checked[-1] < 1:
             raise ValueError(f"orders: {value!r} is not a period; the smallest order is 1 (fixed points).")
     if not checked:
-        raise ValueError("orders: an empty sequence asks for nothing; give an int K for 1..K, or periods such as [8, 16].")
+        raise ValueError(
+            "orders: an empty sequence asks for nothing; give an int K for 1..K, or periods such as [8, 16]."
+        )
     return list(range(1, checked[0] + 1)) if not isinstance(orders, Iterable) else sorted(set(checked))
 
 

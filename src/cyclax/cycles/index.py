@@ -5,6 +5,7 @@ being the recession map (all offsets set to 0), whenever F_inf^k fixes only 0.
 """
 
 import numpy as np
+from jaxtyping import Complex
 
 from cyclax.cycles.solve import Borders
 
@@ -14,12 +15,12 @@ _ON_THE_UNIT = 1e-9
 _MOST_CONES = 2**14
 
 
-def index_of(multipliers: np.ndarray, repeats: int = 1) -> int | None:
+def index_of(multipliers: Complex[np.ndarray, " M"], repeats: int = 1) -> int | None:
     """Give the index of one solution of F^(p q)(z) = z on a p-cycle with these multipliers, q being `repeats`.
 
     None where a multiplier of the repeated cycle is 1.
     """
-    real = multipliers[multipliers.imag == 0].real
+    real = np.real(multipliers[np.imag(multipliers) == 0])
     if np.any(np.abs(multipliers**repeats - 1) < _ON_THE_UNIT) or np.any(~np.isfinite(multipliers)):
         return None
     above = int(np.sum(real > 1)) + (int(np.sum(real < -1)) if repeats % 2 == 0 else 0)

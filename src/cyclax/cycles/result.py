@@ -11,7 +11,7 @@ from typing import Any, overload
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 
-from cyclax.atomic import write_atomically
+from cyclax.storage import read_npz, write_atomically
 
 # A multiplier whose modulus is this close to 1 is called neutral.
 _NEUTRAL = 1e-9
@@ -22,7 +22,7 @@ class Cycle:
     """One cycle of minimal period `order`, rechecked with the true map.
 
     - `points` `(k, M)` and `gates` `(k, G)`: `points[0]` meets `gates[0]` of the canonical rotation of the word.
-    - `jacobian` `(M, M)`: of the k-th iterate at `points[0]`; `multipliers` `(M,)`: its eigenvalues, by modulus descending.
+    - `jacobian` `(M, M)`: of the k-th iterate at `points[0]`; `multipliers` `(M,)`: its eigenvalues, largest first.
     - `residual`: the largest |F(points[t]) - points[t + 1]|.
     - `margin`: the distance, in state, from the cycle to the nearest border (inf where there is none).
     - `error`: a bound on the distance from `points` to the exact cycle; `margin > error` always.
@@ -214,25 +214,25 @@ class Cycles(Sequence[Cycle]):
     def load(cls, path: str | Path) -> "Cycles":
         """Read what `save` wrote.
 
-        **Raises:** `ValueError` where the file is not one.
+        **Raises:** `FileNotFoundError`; `ValueError` where the file is not one, or is truncated.
         """
+        archive = read_npz(path)
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                header = json.loads(str(archive["header"]))
-                cycles = tuple(
-                    Cycle(**{name: _restored(stack[i]) for name, stack in stacks.items()})
-                    for order, number in header["counts"].items()
-                    for stacks in [{f.name: archive[f"cycles/{order}/{f.name}"] for f in dataclasses.fields(Cycle)}]
-                    for i in range(number)
+            header = json.loads(str(archive["header"]))
+            cycles = tuple(
+                Cycle(**{name: _restored(stack[i]) for name, stack in stacks.items()})
+                for order, number in header["counts"].items()
+                for stacks in [{f.name: archive[f"cycles/{order}/{f.name}"] for f in dataclasses.fields(Cycle)}]
+                for i in range(number)
+            )
+            degenerate = tuple(
+                Degenerate(
+                    **{f.name: _restored(archive[f"degenerate/{i}/{f.name}"]) for f in dataclasses.fields(Degenerate)}
                 )
-                degenerate = tuple(
-                    Degenerate(**{f.name: _restored(archive[f"degenerate/{i}/{f.name}"]) for f in dataclasses.fields(Degenerate)})
-                    for i in range(header["degenerate"])
-                )
-        except (KeyError, ValueError, EOFError, OSError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
-            raise ValueError(f"{path}: this is not a file written by Cycles.save, or it is truncated ({error}).") from error
+                for i in range(header["degenerate"])
+            )
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{path}: this is not a file written by Cycles.save (no {error}).") from error
         return cls(cycles, tuple(header["orders"]), header["report"], degenerate, header["provenance"])
 
     def __repr__(self) -> str:
@@ -246,7 +246,10 @@ class Cycles(Sequence[Cycle]):
             lines.extend(_row(*_cells(cycle)) for cycle in shown)
             if len(shown) < len(self.cycles):
                 lines.append(f"  .. and {len(self.cycles) - len(shown)} more")
-        for kind, text in (("family", "families of solutions (I - P singular)"), ("border", "solutions on a border, to within float64")):
+        for kind, text in (
+            ("family", "families of solutions (I - P singular)"),
+            ("border", "solutions on a border, to within float64"),
+        ):
             number = sum(entry.kind == kind for entry in self.degenerate)
             if number:
                 lines.append(f"not counted: {number} {text}; see .degenerate")
@@ -256,9 +259,12 @@ class Cycles(Sequence[Cycle]):
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in ("order", "stability", "|multiplier|", "margin", "residual", "first point"))
+        head = "".join(
+            f"<th>{name}</th>" for name in ("order", "stability", "|multiplier|", "margin", "residual", "first point")
+        )
         rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(cycle)) + "</tr>" for cycle in self.cycles[:100]
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(cycle)) + "</tr>"
+            for cycle in self.cycles[:100]
         )
         verdicts = "<br>".join(map(html.escape, _verdict_lines(self.report)))
         return f"<p>{html.escape(_headline(self))}</p><table><tr>{head}</tr>{rows}</table><p>{verdicts}</p>"

@@ -7,7 +7,7 @@ are numbered, and what becomes of start i depends on nothing but the model, the 
 import dataclasses
 import enum
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -72,10 +72,9 @@ class Search(NamedTuple):
 
 def initial_search(num_states: int, lanes: int) -> Search:
     """All lanes idle, no start taken."""
-    none = np.zeros(lanes, np.uint64)
-    fate, start = np.full(lanes, Fate.LOST, np.int32), np.full(lanes, -1, np.int32)
-    state = Lanes(np.zeros((num_states, lanes)), none, np.zeros(lanes, np.int32), fate, start, none, none)
-    return Search(state, np.int32(0), np.zeros(_LOOP_TABLE, np.uint64))  # pyright: ignore[reportArgumentType]
+    none, zeros = jnp.zeros(lanes, jnp.uint64), jnp.zeros(lanes, jnp.int32)
+    state = Lanes(jnp.zeros((num_states, lanes)), none, zeros, zeros + Fate.LOST, zeros - 1, none, none)
+    return Search(state, jnp.int32(0), jnp.zeros(_LOOP_TABLE, jnp.uint64))
 
 
 def refill(search: Search, pool: Pool) -> Search:
@@ -100,7 +99,9 @@ def refill(search: Search, pool: Pool) -> Search:
     )
 
 
-def move(model: AbstractPiecewiseLinearMap, order: Int[Array, ""], search: Search, most_moves: Int[Array, ""]) -> Search:
+def move(
+    model: AbstractPiecewiseLinearMap, order: Int[Array, ""], search: Search, most_moves: Int[Array, ""]
+) -> Search:
     """Move every lane once; lanes whose fate is known stay as they are.
 
     A lane loops when it meets a word again (the last but one, or the one at its anchor), or a word on which another
@@ -136,11 +137,11 @@ def move(model: AbstractPiecewiseLinearMap, order: Int[Array, ""], search: Searc
 class Record(NamedTuple):
     """The lanes after each move of a round, the move on the first axis."""
 
-    z: Float[Array, "R M L"]
-    word: UInt64[Array, "R L"]
-    moves: Int[Array, "R L"]
-    fate: Int[Array, "R L"]
-    start: Int[Array, "R L"]
+    z: Any  # (R, M, L)
+    word: Any  # (R, L), like all that follow
+    moves: Any
+    fate: Any
+    start: Any
 
 
 @jax.jit
@@ -149,7 +150,7 @@ def advance(model, order, search: Search, pool: Pool, most_moves) -> tuple[Searc
 
     A kernel: pure, of fixed shape, compiled once for all orders; it may be vmapped over models.
     """
-    num_states, lanes = search.lanes.z.shape
+    lanes = search.lanes.z.shape[1]
     blank = (jnp.zeros((_ROUND, *leaf.shape), jnp.asarray(leaf).dtype) for leaf in search.lanes[:5])
     record = Record(*blank)._replace(start=jnp.full((_ROUND, lanes), -1, jnp.int32))
 
@@ -201,9 +202,7 @@ class Rounds:
         num_states, number = z.shape
         outcome = Outcome(z.copy(), word.copy(), np.zeros(number, np.int32), np.zeros(number, np.int32))
         padding = POOL - number
-        pool = Pool(
-            *jax.device_put((np.pad(z, ((0, 0), (0, padding))), np.pad(word, (0, padding)), np.int32(number)))
-        )
+        pool = Pool(*jax.device_put((np.pad(z, ((0, 0), (0, padding))), np.pad(word, (0, padding)), np.int32(number))))
         search, finished = initial_search(num_states, self.lanes), 0
         while finished < number and not stop():
             search, record = advance(model, order, search, pool, self.most_moves)

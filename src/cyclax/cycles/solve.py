@@ -1,6 +1,7 @@
 """From words to cycles: the points that a word fixes, and the check of every one of them from scratch.
 
-For a word g_0 .. g_{k-1} the held maps are z -> J_t z + o_t, and the points x_0 .. x_{k-1} solve the block-cyclic system
+For a word g_0 .. g_{k-1} the held maps are z -> J_t z + o_t, and the points x_0 .. x_{k-1} solve the block-cyclic
+system
 
     x_{t+1} - J_t x_t = o_t     (x_k = x_0).
 
@@ -87,7 +88,7 @@ def borders(model: AbstractPiecewiseLinearMap) -> Borders:
 
 
 def itineraries(model: AbstractPiecewiseLinearMap, states: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Run the true map from states `(n, M)`: gates `(n, k, G)` met, and the last states. Under `jax.enable_x64(True)`."""
+    """Run the true map from states `(n, M)`; give the gates `(n, k, G)` met, and the last states."""
     gates = []
     for _ in range(order):
         preactivations, states = _in_chunks(_visit, model, states)
@@ -167,7 +168,7 @@ def _sorted_eigenvalues(matrices: np.ndarray) -> np.ndarray:
     values = np.linalg.eigvals(np.where(finite[:, None, None], matrices, 0)).astype(complex)
     values[~finite] = np.nan
     # Conjugates stand together, the one with the positive imaginary part first.
-    ranks = np.lexsort((-values.imag, -values.real, -np.abs(values).round(14)), axis=-1)
+    ranks = np.lexsort((-np.imag(values), -np.real(values), -np.abs(values).round(14)), axis=-1)
     return np.take_along_axis(values, ranks, axis=-1)
 
 

@@ -7,7 +7,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, UInt64
+from jaxtyping import Array, Bool, Float, UInt64
 
 from cyclax.cycles.newton import GOLDEN, mixed, newton_step
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -105,4 +105,3 @@ def orbit_states(model, seeds: UInt64[Array, "2 n"], scale) -> Float[Array, "M n
 def given_starts(model, order, words: Bool[Array, "k G n"]):
     """Solve words handed over by the caller."""
     return word_candidates(model, order, lambda t, _: words[t], words.shape[-1])
-

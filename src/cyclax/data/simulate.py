@@ -12,7 +12,8 @@ from jaxtyping import Array, Float
 def simulate(model: Any, z0: Float[Array, " M"], steps: int) -> Float[Array, "steps+1 M"]:
     """Iterate the map.
 
-    **Arguments:** `model`: any map of cyclax. `z0`: the first state, `(M,)`; for a batch, `vmap` over it. `steps`: how often to map it.
+    **Arguments:** `model`: any map of cyclax. `z0`: the first state, `(M,)`; for a batch, `vmap` over it. `steps`: how
+    often to map it.
 
     **Returns:** `(steps + 1, M)`, the first row being z0; NumPy float64 for a NumPy z0, else in the dtype of z0.
 

@@ -44,7 +44,7 @@ class AlmostLinearRNN(AbstractPiecewiseLinearMap):
 
     @classmethod
     def random(cls, num_states: int, num_gated: int, *, key: Array, gain: float = 1.0) -> Self:
-        """Draw a network: diagonal A in (0.5, 0.95), W normal with standard deviation gain / sqrt(M), h standard normal."""
+        """Draw diagonal A in (0.5, 0.95), W with standard deviation gain / sqrt(M), h standard normal."""
         key_A, key_W, key_h = jax.random.split(key, 3)
         return cls(
             A=uniform_transition(key_A, num_states),
@@ -55,6 +55,7 @@ class AlmostLinearRNN(AbstractPiecewiseLinearMap):
 
     @property
     def num_states(self) -> int:
+        """The latent dimension M."""
         return self.h.shape[-1]
 
     def preactivations(self, z):

@@ -26,6 +26,7 @@ class TentMap(AbstractPiecewiseLinearMap):
 
     @property
     def num_states(self) -> int:
+        """The latent dimension M."""
         return 1
 
     def preactivations(self, z):
@@ -53,6 +54,7 @@ class SkewTentMap(AbstractPiecewiseLinearMap):
 
     @property
     def num_states(self) -> int:
+        """The latent dimension M."""
         return 1
 
     def preactivations(self, z):
@@ -76,6 +78,7 @@ class LoziMap(AbstractPiecewiseLinearMap):
 
     @property
     def num_states(self) -> int:
+        """The latent dimension M."""
         return 2
 
     def preactivations(self, z):
@@ -110,6 +113,7 @@ class BorderCollisionNormalForm(AbstractPiecewiseLinearMap):
 
     @property
     def num_states(self) -> int:
+        """The latent dimension M."""
         return 2
 
     def preactivations(self, z):

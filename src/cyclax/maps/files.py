@@ -3,18 +3,17 @@
 import dataclasses
 import difflib
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cyclax.atomic import write_atomically
 from cyclax.maps.almost_linear import AlmostLinearRNN
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.classic import BorderCollisionNormalForm, LoziMap, SkewTentMap, TentMap
 from cyclax.maps.plrnn import PLRNN, MeanCenteredPLRNN
 from cyclax.maps.shallow import ClippedShallowPLRNN, ShallowPLRNN
+from cyclax.storage import read_npz, write_atomically
 
 MODELS: dict[str, type[AbstractPiecewiseLinearMap]] = {
     model.__name__: model
@@ -59,7 +58,9 @@ def save(path: str | Path, model: AbstractPiecewiseLinearMap) -> None:
     path = Path(path)
     content = to_dict(model)
     if path.suffix == ".json":
-        text = json.dumps({name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in content.items()})
+        text = json.dumps(
+            {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in content.items()}
+        )
         write_atomically(path, lambda stream: stream.write(text.encode()))
     elif path.suffix == ".npz":
         write_atomically(path, lambda stream: np.savez(stream, **content))
@@ -121,11 +122,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            content = {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: this is not a readable .npz file ({error}); is the file complete?") from error
+    content: dict[str, Any] = read_npz(path)
     if "model" in content:
         content["model"] = str(content["model"])
     return content

@@ -35,7 +35,7 @@ class _StateGated(AbstractPiecewiseLinearMap):
 
     @classmethod
     def random(cls, num_states: int, *, key: Array, gain: float = 1.0) -> Self:
-        """Draw a network: diagonal A in (0.5, 0.95), W normal with standard deviation gain / sqrt(M), h standard normal."""
+        """Draw diagonal A in (0.5, 0.95), W with standard deviation gain / sqrt(M), h standard normal."""
         key_A, key_W, key_h = jax.random.split(key, 3)
         return cls(
             A=uniform_transition(key_A, num_states),
@@ -45,6 +45,7 @@ class _StateGated(AbstractPiecewiseLinearMap):
 
     @property
     def num_states(self) -> int:
+        """The latent dimension M."""
         return self.h.shape[-1]
 
 

@@ -39,7 +39,7 @@ class _Shallow(AbstractPiecewiseLinearMap):
 
     @classmethod
     def random(cls, num_states: int, num_hidden: int, *, key: Array, gain: float = 1.0) -> Self:
-        """Draw a network: A in (0.5, 0.95), W1 and W2 normal with standard deviations gain / sqrt(H) and 1 / sqrt(M), standard normal biases."""
+        """Draw A in (0.5, 0.95), W1 and W2 with deviations gain / sqrt(H) and 1 / sqrt(M), biases standard normal."""
         key_A, key_1, key_2, key_h1, key_h2 = jax.random.split(key, 5)
         return cls(
             A=uniform_transition(key_A, num_states),
@@ -51,6 +51,7 @@ class _Shallow(AbstractPiecewiseLinearMap):
 
     @property
     def num_states(self) -> int:
+        """The latent dimension M."""
         return self.h1.shape[-1]
 
 

@@ -1,0 +1,51 @@
+import json
+from pathlib import Path
+
+import hypothesis
+import jax
+import numpy as np
+import pytest
+
+import cyclax as cx
+
+hypothesis.settings.register_profile("cyclax", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("cyclax")
+
+CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
+
+
+def key(seed: int) -> jax.Array:
+    return jax.random.key(seed)
+
+
+# One network of every class, and what its state dimension is.
+MODELS = {
+    "PLRNN diagonal": lambda: cx.PLRNN.random(3, key=key(1)),
+    "PLRNN full": lambda: cx.PLRNN(A=np.random.default_rng(0).normal(size=(6, 6)) / 4, W=np.eye(6) / 3, h=np.ones(6)),
+    "MeanCenteredPLRNN": lambda: cx.MeanCenteredPLRNN.random(5, key=key(2)),
+    "ShallowPLRNN": lambda: cx.ShallowPLRNN.random(2, 9, key=key(3)),
+    "ShallowPLRNN 70 gates": lambda: cx.ShallowPLRNN.random(6, 70, key=key(3)),
+    "ClippedShallowPLRNN": lambda: cx.ClippedShallowPLRNN.random(3, 7, key=key(4)),
+    "AlmostLinearRNN": lambda: cx.AlmostLinearRNN.random(4, 2, key=key(5)),
+    "AlmostLinearRNN all gated": lambda: cx.AlmostLinearRNN.random(3, 3, key=key(5)),
+    "TentMap": lambda: cx.TentMap(1.9),
+    "SkewTentMap": lambda: cx.SkewTentMap(left=0.7, right=-1.6, offset=0.4),
+    "LoziMap": lambda: cx.LoziMap(1.7, 0.5),
+    "BorderCollisionNormalForm": lambda: cx.BorderCollisionNormalForm(
+        left=[[1.2, 1.0], [-0.4, 0.0]], right=[[-1.5, 1.0], [-0.3, 0.0]], h=[0.7, 0.0]
+    ),
+}
+
+
+@pytest.fixture(params=MODELS, ids=lambda name: name.replace(" ", "-"))
+def model(request) -> cx.AbstractPiecewiseLinearMap:
+    return MODELS[request.param]()
+
+
+def case_names() -> list[str]:
+    path = CASES / "answers.json"
+    return list(json.loads(path.read_text())) if path.is_file() else []
+
+
+def answer(name: str) -> dict:
+    return json.loads((CASES / "answers.json").read_text())[name]

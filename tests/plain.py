@@ -1,0 +1,68 @@
+"""The maps written out once more in plain NumPy, one state at a time: references that share no code with cyclax."""
+
+import itertools
+
+import numpy as np
+
+import cyclax as cx
+
+
+def plain_map(model):
+    """Give F as a function of one NumPy state."""
+    relu = lambda x: np.maximum(x, 0)  # noqa: E731
+    if isinstance(model, cx.TentMap):
+        return lambda z: 1 - model.slope * np.abs(z)
+    if isinstance(model, cx.SkewTentMap):
+        return lambda z: (model.right if z[0] > 0 else model.left) * z + model.offset
+    if isinstance(model, cx.LoziMap):
+        return lambda z: np.array([1 - model.a * abs(z[0]) + z[1], model.b * z[0]])
+    if isinstance(model, cx.BorderCollisionNormalForm):
+        return lambda z: (model.right if z[0] > 0 else model.left) @ z + model.h
+    A = np.diag(model.A) if model.A.ndim == 1 else model.A
+    if isinstance(model, cx.PLRNN):
+        return lambda z: A @ z + model.W @ relu(z) + model.h
+    if isinstance(model, cx.MeanCenteredPLRNN):
+        return lambda z: A @ z + model.W @ relu(z - z.mean()) + model.h
+    if isinstance(model, cx.ShallowPLRNN):
+        return lambda z: A @ z + model.W1 @ relu(model.W2 @ z + model.h2) + model.h1
+    if isinstance(model, cx.ClippedShallowPLRNN):
+        return lambda z: A @ z + model.W1 @ (relu(model.W2 @ z + model.h2) - relu(model.W2 @ z)) + model.h1
+    if isinstance(model, cx.AlmostLinearRNN):
+        linear = len(model.h) - model.num_gated
+        return lambda z: A @ z + model.W @ np.concatenate([z[:linear], relu(z[linear:])]) + model.h
+    raise TypeError(type(model))
+
+
+def plrnn_cycles(model: cx.PLRNN, order: int) -> list[np.ndarray]:
+    """Enumerate all 2^(k M) words of a PLRNN; give the points `(k, M)` of each cycle of minimal period k, once."""
+    A = np.diag(model.A) if model.A.ndim == 1 else model.A
+    num_states = len(model.h)
+    step = plain_map(model)
+    found = []
+    for bits in itertools.product([False, True], repeat=order * num_states):
+        word = np.array(bits).reshape(order, num_states)
+        P, q = np.eye(num_states), np.zeros(num_states)
+        for gates in word:
+            J = A + model.W * gates
+            P, q = J @ P, J @ q + model.h
+        z = np.linalg.solve(np.eye(num_states) - P, q)
+        points = [z]
+        for _ in range(order - 1):
+            points.append(step(points[-1]))
+        points = np.array(points)
+        if np.any((points > 0) != word):
+            continue
+        if any(np.allclose(points, np.roll(points, -p, axis=0)) for p in range(1, order)):
+            continue
+        if not any(np.allclose(np.roll(points, -p, axis=0), old) for old in found for p in range(order)):
+            found.append(points)
+    return found
+
+
+def same_cycles(cycles, points_list) -> bool:
+    """Whether two lists hold the same cycles, whatever the order and rotation."""
+
+    def matches(cycle, points):
+        return any(np.allclose(np.roll(points, -p, axis=0), cycle.points, atol=1e-9) for p in range(cycle.order))
+
+    return len(cycles) == len(points_list) and all(any(matches(c, p) for c in cycles) for p in points_list)

@@ -1,0 +1,85 @@
+"""Networks survive both file formats bitwise; broken files say what is wrong with them."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import cyclax as cx
+
+
+@pytest.mark.parametrize("suffix", [".json", ".npz"])
+def test_round_trip(model, suffix, tmp_path):
+    path = tmp_path / f"network{suffix}"
+    cx.save(path, model)
+    loaded = cx.load(str(path))
+    assert type(loaded) is type(model)
+    assert jax.tree.structure(loaded) == jax.tree.structure(model)
+    for mine, theirs in zip(jax.tree.leaves(model), jax.tree.leaves(loaded), strict=True):
+        assert theirs.dtype == np.float64
+        np.testing.assert_array_equal(mine, theirs)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+GOOD = {"model": "PLRNN", "A": [0.5], "W": [[1.0]], "h": [0.1]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not valid JSON"),
+        ("[1, 2]", "expected an object"),
+        (json.dumps({**GOOD, "model": "PLRN"}), "Did you mean 'PLRNN'"),
+        (json.dumps({"model": "PLRNN", "A": [1.0]}), "missing: W, h; found: A"),
+        (json.dumps({**GOOD, "B": 1}), "PLRNN has no B"),
+        (json.dumps({**GOOD, "A": "x"}), "A is not an array of numbers"),
+        (json.dumps({**GOOD, "h": [1.0, 2.0]}), "W must have shape|A must be"),
+    ],
+)
+def test_broken_json(content, message, tmp_path):
+    path = tmp_path / "broken.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        cx.load(path)
+    assert "broken.json" in str(caught.value)
+
+
+def test_truncated_npz(tmp_path):
+    path = tmp_path / "network.npz"
+    cx.save(path, cx.PLRNN(A=[0.5], W=[[1.0]], h=[0.1]))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"not a readable \.npz file"):
+        cx.load(path)
+
+
+def test_no_pickle(tmp_path):
+    path = tmp_path / "network.npz"
+    np.savez(path, model=np.array(["PLRNN"], dtype=object))
+    with pytest.raises(ValueError, match=r"not a readable \.npz file"):
+        cx.load(path)
+
+
+def test_paths(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        cx.load(tmp_path / "absent.json")
+    with pytest.raises(ValueError, match=r"from \.json and \.npz files"):
+        cx.load(tmp_path / "network.txt")
+    with pytest.raises(ValueError, match=r"to \.json or \.npz files"):
+        cx.save(tmp_path / "network.txt", cx.TentMap(2.0))
+    with pytest.raises(OSError, match="cannot be written"):
+        cx.save(tmp_path / "no" / "folder" / "network.json", cx.TentMap(2.0))
+
+
+def test_unknown_class_is_not_written(tmp_path):
+    class Mine(cx.AbstractPiecewiseLinearMap):
+        num_states = 1
+
+        def preactivations(self, z):
+            return z
+
+        def step(self, z, gates):
+            return z
+
+    with pytest.raises(ValueError, match="Mine is not one of the classes"):
+        cx.save(tmp_path / "network.json", Mine())

@@ -1,0 +1,333 @@
+"""The verb: complete sets where they are known, planted cycles, honest verdicts, errors that help."""
+
+import _thread
+import threading
+
+import jax
+import numpy as np
+import pytest
+from conftest import CASES, answer, case_names
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain import plrnn_cycles, same_cycles
+from planting import planted_cycle, planted_plrnn, planted_shallow
+
+import cyclax as cx
+from cyclax.cycles.index import degrees, index_of
+from cyclax.cycles.solve import borders
+
+
+def check_case(name: str, seed: int) -> None:
+    """Demand the cycles of `answers.json`, multipliers to 1e-8, and nothing else where the list is complete."""
+    expected = answer(name)
+    model = cx.load(CASES / f"{name}.json")
+    cycles = cx.find_cycles(model, expected["searched_orders_up_to"], key=seed)
+    matched = set()
+    for entry in expected["cycles"]:
+        point, order = np.array(entry["first_point"]), entry["order"]
+        size = 1 + np.max(np.abs(point))
+        near = [c for c in cycles.of_order(order) if np.min(np.max(np.abs(c.points - point), axis=1)) < 1e-7 * size]
+        assert len(near) == 1, f"{name}, seed {seed}: order {order} through {point}"
+        (cycle,) = near
+        matched.add(id(cycle))
+        values = np.array([complex(*value) for value in entry["eigenvalues"]])
+        left = list(cycle.multipliers)
+        for value in values:
+            nearest = int(np.argmin(np.abs(np.array(left) - value)))
+            assert abs(left.pop(nearest) - value) < 1e-8
+        assert (cycle.stability == "stable") == entry["stable"]
+    if expected["complete"]:
+        assert len(matched) == len(cycles)
+    assert all(entry["verdict"] != "proved incomplete" for entry in cycles.report["orders"].values())
+
+
+@pytest.mark.parametrize("name", case_names())
+def test_cases(name):
+    check_case(name, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", case_names())
+def test_cases_for_twenty_seeds(name):
+    for seed in range(20):
+        check_case(name, seed)
+
+
+def test_tent_map():
+    """Slope 2: one cycle for each primitive necklace of two symbols; all multipliers are +-2^k."""
+    cycles = cx.find_cycles(cx.TentMap(2.0), 10, key=0)
+    assert list(cycles.counts.values()) == [2, 1, 2, 3, 6, 9, 18, 30, 56, 99]
+    for cycle in cycles:
+        sign = (-1) ** np.sum(cycle.gates)
+        np.testing.assert_allclose(cycle.multipliers, [sign * 2.0**cycle.order], rtol=1e-12)
+        np.testing.assert_allclose(1 - 2 * np.abs(cycle.points), np.roll(cycle.points, -1, axis=0), atol=1e-14)
+    assert all(entry["index_sum"] == entry["degree"] == 0 for entry in cycles.report["orders"].values())
+
+
+def test_border_collision_normal_form_in_closed_form():
+    """A fixed point on side s is x = 1 / (1 - trace_s + det_s); its multipliers solve l^2 - trace l + det = 0."""
+    left, right = np.array([[0.5, 1.0], [0.2, 0.0]]), np.array([[-1.8, 1.0], [-0.9, 0.0]])
+    model = cx.BorderCollisionNormalForm(left=left, right=right, h=[1.0, 0.0])
+    (fixed,) = cx.find_cycles(model, 1, key=0)
+    x = 1 / (1 - right[0, 0] - right[1, 0])
+    np.testing.assert_allclose(fixed.points[0], [x, right[1, 0] * x], rtol=1e-14)
+    expected = np.roots([1, -right[0, 0], -right[1, 0]])
+    np.testing.assert_allclose(np.sort_complex(fixed.multipliers), np.sort_complex(expected), rtol=1e-12)
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 10_000), st.sampled_from([(2, 1), (2, 2), (2, 3), (3, 1), (3, 2), (4, 1)]))
+def test_equals_enumeration(seed, size):
+    num_states, order = size
+    model = cx.PLRNN.random(num_states, key=jax.random.key(seed), gain=1.5)
+    cycles = cx.find_cycles(model, [order], key=seed)
+    assert same_cycles(cycles, plrnn_cycles(model, order))
+
+
+@pytest.mark.parametrize(("num_states", "order"), [(3, 1), (3, 3), (5, 3), (10, 1), (10, 3), (10, 7), (20, 1), (20, 3)])
+def test_planted_in_plrnn(num_states, order):
+    for seed in range(2):
+        model, points = planted_plrnn(num_states, order, seed)
+        assert planted_cycle(cx.find_cycles(model, [order], key=0), points)
+
+
+@pytest.mark.parametrize(("num_hidden", "order"), [(7, 3), (12, 7), (30, 7), (70, 3)])
+def test_planted_in_shallow_plrnn(num_hidden, order):
+    for seed in range(2):
+        model, points = planted_shallow(2, num_hidden, order, seed)
+        cycle = planted_cycle(cx.find_cycles(model, [order], key=0), points)
+        assert cycle
+        assert cycle.gates.shape == (order, num_hidden)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_planted_in_large_plrnn(seed):
+    model, points = planted_plrnn(20, 7, seed)
+    assert planted_cycle(cx.find_cycles(model, [7], key=0), points)
+
+
+def test_result_does_not_depend_on_lanes():
+    model = cx.LoziMap(1.7, 0.5)
+    narrow, wide = (cx.find_cycles(model, 9, key=5, finder=cx.SCYFI(lanes=lanes)) for lanes in (32, 700))
+    assert narrow.counts == wide.counts
+    for one, other in zip(narrow, wide, strict=True):
+        np.testing.assert_array_equal(one.gates, other.gates)
+        np.testing.assert_allclose(one.points, other.points, rtol=1e-12, atol=1e-12)
+
+
+def test_equal_keys_give_equal_results_and_seeds_are_keys():
+    model = cx.PLRNN.random(3, key=jax.random.key(2))
+    one, two = cx.find_cycles(model, 4, key=7), cx.find_cycles(model, 4, key=jax.random.key(7))
+    assert one.provenance == two.provenance
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a.points, b.points)
+
+
+def test_orders_as_int_and_as_sequence():
+    model = cx.TentMap(2.0)
+    assert list(cx.find_cycles(model, 3, key=0).counts) == [1, 2, 3]
+    only = cx.find_cycles(model, [4], key=0)
+    assert only.counts == {4: 3}
+    assert {cycle.order for cycle in only} == {4}
+    assert only.report["orders"]["4"]["index_sum"] == 0  # the divisors were searched for it
+
+
+def test_given_words_are_searched():
+    model = cx.TentMap(2.0)
+    finder = cx.SCYFI(starts=2)
+    (wanted,) = (c for c in cx.find_cycles(model, [7], key=0) if np.sum(c.gates) == 6)
+    blind = cx.find_cycles(model, [7], key=3, finder=finder)
+    helped = cx.find_cycles(model, [7], key=3, finder=finder, words=[wanted.gates])
+    assert len(helped) == len(blind) + 1
+    assert helped.report["orders"]["7"]["hits"] == blind.report["orders"]["7"]["hits"]
+    with pytest.raises(ValueError, match=r"words: expected gates of shape \(k, 1\)"):
+        cx.find_cycles(model, [7], key=3, words=[np.zeros((7, 2), bool)])
+
+
+# -- how sure are we --------------------------------------------------------------------------------
+
+
+def test_a_missing_cycle_is_proved_missing():
+    """Two starts cannot find all cycles of order 7; the index sum says so."""
+    cycles = cx.find_cycles(cx.TentMap(2.0), [7], key=0, finder=cx.SCYFI(starts=2))
+    entry = cycles.report["orders"]["7"]
+    assert cycles.counts[7] < 18
+    assert entry["index_sum"] != entry["degree"]
+    assert entry["verdict"] == "proved incomplete"
+
+
+def test_few_starts_are_never_called_likely():
+    cycles = cx.find_cycles(cx.SkewTentMap(left=0.5, right=-3.0, offset=1.0), 2, key=0, finder=cx.SCYFI(starts=100))
+    assert {entry["verdict"] for entry in cycles.report["orders"].values()} == {"unknown"}
+
+
+def test_index_sums_match_the_degree_where_nothing_is_missing(model):
+    cycles = cx.find_cycles(model, 3, key=0)
+    for entry in cycles.report["orders"].values():
+        assert entry["degree"] is None or entry["index_sum"] in (None, entry["degree"])
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10_000))
+def test_degree_of_planar_maps_is_the_winding_number(seed):
+    """Against a sum over 20,000 directions in plain NumPy."""
+    rng = np.random.default_rng(seed)
+    A, W = rng.normal(size=2), rng.normal(size=(2, 2)) * 1.5
+    model = cx.PLRNN(A=A, W=W, h=rng.normal(size=2))
+    with jax.enable_x64(True):
+        known = degrees(borders(model), [1, 2, 3])
+    angles = np.linspace(0, 2 * np.pi, 20_001)
+    u = np.stack([np.cos(angles), np.sin(angles)])
+    image = u
+    for order in (1, 2, 3):
+        image = A[:, None] * image + W @ np.maximum(image, 0)
+        v = u - image
+        turned = np.diff(np.unwrap(np.arctan2(v[1], v[0])))
+        if known[order] is not None and np.max(np.abs(turned)) < 1:
+            assert known[order] == round(np.sum(turned) / (2 * np.pi))
+
+
+def test_index_of_repeated_cycles():
+    assert index_of(np.array([2.0 + 0j, -3, 0.5])) == -1
+    assert index_of(np.array([2.0 + 0j, -3, 0.5]), repeats=2) == 1
+    assert index_of(np.array([1.0 + 0j])) is None
+    assert index_of(np.array([-1.0 + 0j]), repeats=2) is None
+    assert index_of(np.array([0.5 + 2j, 0.5 - 2j])) == 1
+
+
+def test_contracting_network_has_degree_one():
+    model = cx.PLRNN(A=np.full(5, 0.2), W=np.full((5, 5), 0.05), h=np.ones(5))
+    cycles = cx.find_cycles(model, 2, key=0)
+    assert cycles.counts == {1: 1, 2: 0}
+    assert all(entry["degree"] == entry["index_sum"] == 1 for entry in cycles.report["orders"].values())
+
+
+def test_clipped_network_has_the_degree_of_its_linear_part():
+    model = cx.ClippedShallowPLRNN.random(4, 6, key=jax.random.key(0))
+    expanding = cx.ClippedShallowPLRNN(A=[1.5, 0.5, 0.2], W1=np.eye(3), W2=np.eye(3), h1=np.ones(3), h2=np.ones(3))
+    with jax.enable_x64(True):
+        assert degrees(borders(model), [1, 2]) == {1: 1, 2: 1}
+        assert degrees(borders(expanding), [1, 2]) == {1: -1, 2: -1}
+
+
+# -- what is no isolated cycle ----------------------------------------------------------------------
+
+
+def test_plane_of_fixed_points():
+    cycles = cx.find_cycles(cx.PLRNN(A=[1.0, 1.0], W=np.zeros((2, 2)), h=[0.0, 0.0]), 2, key=0)
+    assert cycles.counts == {1: 0, 2: 0}
+    (family,) = cycles.degenerate  # no gate matters: one region
+    assert family.kind == "family"
+    assert family.order == 1
+    assert family.directions.shape == (2, 2)
+
+
+def test_line_attractor():
+    """z1 is kept, z2 decays: every (z1, 0.5) is a fixed point while z1 > 0."""
+    model = cx.PLRNN(A=[0.0, 0.2], W=[[1.0, 0.0], [0.0, 0.0]], h=[0.0, 0.4])
+    cycles = cx.find_cycles(model, 1, key=0)
+    (family,) = [entry for entry in cycles.degenerate if entry.kind == "family"]
+    np.testing.assert_allclose(np.abs(family.directions[:, 0]), [1, 0], atol=1e-12)
+    np.testing.assert_allclose(family.points[0, 1], 0.5)
+    assert cycles.report["orders"]["1"]["index_sum"] is None
+    assert "families" in str(cycles)
+
+
+def test_fixed_point_on_a_border_is_reported_not_counted():
+    model = cx.PLRNN(A=[0.5, 0.3], W=[[0.1, 0.4], [-0.6, 0.1]], h=[0.0, 0.0])
+    cycles = cx.find_cycles(model, 1, key=0)
+    assert cycles.counts == {1: 0}
+    assert {entry.kind for entry in cycles.degenerate} == {"border"}
+    np.testing.assert_allclose(cycles.degenerate[0].points[0], [0, 0], atol=1e-12)
+
+
+def test_linear_map():
+    (fixed,) = cx.find_cycles(cx.PLRNN(A=[0.5, 0.25], W=np.zeros((2, 2)), h=[1.0, 3.0]), 3, key=0)
+    np.testing.assert_allclose(fixed.points[0], [2, 4])
+    assert fixed.margin == np.inf
+
+
+def test_identical_units_and_zero_columns():
+    model = cx.ShallowPLRNN(
+        A=[0.5, 0.5],
+        W1=[[1.0, 1.0, 0.0], [0.2, 0.2, 0.0]],
+        W2=[[1, 0.5], [1, 0.5], [3, 4]],
+        h1=[0.3, -1],
+        h2=[0.1, 0.1, 7],
+    )
+    merged = cx.ShallowPLRNN(A=[0.5, 0.5], W1=[[2.0], [0.4]], W2=[[1, 0.5]], h1=[0.3, -1], h2=[0.1])
+    one, other = cx.find_cycles(model, 3, key=0), cx.find_cycles(merged, 3, key=0)
+    assert one.counts == other.counts
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(a.points, b.points, atol=1e-12)
+
+
+# -- arguments, interruption ------------------------------------------------------------------------
+
+MODEL = cx.TentMap(2.0)
+
+
+@pytest.mark.parametrize(
+    ("orders", "error", "message"),
+    [
+        (0, ValueError, "orders: 0 is not a period"),
+        (-3, ValueError, "orders: -3 is not a period"),
+        ([1, 0], ValueError, "orders: 0 is not a period"),
+        (2.5, TypeError, "orders: 2.5 is not an integer"),
+        ([1, "x"], TypeError, "'x' is not an integer"),
+        ("12", TypeError, "orders: expected an int or a sequence"),
+        ([], ValueError, "an empty sequence"),
+        (True, ValueError, "True is not a period"),
+    ],
+)
+def test_bad_orders(orders, error, message):
+    with pytest.raises(error, match=message):
+        cx.find_cycles(MODEL, orders, key=0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_that_are_not_finite(bad):
+    model = cx.PLRNN(A=[0.5, 0.5], W=[[0.0, 1.0], [bad, 0.0]], h=[0, 0])
+    with pytest.raises(ValueError, match=r"model: W holds NaN or inf \(first at \[1, 0\]\)"):
+        cx.find_cycles(model, 1, key=0)
+
+
+def test_bad_model_and_key():
+    with pytest.raises(TypeError, match=r"cyclax.load\(path\)"):
+        cx.find_cycles("model.json", 1, key=0)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match="key: expected a JAX random key or an int seed"):
+        cx.find_cycles(MODEL, 1, key="seed")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"starts": 0}, {"moves": -1}, {"lanes": 1.5}, {"unseen": 0.0}, {"seconds": 0}, {"starts": True}]
+)
+def test_bad_settings_name_themselves(settings):
+    with pytest.raises(ValueError, match=f"SCYFI: {next(iter(settings))} must"):
+        cx.SCYFI(**settings)
+
+
+LONG = dict(orders=40, key=0, finder=cx.SCYFI(starts=10**7, unseen=1e-9))
+
+
+def test_time_budget_returns_what_was_found():
+    finder = cx.SCYFI(starts=10**7, unseen=1e-9, seconds=3.0)
+    cycles = cx.find_cycles(MODEL, 40, key=0, finder=finder)
+    assert cycles.report["seconds"] < 20
+    assert "time budget" in cycles.report["interrupted"]
+    assert "STOPPED EARLY" in str(cycles)
+    assert len(cycles) > 0
+
+
+def test_ctrl_c_returns_what_was_found():
+    cx.find_cycles(MODEL, [40], key=0, finder=cx.SCYFI(starts=2))  # compiled before the clock runs
+    timer = threading.Timer(2.0, _thread.interrupt_main)
+    timer.start()
+    try:
+        cycles = cx.find_cycles(MODEL, **LONG)
+    finally:
+        timer.cancel()
+    assert "Ctrl-C" in cycles.report["interrupted"]
+    assert len(cycles) > 0
+    assert {entry["verdict"] for entry in cycles.report["orders"].values()} <= {"unknown", "proved incomplete"}

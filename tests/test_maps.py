@@ -1,0 +1,136 @@
+"""One test binds every model: two methods, one map, continuous across every border."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from plain import plain_map
+
+import cyclax as cx
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def states(model, number=20):
+    return 2 * np.random.default_rng(0).normal(size=(number, model.num_states))
+
+
+def test_equals_the_formula_written_out(model):
+    step = plain_map(model)
+    for z in states(model):
+        np.testing.assert_allclose(model(z), step(z), rtol=1e-13, atol=1e-13)
+
+
+def test_step_with_its_own_gates_is_the_map(model):
+    for z in states(model):
+        gates = model.preactivations(z) > 0
+        assert gates.shape == (model.num_gates,)
+        np.testing.assert_array_equal(model.step(z, gates), model(z))
+
+
+def test_jacobian_away_from_borders(model):
+    for z in states(model, 5):
+        gates = model.preactivations(z) > 0
+        held = jax.jacfwd(lambda z, gates=gates: model.step(z, gates))(z)
+        numeric = np.stack([(model(z + d) - model(z - d)) / 2e-7 for d in 1e-7 * np.eye(model.num_states)], axis=1)
+        np.testing.assert_allclose(held, jax.jacfwd(model)(z), atol=1e-13)
+        np.testing.assert_allclose(held, numeric, atol=1e-5)
+
+
+def test_affine_while_the_gates_are_held(model):
+    first, second = states(model, 2)
+    gates = model.preactivations(first) > 0
+    middle = model.step(0.3 * first + 0.7 * second, gates)
+    np.testing.assert_allclose(middle, 0.3 * model.step(first, gates) + 0.7 * model.step(second, gates), atol=1e-12)
+
+
+def test_continuous_across_every_border(model):
+    gradients = jax.jacfwd(model.preactivations)(np.zeros(model.num_states))
+    for z in states(model, 3):
+        for gate, gradient in enumerate(gradients):
+            # The nearest state on the border of this gate.
+            on = z - gradient * model.preactivations(z)[gate] / (gradient @ gradient)
+            gates = model.preactivations(on) > 0
+            opened, closed = (model.step(on, gates.at[gate].set(side)) for side in (True, False))
+            np.testing.assert_allclose(opened, closed, atol=1e-12)
+
+
+def test_a_discontinuous_map_would_be_seen():
+    class Jump(cx.AbstractPiecewiseLinearMap):
+        num_states = 1
+
+        def preactivations(self, z):
+            return z - 1
+
+        def step(self, z, gates):
+            return jnp.where(gates, z, 0)
+
+    with pytest.raises(AssertionError):
+        test_continuous_across_every_border(Jump())
+
+
+def test_with_input_adds_to_the_next_state(model):
+    if model.input_leaf is None:
+        with pytest.raises(TypeError, match="has no bias"):
+            model.with_input(np.ones(model.num_states))
+        return
+    s = np.arange(1.0, model.num_states + 1)
+    for z in states(model, 3):
+        np.testing.assert_allclose(model.with_input(s)(z), model(z) + s, atol=1e-12)
+    with pytest.raises(ValueError, match="s: expected shape"):
+        model.with_input(np.ones(model.num_states + 1))
+
+
+def test_leaves_stay_float64_with_x64_off(model):
+    with jax.enable_x64(False):
+        rebuilt = jax.tree.map(lambda leaf: leaf, model)
+        assert all(leaf.dtype == np.float64 for leaf in jax.tree.leaves(rebuilt))
+        assert cx.PLRNN(A=[1 / 3], W=[[0.0]], h=[0.0]).A[0] == 1 / 3
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: cx.PLRNN(A=[1, 2, 3], W=np.eye(2), h=[0, 0]), "A must be a diagonal of shape"),
+        (lambda: cx.PLRNN(A=[1, 2], W=np.ones((2, 3)), h=[0, 0]), "W must have shape"),
+        (lambda: cx.PLRNN(A=[1, 2], W=np.eye(2), h=np.zeros((2, 2))), "h must be a non-empty vector"),
+        (lambda: cx.ShallowPLRNN(A=[1, 2], W1=np.ones((2, 3)), W2=np.ones((2, 3)), h1=[0, 0], h2=[0, 0, 0]), "W2 must"),
+        (lambda: cx.AlmostLinearRNN(A=[1, 2], W=np.eye(2), h=[0, 0], num_gated=3), "num_gated must lie in 1..2"),
+        (lambda: cx.TentMap([1, 2]), "slope must have shape"),
+        (
+            lambda: cx.BorderCollisionNormalForm(left=np.eye(2), right=np.ones((2, 2)), h=[0, 0]),
+            "share their second column",
+        ),
+    ],
+)
+def test_wrong_shapes_name_the_argument(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_num_gated_must_be_an_int():
+    with pytest.raises(TypeError, match="num_gated must be an int"):
+        cx.AlmostLinearRNN(A=[1, 2], W=np.eye(2), h=[0, 0], num_gated=1.5)
+
+
+def test_simulate(model):
+    z0 = states(model, 1)[0]
+    with jax.enable_x64(False):
+        orbit = cx.simulate(model, z0, 7)
+    step, z = plain_map(model), z0
+    assert orbit.shape == (8, model.num_states)
+    assert orbit.dtype == np.float64
+    for row in orbit:
+        np.testing.assert_allclose(row, z, rtol=1e-9)
+        z = step(z)
+
+
+def test_simulate_refuses_what_it_cannot_run():
+    with pytest.raises(ValueError, match="z0: expected shape"):
+        cx.simulate(cx.TentMap(2.0), np.zeros(2), 3)
+    with pytest.raises(ValueError, match="steps: must be 0 or more"):
+        cx.simulate(cx.TentMap(2.0), np.zeros(1), -1)

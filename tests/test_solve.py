@@ -1,0 +1,129 @@
+"""Linear algebra against dense NumPy, and words against their closed forms."""
+
+import jax
+import numpy as np
+import pytest
+
+import cyclax as cx
+from cyclax.cycles.linear import UNROLLED_SIZE, solve_lanes
+from cyclax.cycles.newton import compose, met
+from cyclax.cycles.solve import BlockCyclic, borders, itineraries, solve_words
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, UNROLLED_SIZE, UNROLLED_SIZE + 1])
+def test_solve_lanes(size):
+    rng = np.random.default_rng(size)
+    matrix, right = rng.normal(size=(size, size, 20)), rng.normal(size=(size, 20))
+    if size > 1:
+        matrix[0, 0, :5] = 0  # elimination must pivot
+    solution, singular = solve_lanes(matrix, right)
+    assert not np.any(singular)
+    expected = np.linalg.solve(np.moveaxis(matrix, -1, 0), right.T[..., None])[..., 0].T
+    np.testing.assert_allclose(solution, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, UNROLLED_SIZE + 1])
+def test_solve_lanes_tells_singular_ones(size):
+    matrix = np.random.default_rng(0).normal(size=(size, size, 3))
+    matrix[:, -1, 1] = 0
+    _, singular = solve_lanes(matrix, np.ones((size, 3)))
+    np.testing.assert_array_equal(singular, [False, True, False])
+
+
+@pytest.mark.parametrize(("size", "order"), [(1, 1), (2, 1), (2, 2), (3, 7), (2, 60)])
+def test_block_cyclic_against_dense(size, order):
+    rng = np.random.default_rng(0)
+    jacobians = rng.normal(size=(4, order, size, size))
+    right = rng.normal(size=(4, order, size, 2))
+    solution = BlockCyclic(jacobians).solve(right)
+    for n in range(4):
+        dense = np.zeros((order * size, order * size))
+        for t in range(order):
+            rows, following = slice(t * size, (t + 1) * size), (t + 1) % order
+            dense[rows, following * size : (following + 1) * size] += np.eye(size)
+            dense[rows, rows] -= jacobians[n, t]
+        expected = np.linalg.solve(dense, right[n].reshape(order * size, 2)).reshape(order, size, 2)
+        np.testing.assert_allclose(solution[n], expected, rtol=1e-8, atol=1e-8)
+
+
+def test_block_cyclic_where_the_product_overflows():
+    jacobians = np.broadcast_to(np.diag([1e6, 1e-6]), (1, 100, 2, 2))
+    right = np.random.default_rng(0).normal(size=(1, 100, 2, 1))
+    system = BlockCyclic(jacobians)
+    solution = system.solve(right)
+    defect = np.roll(solution, -1, axis=1) - jacobians @ solution - right
+    assert not system.singular[0]
+    assert np.max(np.abs(defect)) < 1e-9
+
+
+def test_compose_is_the_jacobian_of_the_iterate(model):
+    z = np.random.default_rng(0).normal(size=(model.num_states, 5))
+    image, product, words = compose(model, z, 4, met)
+    iterate = lambda z: model(model(model(model(z))))  # noqa: E731
+    for lane in range(5):
+        np.testing.assert_allclose(image[:, lane], iterate(z[:, lane]), rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(product[..., lane], jax.jacfwd(iterate)(z[:, lane]), rtol=1e-10, atol=1e-10)
+    gates, _ = itineraries(model, z.T, 4)
+    same_word = [[np.array_equal(a, b) for a in gates] for b in gates]
+    np.testing.assert_array_equal(np.equal.outer(np.asarray(words), np.asarray(words)), same_word)
+
+
+def test_words_of_the_skew_tent_map_in_closed_form():
+    left, right, offset = 0.5, -3.0, 1.0
+    model = cx.SkewTentMap(left=left, right=right, offset=offset)
+    words = np.array([[[False], [True]], [[True], [False]]])
+    solutions = solve_words(model, words, borders(model))
+    x = offset * (1 + right) / (1 - left * right)  # x <= 0 first: x -> left x + offset -> right (..) + offset
+    y = left * x + offset
+    np.testing.assert_allclose(solutions.points[:, :, 0], [[x, y], [y, x]], rtol=1e-14)
+    np.testing.assert_allclose(solutions.multipliers[:, 0], [left * right] * 2, rtol=1e-14)
+    np.testing.assert_allclose(solutions.margin, min(abs(x), abs(y)), rtol=1e-14)
+    assert solutions.met.tolist() == [True, True]
+    assert np.all(solutions.residual < 1e-15)
+
+
+def test_virtual_words_are_told():
+    model = cx.SkewTentMap(left=0.5, right=-3.0, offset=1.0)
+    fixed = solve_words(model, np.array([[[False]], [[True]]]), borders(model))
+    # x = offset / (1 - left) = 2 > 0 belongs to the other side; x = offset / (1 - right) = 1/4 is real.
+    np.testing.assert_allclose(fixed.points[:, 0, 0], [2, 0.25])
+    assert fixed.met.tolist() == [False, True]
+
+
+def test_inert_gates_do_not_matter():
+    model = cx.PLRNN(A=[0.5, 0.4, 0.3], W=[[0.2, 0, 0.1], [0.3, 0, 0.2], [0, 0, 0.5]], h=[1, 2, 3])
+    shallow = cx.ShallowPLRNN(A=[0.5], W1=[[1.0, 2.0]], W2=[[0.0], [1.0]], h1=[0], h2=[1, 1])
+    assert borders(model).effective.tolist() == [True, False, True]  # column 1 of W is zero
+    assert borders(shallow).effective.tolist() == [False, True]  # row 0 of W2 is zero
+    assert np.all(borders(cx.LoziMap(1.7, 0.5)).effective)
+
+
+def test_borders_give_the_jacobians(model):
+    bounds = borders(model)
+    z = np.random.default_rng(0).normal(size=(5, model.num_states))
+    gates = z @ bounds.gradients.T + bounds.offsets > 0
+    jacobians = np.stack([jax.jacfwd(model)(x) for x in z])
+    np.testing.assert_allclose(bounds.jacobians(gates), jacobians, atol=1e-12)
+
+
+def test_the_error_bound_holds_for_expanding_cycles():
+    mpmath = pytest.importorskip("mpmath")
+    model = cx.LoziMap(1.7, 0.5)
+    words = np.random.default_rng(1).random((20, 30, 1)) > 0.5
+    solutions = solve_words(model, words, borders(model))
+    with mpmath.workdps(60):
+        a, b = mpmath.mpf(model.a.item()), mpmath.mpf(model.b.item())
+        for word, points, error in zip(words[..., 0], solutions.points, solutions.error, strict=True):
+            P, q = mpmath.eye(2), mpmath.zeros(2, 1)
+            for gate in word:
+                J = mpmath.matrix([[-a if gate else a, 1], [b, 0]])
+                P, q = J * P, J * q + mpmath.matrix([1, 0])
+            exact = mpmath.lu_solve(mpmath.eye(2) - P, q)
+            off = [abs(exact[i] - mpmath.mpf(float(points[0, i]))) for i in range(2)]
+            assert max(off) <= error < 1e-9
