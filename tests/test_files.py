@@ -34,6 +34,11 @@ GOOD = {"model": "PLRNN", "A": [0.5], "W": [[1.0]], "h": [0.1]}
         (json.dumps({"model": "PLRNN", "A": [1.0]}), "missing: W, h; found: A"),
         (json.dumps({**GOOD, "B": 1}), "PLRNN has no B"),
         (json.dumps({**GOOD, "A": "x"}), "A is not an array of numbers"),
+        (json.dumps({**GOOD, "A": ["1"]}), "A is not an array of numbers"),
+        (json.dumps({**GOOD, "A": [[1.0], 2.0]}), "A is not an array of numbers"),
+        (json.dumps({**GOOD, "model": ["PLRNN"]}), "unknown model"),
+        (json.dumps({**GOOD, "model": "AlmostLinearRNN", "num_gated": 1.5}), "num_gated is not an integer, but 1.5"),
+        ("[" * 100_000, "not valid JSON"),
         (json.dumps({**GOOD, "h": [1.0, 2.0]}), "W must have shape|A must be"),
     ],
 )

@@ -13,8 +13,10 @@ from plain import plrnn_cycles, same_cycles
 from planting import planted_cycle, planted_plrnn, planted_shallow
 
 import cyclax as cx
+from cyclax.cycles.accept import Accepted, accept
 from cyclax.cycles.index import degrees, index_of
 from cyclax.cycles.solve import borders
+from cyclax.cycles.word import word_key
 
 
 def check_case(name: str, seed: int) -> None:
@@ -263,6 +265,20 @@ def test_identical_units_and_zero_columns():
         np.testing.assert_allclose(a.points, b.points, atol=1e-12)
 
 
+def test_states_that_are_no_cycles_are_rejected():
+    """Whatever the search hands over, only what the check confirms is returned."""
+    model = cx.LoziMap(1.7, 0.5)
+    states = np.random.default_rng(0).normal(size=(200, 2))
+    with jax.enable_x64(True):
+        accepted = Accepted()
+        found = accept(model, borders(model), states, 7, accepted)
+    assert accepted.rejected > 5
+    real = cx.find_cycles(model, 7, key=0)
+    known = {word_key(cycle.gates) for cycle in real}
+    assert {key for key in found if key is not None} == set(accepted.cycles)
+    assert set(accepted.cycles) <= known
+
+
 # -- arguments, interruption ------------------------------------------------------------------------
 
 MODEL = cx.TentMap(2.0)
@@ -279,6 +295,7 @@ MODEL = cx.TentMap(2.0)
         ("12", TypeError, "orders: expected an int or a sequence"),
         ([], ValueError, "an empty sequence"),
         (True, ValueError, "True is not a period"),
+        (10**12, ValueError, "beyond 100000, the largest order"),
     ],
 )
 def test_bad_orders(orders, error, message):
@@ -298,6 +315,16 @@ def test_bad_model_and_key():
         cx.find_cycles("model.json", 1, key=0)  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match="key: expected a JAX random key or an int seed"):
         cx.find_cycles(MODEL, 1, key="seed")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="key: a seed lies between"):
+        cx.find_cycles(MODEL, 1, key=-1)
+
+
+def test_seeds_do_not_depend_on_the_global_precision():
+    keys = []
+    for setting in (True, False):
+        with jax.enable_x64(setting):
+            keys.append(cx.find_cycles(MODEL, 1, key=2**32 + 1).provenance["key"])
+    assert keys[0] == keys[1] != cx.find_cycles(MODEL, 1, key=1).provenance["key"]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from cyclax.cycles.word import WordKey
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.version import __version__
 
+_LARGEST_ORDER = 100_000
 # Words on which I - P is singular are looked at one by one; no more than this many of one order.
 _MOST_FAMILIES = 32
 
@@ -205,10 +206,10 @@ class _Search:
         bar = tqdm(
             total=sum(orders), desc="cycles", unit="order", delay=1, disable=None if progress else True, leave=False
         )
-        # High orders take longest and go first. The work of an order does not depend on when it is done.
+        # Low orders first: they are what a user who interrupts wants most.
         pool = ThreadPoolExecutor(threads)
         try:
-            pending = {pool.submit(self._search_order, self.states[order], effort) for order in reversed(orders)}
+            pending = {pool.submit(self._search_order, self.states[order], effort) for order in orders}
             while pending:
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -395,6 +396,8 @@ def checked_orders(orders: int | Iterable[int]) -> list[int]:
             raise TypeError(f"orders: {value!r} is not an integer; orders are the periods 1, 2, 3, ..") from None
         if isinstance(value, bool) or checked[-1] < 1:
             raise ValueError(f"orders: {value!r} is not a period; the smallest order is 1 (fixed points).")
+        if checked[-1] > _LARGEST_ORDER:
+            raise ValueError(f"orders: {value!r} is beyond {_LARGEST_ORDER}, the largest order that is searched.")
     if not checked:
         raise ValueError(
             "orders: an empty sequence asks for nothing; give an int K for 1..K, or periods such as [8, 16]."
@@ -422,9 +425,13 @@ def checked_key(key: Any) -> Array:
     if isinstance(key, jax.Array) and (jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key) or key.shape == (2,)):
         return key
     try:
-        return jax.random.key(operator.index(key))
+        seed = operator.index(key)
     except TypeError:
         raise TypeError(f"key: expected a JAX random key or an int seed, got {key!r}.") from None
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"key: a seed lies between 0 and 2^63 - 1, got {seed}.")
+    with jax.enable_x64(True):  # all 64 bits of the seed count, whatever the global setting
+        return jax.random.key(seed)
 
 
 def checked_words(words: Iterable[Any], num_gates: int) -> dict[int, np.ndarray]:

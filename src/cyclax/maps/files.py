@@ -85,7 +85,7 @@ def from_dict(content: Any, *, source: str = "network") -> AbstractPiecewiseLine
     if not isinstance(content, dict) or "model" not in content:
         raise ValueError(f'{source}: expected an object with the entry "model", one of {", ".join(MODELS)}.')
     name = content["model"]
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         near = difflib.get_close_matches(str(name), MODELS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"{source}: unknown model {name!r}.{hint} Known: {', '.join(MODELS)}.")
@@ -98,26 +98,36 @@ def from_dict(content: Any, *, source: str = "network") -> AbstractPiecewiseLine
     if unknown:
         raise ValueError(f"{source}: {name} has no {', '.join(unknown)}; its entries are {', '.join(fields)}.")
     arguments = {
-        field: int(content[field]) if fields[field].metadata.get("static") else _numbers(content[field], field, source)
-        for field in fields
+        name: (_integer if field.metadata.get("static") else _numbers)(content[name], name, source)
+        for name, field in fields.items()
     }
     try:
-        return MODELS[name](**arguments)
+        return MODELS[content["model"]](**arguments)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
 
 
 def _numbers(value: Any, name: str, source: str) -> np.ndarray:
     try:
-        return np.asarray(value, dtype=np.float64)
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"its entries are of type {array.dtype}")
+        return array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{source}: {name} is not an array of numbers ({error}).") from error
+
+
+def _integer(value: Any, name: str, source: str) -> int:
+    value = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{source}: {name} is not an integer, but {value!r}.")
+    return value
 
 
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: this is not valid JSON ({error}); is the file complete?") from error
 
 

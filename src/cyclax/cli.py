@@ -1,0 +1,148 @@
+"""The command line: arguments -> one verb -> a file. Nothing is decided here.
+
+Results go to stdout, everything else to stderr. Exit codes: 0; 2 with one line `cyclax: error: ..`; 130 after Ctrl-C,
+with what had been found; 141 where the reader of stdout left.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from cyclax.version import __version__
+
+# The library itself is imported by the commands, so that --version and --help need not wait for JAX.
+
+_PICTURES = (".pdf", ".png", ".svg")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    **Arguments:** `argv`: the words after `cyclax`; those of the process by default.
+
+    **Returns:** the exit code. `--help` and `--version` raise `SystemExit(0)`, as argparse does.
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+        return arguments.command(arguments)
+    except KeyboardInterrupt:
+        print("cyclax: interrupted before anything was found", file=sys.stderr)
+        return 130
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(f"cyclax: error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        return 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports what is wrong in one line, as the library does, and leaves the usage to --help."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message} ({self.prog} --help shows the arguments)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="cyclax", description="Find all cycles of ReLU recurrent networks.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"cyclax {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    cycles = commands.add_parser(
+        "cycles",
+        help="find fixed points and cycles",
+        description="Find the fixed points and cycles of a network, and say how sure it is that none is missing.",
+        allow_abbrev=False,
+    )
+    cycles.add_argument("model", metavar="MODEL", help="a network in a .json or .npz file")
+    cycles.add_argument("--orders", required=True, type=_orders, help="27 means 1 to 27; 8,16 means exactly these")
+    cycles.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    cycles.add_argument("--plot", type=Path, metavar="FILE", help=f"draw the cycles ({', '.join(_PICTURES)})")
+    cycles.add_argument("--save", type=Path, metavar="FILE", help="save the cycles (.npz, read by cyclax.Cycles.load)")
+    cycles.add_argument("--seed", type=int, default=0, help="seed of the random starts (default: 0)")
+    cycles.add_argument("--seconds", type=float, metavar="S", help="stop after S seconds with what has been found")
+    cycles.add_argument("--starts", type=int, metavar="N", help="most starts for each order")
+    cycles.set_defaults(command=_cycles)
+    return parser
+
+
+def _orders(text: str) -> int | list[int]:
+    try:
+        if "," in text:
+            # A comma at the end, as in a Python tuple, asks for one order alone.
+            return [int(part) for part in text.removesuffix(",").split(",")]
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no order; give an integer (27 for 1 to 27) or integers with commas (8,16 for exactly these)"
+        ) from None
+
+
+def _cycles(arguments: argparse.Namespace) -> int:
+    import cyclax as cx
+    from cyclax import plot
+    from cyclax.plot.cycles import new_axes
+    from cyclax.storage import write_atomically
+
+    # What would fail after the search is tried before it: the search may take hours.
+    model = cx.load(arguments.model)
+    picture: Path | None = arguments.plot
+    if picture is not None:
+        _require_writable(picture, _PICTURES, "--plot")
+    ax = None if picture is None else new_axes(shown=False)
+    if arguments.save is not None:
+        _require_writable(arguments.save, (".npz",), "--save")
+        if arguments.save.resolve() == Path(arguments.model).resolve():
+            raise ValueError(f"--save: {arguments.save} is the network itself; choose another name.")
+
+    given = {"seconds": arguments.seconds, "starts": arguments.starts}
+    finder = cx.SCYFI(**{name: value for name, value in given.items() if value is not None})
+    result = cx.find_cycles(model, arguments.orders, key=arguments.seed, finder=finder)
+
+    # Printed first: should a file fail now (a full disk), the result is not lost.
+    read = _print(json.dumps(result.to_dict(), allow_nan=False) if arguments.json else str(result))
+    if arguments.save is not None:
+        result.save(arguments.save)
+        print(f"wrote {arguments.save}", file=sys.stderr)
+    if picture is not None:
+        figure = plot.cycles(result, ax).figure.figure
+        kind = picture.suffix.removeprefix(".")
+        write_atomically(picture, lambda stream: figure.savefig(stream, format=kind, dpi=200))
+        print(f"wrote {picture}", file=sys.stderr)
+    # A spent time budget, noted in the same place, was asked for: no failure.
+    if "Ctrl-C" in result.report.get("interrupted", ""):
+        return 130
+    return 0 if read else 141
+
+
+def _require_writable(path: Path, suffixes: tuple[str, ...], option: str) -> None:
+    if path.suffix not in suffixes:
+        raise ValueError(f"{option}: {path} must end in {' or '.join(suffixes)}.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{option}: {path} is a folder; give the name of a file.")
+    try:
+        # Trying is the only sure way to know; permissions do not tell of a read-only disk.
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        remedy = "choose a folder that exists and is writable"
+        raise OSError(f"{option}: {path} cannot be written ({error.strerror or error}); {remedy}.") from error
+
+
+def _print(text: str) -> bool:
+    """Print; say whether anyone still reads."""
+    try:
+        print(text, flush=True)
+        return True
+    except BrokenPipeError:
+        # As after `| head`. Python flushes stdout once more at exit: let that go nowhere.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
