@@ -160,6 +160,7 @@ class _Search:
         self.rounds = Rounds(lanes, finder.moves)
         self.halt = threading.Event()
         self.states: dict[int, _OrderState] = {}
+        self.degrees: dict[int, int | None] = {}
         self.seconds = 0.0
 
     # -- driving ------------------------------------------------------------------------------------------------------
@@ -168,6 +169,7 @@ class _Search:
         """Search all orders; return why it stopped early, if it did."""
         searched = sorted({divisor for order in wanted for divisor in range(1, order + 1) if order % divisor == 0})
         self.states = {order: _OrderState(order) for order in searched}
+        self.degrees = degrees(self.bounds, searched)
         try:
             for order, words in given.items():
                 if order in self.states:
@@ -175,7 +177,6 @@ class _Search:
                         outcome = self._given(order, words[begin : begin + POOL])
                         self._absorb(self.states[order], outcome, counted=False)
             self._in_parallel(searched, 1, progress)
-            self.degrees = degrees(self.bounds, searched)
             # A wrong sum can be the fault of a divisor: those are searched again too.
             for effort in (2, 4):
                 suspects = {order for order in searched if self._contradicted(order)}
@@ -186,8 +187,6 @@ class _Search:
         except KeyboardInterrupt:
             self.halt.set()
             return "interrupted by Ctrl-C; this is what had been found"
-        finally:
-            self.degrees = getattr(self, "degrees", dict.fromkeys(searched))
         if self._time_left() <= 0:
             return f"the time budget of {self.finder.seconds:g} s ran out; this is what had been found"
         return None
@@ -316,8 +315,10 @@ class _Search:
         if not state.hits:
             return "unknown", f"none of {state.starts} starts converged"
         if bound < self.finder.unseen:
-            return "likely", f"at most {bound:.2g} of the converging starts can lead elsewhere (95 %)"
-        return "unknown", f"{share:.2g} of the converging starts (95 %: up to {bound:.2g}) may lead to cycles not met"
+            return "likely", f"at most {bound:.2g} of the starts that converge can lead elsewhere (95 %)"
+        if share:
+            return "unknown", f"cycles met only once: {share:.2g} of the starts that converge lead to ones not met yet"
+        return "unknown", f"only {state.hits} of {state.starts} starts converged, too few to say more"
 
     def result(self, wanted: list[int], interrupted: str | None) -> Cycles:
         entries = {}

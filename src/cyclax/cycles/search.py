@@ -223,6 +223,8 @@ def solve_flops(num_states: int, order: int) -> int:
 
 
 def default_lanes(num_states: int) -> int:
-    """Give the number of lanes whose working set stays in the cache: a power of two."""
+    """Give the number of lanes: on CPUs a power of two whose working set stays in the cache, else the whole pool."""
+    if jax.default_backend() != "cpu":
+        return POOL
     per_lane = 8 * (2 * num_states * num_states + 4 * num_states + 6)
     return int(2 ** np.clip(np.log2(_CACHE_BYTES / per_lane).round(), 5, 10))

@@ -22,6 +22,11 @@ import numpy as np
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 _EPS = np.finfo(np.float64).eps
+# Rows that a kernel is given at once: few, or as many as fit this memory with a Jacobian each.
+_SMALL_CHUNK = 256
+_CHUNK_BYTES = 2**25
+# Memory for the factors of the block-cyclic systems that are solved at once.
+_SOLVE_BYTES = 2**28
 # Right-hand sides of random signs that probe how the block-cyclic inverse amplifies rounding.
 _PROBES = 8
 # Below this smallest singular value of the reduced system (whose blocks have norms near 1) a word is singular.
@@ -44,7 +49,8 @@ def _visit(model, states):
 
 def _in_chunks(kernel, model, rows: np.ndarray):
     """Apply a kernel to rows, padded to a few fixed sizes so that it compiles only a few times."""
-    size = 256 if len(rows) <= 256 else 4096
+    large = max(_SMALL_CHUNK, min(4096, _CHUNK_BYTES // (8 * model.num_states**2)))
+    size = _SMALL_CHUNK if len(rows) <= _SMALL_CHUNK else large
     outputs = []
     for begin in range(0, len(rows), size):
         chunk = rows[begin : begin + size]
@@ -113,6 +119,12 @@ class Solutions(NamedTuple):
 
 def solve_words(model: AbstractPiecewiseLinearMap, words: np.ndarray, bounds: Borders) -> Solutions:
     """Solve words `(n, k, G)` and check what they fix. Must be called under `jax.enable_x64(True)`."""
+    at_once = max(1, _SOLVE_BYTES // (10 * 8 * words.shape[1] * model.num_states**2))
+    parts = [_solve_together(model, words[i : i + at_once], bounds) for i in range(0, len(words), at_once)]
+    return Solutions(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _solve_together(model: AbstractPiecewiseLinearMap, words: np.ndarray, bounds: Borders) -> Solutions:
     number, order, num_gates = words.shape
     num_states = model.num_states
     jacobians, offsets = _in_chunks(_pieces, model, words.reshape(-1, num_gates))
