@@ -41,7 +41,7 @@ def violations(source: Path) -> list[str]:
         if room == "__init__":
             continue
         for name in imports(path):
-            other = (name.split(".") + [""])[1]
+            other = [*name.split("."), ""][1]
             # The command line and plots name the package itself: `import cyclax as cx`.
             known = other in ROOMS
             if (known and ROOMS.index(other) < ROOMS.index(room)) or (not known and room != "cli"):

@@ -6,6 +6,7 @@ are numbered, and what becomes of start i depends on nothing but the model, the 
 
 import dataclasses
 import enum
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -70,8 +71,9 @@ class Search(NamedTuple):
     loops: UInt64[Array, " T"]  # words known to lie on loops
 
 
+@functools.lru_cache(maxsize=16)
 def initial_search(num_states: int, lanes: int) -> Search:
-    """All lanes idle, no start taken."""
+    """All lanes idle, no start taken. Kept, as it is made of a dozen small arrays. Under `jax.enable_x64(True)`."""
     none, zeros = jnp.zeros(lanes, jnp.uint64), jnp.zeros(lanes, jnp.int32)
     state = Lanes(jnp.zeros((num_states, lanes)), none, zeros, zeros + Fate.LOST, zeros - 1, none, none)
     return Search(state, jnp.int32(0), jnp.zeros(_LOOP_TABLE, jnp.uint64))
@@ -108,7 +110,8 @@ def move(
     start has been seen to loop: often all starts that do not converge end in the same few loops.
     """
     lanes, loops = search.lanes, search.loops
-    displacement, word, singular = newton_step(model, lanes.z, order)
+    # The barrier keeps XLA from solving again in each of the loops below that read the solution.
+    displacement, word, singular = jax.lax.optimization_barrier(newton_step(model, lanes.z, order))
     z = lanes.z + displacement
     size = jnp.max(jnp.abs(z), axis=0)
     moving = lanes.fate == Fate.MOVING
@@ -227,4 +230,4 @@ def default_lanes(num_states: int) -> int:
     if jax.default_backend() != "cpu":
         return POOL
     per_lane = 8 * (2 * num_states * num_states + 4 * num_states + 6)
-    return int(2 ** np.clip(np.log2(_CACHE_BYTES / per_lane).round(), 5, 10))
+    return int(2 ** np.clip(np.log2(_CACHE_BYTES / per_lane).round(), 7, 10))

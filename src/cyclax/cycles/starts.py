@@ -27,25 +27,25 @@ def drawn_starts(
     (all float64 orbits of the tent map of slope 2 end in 0).
 
     **Arguments:** `key`: already folded with the order; `scale`: the size of the states that orbits begin from;
-    `lanes`: how many starts of each kind are drawn together (the cache decides; the result does not depend on it).
+    `lanes`: how many words are composed together (the cache decides; the result does not depend on it).
 
     **Returns:** states and the hashes of the words they are candidates of (0 for states on orbits).
     """
     blocks = -(-number // (2 * lanes))
-
-    def draw(block):
-        numbers = first + 2 * lanes * block + jnp.arange(2 * lanes)
-        seeds = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i), (2,), jnp.uint64))(numbers).T
-        states = orbit_states(model, seeds[:, 0::2], scale)
-        candidates, words = uniform_candidates(model, order, seeds[:, 1::2])
-        # Where a word is singular and has no candidate, its seed draws a state instead.
-        usable = jnp.all(jnp.isfinite(candidates), axis=0)
-        candidates = jnp.where(usable, candidates, scale * normals(seeds[1, 1::2], model.num_states))
-        words = jnp.where(usable, words, jnp.uint64(0))
-        return interleave(states, candidates), interleave(jnp.zeros_like(words), words)
-
-    z, word = jax.lax.map(draw, jnp.arange(blocks))
-    return jnp.moveaxis(z, 0, 1).reshape(model.num_states, -1)[:, :number], word.reshape(-1)[:number]
+    numbers = first + jnp.arange(2 * lanes * blocks)
+    seeds = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i), (2,), jnp.uint64))(numbers).T
+    states = orbit_states(model, seeds[:, 0::2], scale)
+    # Words carry a Jacobian each and are composed in blocks that fit the cache; states do without.
+    seeds = seeds[:, 1::2]
+    in_blocks = jnp.moveaxis(seeds.reshape(2, blocks, lanes), 1, 0)
+    candidates, words = jax.lax.map(lambda some: uniform_candidates(model, order, some), in_blocks)
+    candidates, words = jnp.moveaxis(candidates, 0, 1).reshape(model.num_states, -1), words.reshape(-1)
+    # Where a word is singular and has no candidate, its seed draws a state instead.
+    usable = jnp.all(jnp.isfinite(candidates), axis=0)
+    candidates = jnp.where(usable, candidates, scale * normals(seeds[1], model.num_states))
+    words = jnp.where(usable, words, jnp.uint64(0))
+    z, word = interleave(states, candidates), interleave(jnp.zeros_like(words), words)
+    return z[:, :number], word[:number]
 
 
 def interleave(even, odd):
