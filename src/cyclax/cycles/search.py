@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt64
 
+from cyclax.cycles.linear import UNROLLED_SIZE
 from cyclax.cycles.newton import newton_step
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
@@ -23,8 +24,10 @@ from cyclax.maps.base import AbstractPiecewiseLinearMap
 _STANDSTILL = 1e-14
 # A state this large has left any region of interest; its square would overflow.
 _LOST = 1e120
-# Memory for the composed Jacobians and their neighbours: what the kernel touches in one step should stay in the cache.
-_CACHE_BYTES = 2**19
+# Memory for the composed Jacobians and their neighbours: where elimination is vectorized over lanes it should stay in
+# the nearest caches; where LAPACK solves lane by lane, longer rows for the products count more (measured on 2 cores).
+_VECTOR_BYTES = 2**18
+_LAPACK_BYTES = 2**22
 # Starts in a pool, and most moves between two visits of the host.
 POOL = 3072
 _ROUND = 16
@@ -226,8 +229,9 @@ def solve_flops(num_states: int, order: int) -> int:
 
 
 def default_lanes(num_states: int) -> int:
-    """Give the number of lanes: on CPUs a power of two whose working set stays in the cache, else the whole pool."""
+    """Give the number of lanes: on CPUs a power of two whose working set fits the caches, else the whole pool."""
     if jax.default_backend() != "cpu":
         return POOL
     per_lane = 8 * (2 * num_states * num_states + 4 * num_states + 6)
-    return int(2 ** np.clip(np.log2(_CACHE_BYTES / per_lane).round(), 7, 10))
+    memory = _VECTOR_BYTES if num_states <= UNROLLED_SIZE else _LAPACK_BYTES
+    return int(2 ** np.clip(np.log2(memory / per_lane).round(), 5, 10))
