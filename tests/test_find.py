@@ -9,7 +9,7 @@ import pytest
 from conftest import CASES, answer, case_names
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain import plrnn_cycles, same_cycles
+from plain import plain_map, plrnn_cycles, same_cycles
 from planting import planted_cycle, planted_plrnn, planted_shallow
 
 import cyclax as cx
@@ -145,6 +145,18 @@ def test_given_words_are_searched():
     assert helped.report["orders"]["7"]["hits"] == blind.report["orders"]["7"]["hits"]
     with pytest.raises(ValueError, match=r"words: expected gates of shape \(k, 1\)"):
         cx.find_cycles(model, [7], key=3, words=[np.zeros((7, 2), bool)])
+
+
+def test_long_expanding_cycles_are_not_called_singular():
+    """At order 45 of the Lozi map multipliers pass 1e9 and I - P is conditioned like them: cycles all the same."""
+    cycles = cx.find_cycles(cx.LoziMap(1.7, 0.5), [45], key=0, finder=cx.SCYFI(starts=1000))
+    assert cycles.report["orders"]["45"]["rejected"] == 0
+    assert max(abs(cycle.multipliers[0]) for cycle in cycles) > 1e10
+    assert max(cycle.error for cycle in cycles) < 1e-10
+    step = plain_map(cx.LoziMap(1.7, 0.5))
+    for cycle in cycles.of_order(45)[:50]:
+        images = np.stack([step(z) for z in cycle.points])
+        np.testing.assert_allclose(images, np.roll(cycle.points, -1, axis=0), atol=1e-14)
 
 
 # -- how sure are we --------------------------------------------------------------------------------

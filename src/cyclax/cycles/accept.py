@@ -44,7 +44,7 @@ def accept(
         words = np.stack([_rotated(gates[i][:period], bounds) for i in some.values()])
         solutions = solve_words(model, words, bounds)
         for j, key in enumerate(some):
-            if solutions.singular[j] or solutions.condition[j] > 1 / _NULL:
+            if solutions.singular[j]:
                 family = _family(model, bounds, states[some[key]], period)
                 if family is None:
                     rejected.add(key)
