@@ -208,11 +208,15 @@ class _Search:
         # Low orders first: they are what a user who interrupts wants most.
         pool = ThreadPoolExecutor(threads)
         try:
-            pending = {pool.submit(self._search_order, self.states[order], effort) for order in orders}
+            # The first order goes alone: it compiles what all need, which threads side by side would do twice.
+            pending = {pool.submit(self._search_order, self.states[orders[0]], effort)}
+            waiting = orders[1:]
             while pending:
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:
                     bar.update(future.result())
+                    pending |= {pool.submit(self._search_order, self.states[order], effort) for order in waiting}
+                    waiting = []
         except BaseException:
             self.halt.set()
             raise
