@@ -256,6 +256,24 @@ def test_fixed_point_on_a_border_is_reported_not_counted():
     np.testing.assert_allclose(cycles.degenerate[0].points[0], [0, 0], atol=1e-12)
 
 
+def test_absurd_weights_give_a_report_and_no_warning():
+    model = cx.PLRNN(A=[1e200, 0.5], W=[[1e200, 1], [1, 1]], h=[1.0, 1.0])
+    cycles = cx.find_cycles(model, 3, key=0)
+    assert {entry["verdict"] for entry in cycles.report["orders"].values()} == {"unknown"}
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-6, 1e100])
+def test_units_do_not_matter(scale):
+    """Scaling h scales the states and nothing else."""
+    build = lambda h: cx.PLRNN(A=[0.9777689, 0.96461297], W=[[0, -0.14375], [0.52505308, 0]], h=h)  # noqa: E731
+    h = np.array([0.37298253, -0.97931491])
+    one, other = cx.find_cycles(build(h), [1, 27], key=0), cx.find_cycles(build(scale * h), [1, 27], key=0)
+    assert one.counts == other.counts == {1: 1, 27: 2}
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(b.points, scale * a.points, rtol=1e-9)
+        np.testing.assert_allclose(b.margin, scale * a.margin, rtol=1e-6)
+
+
 def test_linear_map():
     (fixed,) = cx.find_cycles(cx.PLRNN(A=[0.5, 0.25], W=np.zeros((2, 2)), h=[1.0, 3.0]), 3, key=0)
     np.testing.assert_allclose(fixed.points[0], [2, 4])

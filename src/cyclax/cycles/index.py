@@ -34,6 +34,11 @@ def degrees(bounds: Borders, orders: list[int]) -> dict[int, int | None]:
     bounded, entry by entry, by a matrix of spectral radius below 1; and where all gates cancel at infinity (clipped
     networks), so that F_inf is linear.
     """
+    with np.errstate(all="ignore"):  # weights so large that products overflow leave the degree unknown
+        return _degrees(bounds, orders)
+
+
+def _degrees(bounds: Borders, orders: list[int]) -> dict[int, int | None]:
     num_states = len(bounds.closed)
     if num_states == 1:
         return _degrees_on_the_line(bounds, orders)
