@@ -28,8 +28,7 @@ import numpy as np
 import cyclax as cx
 from benchmarks import reference_numpy
 from cyclax.cycles import find
-from cyclax.cycles.linear import UNROLLED_SIZE
-from cyclax.cycles.search import POOL, default_lanes, solve_flops
+from cyclax.cycles.search import POOL, default_lanes
 from cyclax.cycles.word import word_key
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,10 +72,10 @@ class OneOrder:
     """Searches of one order after another, each with new starts, by the code and settings of `find_cycles`."""
 
     def __init__(self, model):
-        self.threads = (os.cpu_count() or 1) if model.num_states <= UNROLLED_SIZE else 1  # as find_cycles chooses
         with jax.enable_x64(True):
             model = jax.tree.map(jax.device_put, find.checked_model(model))
             self.template = find._Search(model, jax.random.key(0), cx.SCYFI(), time.perf_counter())
+            self.threads = self.template.threads  # as find_cycles chooses
             self.keys = itertools.cycle(list(jax.random.split(jax.random.key(1), 2048)))  # threads share it
 
     def once(self, order: int) -> int:
@@ -99,6 +98,11 @@ class OneOrder:
         with ThreadPoolExecutor(threads) as pool:
             counts = [count for part in pool.map(work, range(threads)) for count in part]
         return sum(counts) / (time.perf_counter() - begin), statistics.mean(counts)
+
+
+def solve_flops(num_states: int, order: int) -> int:
+    """Count the operations of one solve: k products of (M, M) with (M, M + 1)."""
+    return 2 * order * num_states**2 * (num_states + 1)
 
 
 def gemm_peak() -> float:

@@ -340,6 +340,13 @@ def test_weights_that_are_not_finite(bad):
         cx.find_cycles(model, 1, key=0)
 
 
+def test_a_stacked_batch_is_refused_by_name():
+    model = cx.PLRNN.random(3, key=jax.random.key(0))
+    batch = jax.tree.map(lambda *leaves: np.stack(leaves), model, model)
+    with pytest.raises(ValueError, match="PLRNN: h must be a non-empty vector"):
+        cx.find_cycles(batch, 1, key=0)
+
+
 def test_bad_model_and_key():
     with pytest.raises(TypeError, match=r"cyclax.load\(path\)"):
         cx.find_cycles("model.json", 1, key=0)  # pyright: ignore[reportArgumentType]

@@ -50,7 +50,7 @@ def accept(
                     rejected.add(key)
                 else:
                     accepted.families[key] = family
-            elif solutions.margin[j] <= solutions.error[j]:
+            elif not solutions.margin[j] > solutions.error[j]:  # an error bound that overflowed to nan included
                 accepted.borders[key] = _on_border(solutions, j)
             elif solutions.met[j]:
                 accepted.cycles[key] = _cycle(model, solutions, j)

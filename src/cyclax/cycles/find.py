@@ -158,6 +158,8 @@ class _Search:
         self.scale = _state_scale(model, self.bounds)
         lanes = finder.lanes or default_lanes(model.num_states)
         self.rounds = Rounds(lanes, finder.moves)
+        # Batched LAPACK calls deadlock when two threads make them (jaxlib 0.10.2), and use all cores anyway.
+        self.threads = min(os.cpu_count() or 1, 8) if model.num_states <= UNROLLED_SIZE else 1
         self.halt = threading.Event()
         self.states: dict[int, _OrderState] = {}
         self.degrees: dict[int, int | None] = {}
@@ -179,7 +181,7 @@ class _Search:
             self._in_parallel(searched, 1, progress)
             # A wrong sum can be the fault of a divisor: those are searched again too.
             for effort in (2, 4):
-                suspects = {order for order in searched if self._contradicted(order)}
+                suspects = {order for order in searched if self._contradicted(order, self._index_sum(order))}
                 again = sorted({d for order in suspects for d in searched if order % d == 0})
                 if not again or self._time_left() <= 0:
                     break
@@ -200,13 +202,11 @@ class _Search:
 
     def _in_parallel(self, orders: list[int], effort: int, progress: bool) -> None:
         """Search orders side by side: the host's work on one overlaps the kernel's on another."""
-        # Batched LAPACK calls deadlock when two threads make them (jaxlib 0.10.2), and use all cores anyway.
-        threads = min(os.cpu_count() or 1, 8) if self.model.num_states <= UNROLLED_SIZE else 1
         bar = tqdm(
             total=sum(orders), desc="cycles", unit="order", delay=1, disable=None if progress else True, leave=False
         )
         # Low orders first: they are what a user who interrupts wants most.
-        pool = ThreadPoolExecutor(threads)
+        pool = ThreadPoolExecutor(self.threads)
         try:
             # The first order goes alone: it compiles what all need, which threads side by side would do twice.
             pending = {pool.submit(self._search_order, self.states[orders[0]], effort)}
@@ -302,18 +302,16 @@ class _Search:
                 total += key.order * index
         return total
 
-    def _contradicted(self, order: int) -> bool:
-        total, degree = self._index_sum(order), self.degrees[order]
-        return total is not None and degree is not None and total != degree
+    def _contradicted(self, order: int, index_sum: int | None) -> bool:
+        degree = self.degrees[order]
+        return index_sum is not None and degree is not None and index_sum != degree
 
-    def _verdict(self, order: int) -> tuple[str, str]:
+    def _verdict(self, order: int, index_sum: int | None) -> tuple[str, str]:
         state = self.states[order]
         share, bound = state.unseen_mass, state.unseen_bound
-        if self._contradicted(order):
-            return (
-                "proved incomplete",
-                f"the index sum is {self._index_sum(order)}, and would be {self.degrees[order]} were nothing missing",
-            )
+        if self._contradicted(order, index_sum):
+            reason = f"the index sum is {index_sum}, and would be {self.degrees[order]} were nothing missing"
+            return "proved incomplete", reason
         if not state.complete_look:
             return "unknown", "the search was stopped early"
         if not state.hits:
@@ -328,7 +326,8 @@ class _Search:
         entries = {}
         for order in wanted:
             state = self.states[order]
-            verdict, reason = self._verdict(order)
+            index_sum = self._index_sum(order)
+            verdict, reason = self._verdict(order, index_sum)
             entries[str(order)] = {
                 "verdict": verdict,
                 "reason": reason,
@@ -340,7 +339,7 @@ class _Search:
                 "lost": state.fates[Fate.LOST],
                 "tired": state.fates[Fate.TIRED],
                 "rejected": state.accepted.rejected,
-                "index_sum": self._index_sum(order),
+                "index_sum": index_sum,
                 "degree": self.degrees[order],
                 "unseen_mass": state.unseen_mass if state.hits else None,
                 "unseen_bound": state.unseen_bound if state.hits else None,
@@ -417,6 +416,8 @@ def checked_model(model: Any) -> AbstractPiecewiseLinearMap:
             f"model: expected a map of cyclax (PLRNN, ShallowPLRNN, ..), got {type(model).__name__}; "
             "a file is read by cyclax.load(path)."
         )
+    # Models put together by tree operations (a stacked batch, say) have not passed their own check.
+    getattr(model, "__check_init__", lambda: None)()
     for path, leaf in jax.tree_util.tree_leaves_with_path(model):
         if eqx.is_array_like(leaf) and not np.all(np.isfinite(np.asarray(leaf))):
             name = jax.tree_util.keystr(path).lstrip(".")

@@ -223,11 +223,6 @@ class Rounds:
         return outcome
 
 
-def solve_flops(num_states: int, order: int) -> int:
-    """Count the operations of one solve: k products of (M, M) with (M, M + 1)."""
-    return 2 * order * num_states**2 * (num_states + 1)
-
-
 def default_lanes(num_states: int) -> int:
     """Give the number of lanes: on CPUs a power of two whose working set fits the caches, else the whole pool."""
     if jax.default_backend() != "cpu":
