@@ -18,6 +18,10 @@ def plain_map(model):
         return lambda z: np.array([1 - model.a * abs(z[0]) + z[1], model.b * z[0]])
     if isinstance(model, cx.BorderCollisionNormalForm):
         return lambda z: (model.right if z[0] > 0 else model.left) @ z + model.h
+    if isinstance(model, cx.ReLURNN):
+        return lambda z: relu(model.W @ z + model.b)
+    if isinstance(model, cx.LeakyReLURNN):
+        return lambda z: np.array([y if y > 0 else model.slope * y for y in model.W @ z + model.b])
     A = np.diag(model.A) if model.A.ndim == 1 else model.A
     if isinstance(model, cx.PLRNN):
         return lambda z: A @ z + model.W @ relu(z) + model.h
@@ -30,7 +34,60 @@ def plain_map(model):
     if isinstance(model, cx.AlmostLinearRNN):
         linear = len(model.h) - model.num_gated
         return lambda z: A @ z + model.W @ np.concatenate([z[:linear], relu(z[linear:])]) + model.h
+    if isinstance(model, cx.LowRankPLRNN):
+        return lambda z: A @ z + model.U @ model.V @ relu(z) + model.h
+    if isinstance(model, cx.DendriticPLRNN | cx.ClippedDendriticPLRNN):
+        clip = relu if isinstance(model, cx.ClippedDendriticPLRNN) else np.zeros_like
+
+        def basis(z):
+            kinks = zip(model.alpha, model.thresholds.T, strict=True)
+            return sum(weight * (relu(z - threshold) - clip(z)) for weight, threshold in kinks)
+
+        return lambda z: A @ z + model.W @ basis(z) + model.h
     raise TypeError(type(model))
+
+
+def plain_pieces(model):
+    """Give a function of one state: its preactivations, their gradients `(G, M)` and the Jacobian of F there."""
+    number = model.num_states
+    eye, zero = np.eye(number), np.zeros(number)
+
+    # Every model is A z + B (gates * (C z + c)) + something constant.
+    if isinstance(model, cx.ReLURNN | cx.LeakyReLURNN):
+        slope = float(getattr(model, "slope", 0.0))
+        A, B, C, c = slope * model.W, (1 - slope) * eye, model.W, model.b
+    else:
+        A = np.diag(model.A) if model.A.ndim == 1 else model.A
+        if isinstance(model, cx.PLRNN):
+            B, C, c = model.W, eye, zero
+        elif isinstance(model, cx.LowRankPLRNN):
+            B, C, c = model.U @ model.V, eye, zero
+        elif isinstance(model, cx.MeanCenteredPLRNN):
+            B, C, c = model.W, eye - 1 / number, zero
+        elif isinstance(model, cx.ShallowPLRNN):
+            B, C, c = model.W1, model.W2, model.h2
+        elif isinstance(model, cx.ClippedShallowPLRNN):
+            B, C = np.hstack([model.W1, -model.W1]), np.vstack([model.W2, model.W2])
+            c = np.concatenate([model.h2, 0 * model.h2])
+        elif isinstance(model, cx.AlmostLinearRNN):
+            linear = number - model.num_gated
+            A = A + np.hstack([model.W[:, :linear], np.zeros((number, model.num_gated))])
+            B, C, c = model.W[:, linear:], eye[linear:], zero[linear:]
+        elif isinstance(model, cx.DendriticPLRNN | cx.ClippedDendriticPLRNN):
+            bases = len(model.alpha)
+            B = np.hstack([model.W[:, [i]] * model.alpha for i in range(number)])
+            C, c = np.repeat(eye, bases, axis=0), -model.thresholds.ravel()
+            if isinstance(model, cx.ClippedDendriticPLRNN):
+                B, C = np.hstack([B, -model.W * model.alpha.sum()]), np.vstack([C, eye])
+                c = np.concatenate([c, zero])
+        else:
+            raise TypeError(type(model))
+
+    def pieces(z):
+        preactivations = C @ z + c
+        return preactivations, C, A + (B * (preactivations > 0)) @ C
+
+    return pieces
 
 
 def plrnn_cycles(model: cx.PLRNN, order: int) -> list[np.ndarray]:

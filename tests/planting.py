@@ -1,6 +1,7 @@
 """Networks in which a cycle has been planted: points are drawn, weights are solved for."""
 
 import numpy as np
+from plain import plain_map, plain_pieces
 
 import cyclax as cx
 
@@ -41,6 +42,127 @@ def planted_shallow(num_states: int, num_hidden: int, order: int, seed: int) -> 
         if np.max(np.abs(np.linalg.eigvals(P))) < 1000:
             break
     return cx.ShallowPLRNN(A=A, W1=W1, W2=W2, h1=h1, h2=h2), points
+
+
+# -- in every class ------------------------------------------------------------------------------------------------
+
+
+def _relu(x):
+    return np.maximum(x, 0)
+
+
+def _solved(weights: np.ndarray, features: np.ndarray, following: np.ndarray) -> np.ndarray:
+    """Change weights as little as possible so that they map features to what follows."""
+    return weights + (following - weights @ features) @ np.linalg.pinv(features)
+
+
+def _split(rng, points: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give A `(M, M)`, W and h such that A z + W bends(z) + h leads from each point to the next."""
+    (order, number), count = points.shape, len(bends)
+    A = np.diag(rng.uniform(0.2, 0.6, number))
+    drawn = np.hstack([A, rng.normal(size=(number, count)) * 0.3 / np.sqrt(count), rng.normal(size=(number, 1))])
+    features = np.vstack([points.T, bends, np.ones((1, order))])
+    weights = _solved(drawn, features, np.roll(points, -1, axis=0).T)
+    return weights[:, :number], weights[:, number:-1], weights[:, -1]
+
+
+def _plrnn(rng, order):
+    z = rng.normal(size=(order, 8))
+    A, W, h = _split(rng, z, _relu(z.T))
+    return cx.PLRNN(A=A, W=W, h=h), z
+
+
+def _mean_centered(rng, order):
+    z = rng.normal(size=(order, 8))
+    A, W, h = _split(rng, z, _relu(z - z.mean(axis=1, keepdims=True)).T)
+    return cx.MeanCenteredPLRNN(A=A, W=W, h=h), z
+
+
+def _shallow(rng, order):
+    z, W2, h2 = rng.normal(size=(order, 6)), rng.normal(size=(16, 6)) / 2, rng.normal(size=16)
+    A, W1, h1 = _split(rng, z, _relu(W2 @ z.T + h2[:, None]))
+    return cx.ShallowPLRNN(A=A, W1=W1, W2=W2, h1=h1, h2=h2), z
+
+
+def _clipped_shallow(rng, order):
+    z, W2, h2 = rng.normal(size=(order, 4)), rng.normal(size=(16, 4)) / 2, 3 * rng.normal(size=16)
+    A, W1, h1 = _split(rng, z, _relu(W2 @ z.T + h2[:, None]) - _relu(W2 @ z.T))
+    return cx.ClippedShallowPLRNN(A=A, W1=W1, W2=W2, h1=h1, h2=h2), z
+
+
+def _dendritic(rng, order, cls=cx.DendriticPLRNN):
+    z, alpha, thresholds = rng.normal(size=(order, 8)), rng.normal(size=3), rng.normal(size=(8, 3))
+    clip = _relu(z) if cls is cx.ClippedDendriticPLRNN else 0
+    basis = sum(alpha[b] * (_relu(z - thresholds[:, b]) - clip) for b in range(3))
+    A, W, h = _split(rng, z, basis.T)
+    return cls(A=A, W=W, h=h, alpha=alpha, thresholds=thresholds), z
+
+
+def _clipped_dendritic(rng, order):
+    return _dendritic(rng, order, cx.ClippedDendriticPLRNN)
+
+
+def _almost_linear(rng, order):
+    z = rng.normal(size=(order, 6))
+    A, W, h = _split(rng, z, np.vstack([z.T[:2], _relu(z.T[2:])]))
+    return cx.AlmostLinearRNN(A=A, W=W, h=h, num_gated=4), z
+
+
+def _low_rank(rng, order):
+    z, V = rng.normal(size=(order, 6)), rng.normal(size=(4, 6)) / 2
+    A, U, h = _split(rng, z, V @ _relu(z.T))
+    return cx.LowRankPLRNN(A=A, U=U, V=V, h=h), z
+
+
+def _relu_rnn(rng, order, slope=0.0):
+    """Draw the preactivations: they determine the points, and the weights must reproduce them."""
+    met = rng.normal(size=(order, 12))
+    z = np.roll(np.where(met > 0, met, slope * met), 1, axis=0)
+    drawn = np.hstack([rng.normal(size=(12, 12)) * 0.2, rng.normal(size=(12, 1))])
+    weights = _solved(drawn, np.vstack([z.T, np.ones((1, order))]), met.T)
+    W, b = weights[:, :-1], weights[:, -1]
+    return (cx.LeakyReLURNN(W=W, b=b, slope=slope) if slope else cx.ReLURNN(W=W, b=b)), z
+
+
+def _leaky_relu_rnn(rng, order):
+    return _relu_rnn(rng, order, slope=0.2)
+
+
+PLANTERS = {
+    "PLRNN": _plrnn,
+    "MeanCenteredPLRNN": _mean_centered,
+    "ShallowPLRNN": _shallow,
+    "ClippedShallowPLRNN": _clipped_shallow,
+    "DendriticPLRNN": _dendritic,
+    "ClippedDendriticPLRNN": _clipped_dendritic,
+    "AlmostLinearRNN": _almost_linear,
+    "LowRankPLRNN": _low_rank,
+    "ReLURNN": _relu_rnn,
+    "LeakyReLURNN": _leaky_relu_rnn,
+}
+
+
+def planted(name: str, order: int, seed: int):
+    """Plant a cycle in a model of the class: give the model, the points `(k, M)` and the multipliers.
+
+    Redrawn until the points are away from the borders and no multiplier exceeds 10 (see `planted_shallow`: here every
+    weight that enters linearly is solved for, so that the rest of the network is wilder).
+    """
+    rng = np.random.default_rng([seed, order, len(name)])
+    while True:
+        model, points = PLANTERS[name](rng, order)
+        step, pieces = plain_map(model), plain_pieces(model)
+        product, distances = np.eye(model.num_states), []
+        for z in points:
+            met, gradients, jacobian = pieces(z)
+            distances.append(np.abs(met) / np.linalg.norm(gradients, axis=1))
+            product = jacobian @ product
+        multipliers = np.linalg.eigvals(product)
+        images = np.stack([step(z) for z in points])
+        closed = np.allclose(images, np.roll(points, -1, axis=0), atol=1e-11)
+        regular = np.min(np.abs(multipliers - 1)) > 1e-3
+        if closed and regular and np.min(distances) > 1e-3 and np.max(np.abs(multipliers)) < 10:
+            return model, points, multipliers
 
 
 def planted_cycle(cycles: cx.Cycles, points: np.ndarray) -> cx.Cycle | None:

@@ -14,6 +14,7 @@ ROOMS = [
     "bifurcations",
     "cycles",
     "training",
+    "testing",
     "maps",
     "lyapunov",
     "data",

@@ -68,7 +68,7 @@ def test_no_pickle(tmp_path):
 def test_paths(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file"):
         cx.load(tmp_path / "absent.json")
-    with pytest.raises(ValueError, match=r"from \.json and \.npz files"):
+    with pytest.raises(ValueError, match=r"from \.json, \.npz, \.mat, \.pt, \.pth, \.ckpt files, not from '\.txt'"):
         cx.load(tmp_path / "network.txt")
     with pytest.raises(ValueError, match=r"to \.json or \.npz files"):
         cx.save(tmp_path / "network.txt", cx.TentMap(2.0))

@@ -73,14 +73,20 @@ def test_a_discontinuous_map_would_be_seen():
         test_continuous_across_every_border(Jump())
 
 
-def test_with_input_adds_to_the_next_state(model):
+def test_with_input_adds_to_the_bias(model):
     if model.input_leaf is None:
         with pytest.raises(TypeError, match="has no bias"):
             model.with_input(np.ones(model.num_states))
         return
     s = np.arange(1.0, model.num_states + 1)
+    inside = model.input_leaf == "b"  # relu(W z + b + s): the input passes through the ReLU
     for z in states(model, 3):
-        np.testing.assert_allclose(model.with_input(s)(z), model(z) + s, atol=1e-12)
+        if inside:
+            met = model.W @ z + model.b + s
+            expected = np.where(met > 0, met, getattr(model, "slope", 0.0) * met)
+        else:
+            expected = model(z) + s
+        np.testing.assert_allclose(model.with_input(s)(z), expected, atol=1e-12)
     with pytest.raises(ValueError, match="s: expected shape"):
         model.with_input(np.ones(model.num_states + 1))
 
@@ -92,6 +98,9 @@ def test_leaves_stay_float64_with_x64_off(model):
         assert cx.PLRNN(A=[1 / 3], W=[[0.0]], h=[0.0]).A[0] == 1 / 3
 
 
+DENDRITIC = {"A": [1, 2], "W": np.eye(2), "h": [0, 0], "alpha": [1, 1, 1], "thresholds": np.ones((2, 3))}
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -100,6 +109,18 @@ def test_leaves_stay_float64_with_x64_off(model):
         (lambda: cx.PLRNN(A=[1, 2], W=np.eye(2), h=np.zeros((2, 2))), "h must be a non-empty vector"),
         (lambda: cx.ShallowPLRNN(A=[1, 2], W1=np.ones((2, 3)), W2=np.ones((2, 3)), h1=[0, 0], h2=[0, 0, 0]), "W2 must"),
         (lambda: cx.AlmostLinearRNN(A=[1, 2], W=np.eye(2), h=[0, 0], num_gated=3), "num_gated must lie in 1..2"),
+        (lambda: cx.DendriticPLRNN(**DENDRITIC | {"thresholds": np.ones((3, 2))}), "thresholds must have shape"),
+        (lambda: cx.DendriticPLRNN(**DENDRITIC | {"alpha": 1.0}), "alpha must be a non-empty vector"),
+        (lambda: cx.ClippedDendriticPLRNN(**DENDRITIC | {"A": [1, 2, 3]}), "ClippedDendriticPLRNN: A must be a diag"),
+        (lambda: cx.ClippedDendriticPLRNN(**DENDRITIC | {"W": np.eye(3)}), "W must have shape"),
+        (lambda: cx.LowRankPLRNN(A=[1, 2], U=np.ones((2, 1)), V=np.ones((2, 1)), h=[0, 0]), "V must have shape"),
+        (
+            lambda: cx.LowRankPLRNN(A=[1, 2], U=np.ones(2), V=np.ones((1, 2)), h=[0, 0]),
+            "U must be a matrix with 2 rows",
+        ),
+        (lambda: cx.ReLURNN(W=np.eye(3), b=[0, 0]), "W must have shape"),
+        (lambda: cx.LeakyReLURNN(W=np.eye(2), b=0.0, slope=0.1), "b must be a non-empty vector"),
+        (lambda: cx.LeakyReLURNN(W=np.eye(2), b=[0, 0], slope=[0.1, 0.2]), "slope must have shape"),
         (lambda: cx.TentMap([1, 2]), "slope must have shape"),
         (
             lambda: cx.BorderCollisionNormalForm(left=np.eye(2), right=np.ones((2, 2)), h=[0, 0]),
@@ -115,6 +136,33 @@ def test_wrong_shapes_name_the_argument(build, message):
 def test_num_gated_must_be_an_int():
     with pytest.raises(TypeError, match="num_gated must be an int"):
         cx.AlmostLinearRNN(A=[1, 2], W=np.eye(2), h=[0, 0], num_gated=1.5)
+
+
+def test_low_rank_is_its_full_twin():
+    model = cx.LowRankPLRNN.random(7, 2, key=jax.random.key(0), gain=2)
+    full = model.full()
+    assert type(full) is cx.PLRNN
+    assert np.linalg.matrix_rank(full.W) == 2
+    for z in states(model, 5):
+        np.testing.assert_allclose(model(z), full(z), rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(jax.jacfwd(model)(z), jax.jacfwd(full)(z), rtol=1e-13, atol=1e-13)
+
+
+def test_low_rank_never_forms_its_product():
+    """No intermediate of a step has M x M entries, for one state or for lanes."""
+    model = cx.LowRankPLRNN.random(50, 5, key=jax.random.key(0))
+    lanes = jax.vmap(model, in_axes=-1, out_axes=-1)
+    for run, z in ((model, np.zeros(50)), (lanes, np.zeros((50, 6)))):
+        sizes = [out.aval.size for equation in jax.make_jaxpr(run)(z).eqns for out in equation.outvars]
+        assert max(sizes) < 50 * 50
+
+
+def test_clipped_dendritic_is_bounded_to_the_last_bit():
+    """Beyond all thresholds the basis is constant: the Jacobian is A itself, not A plus rounding."""
+    model = cx.ClippedDendriticPLRNN.random(3, 20, key=jax.random.key(0))
+    far = np.full(3, 1e3)
+    np.testing.assert_array_equal(jax.jacfwd(model)(far), np.diag(model.A))
+    np.testing.assert_array_equal(jax.jacfwd(model)(-far), np.diag(model.A))
 
 
 def test_simulate(model):

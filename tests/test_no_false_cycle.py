@@ -39,6 +39,11 @@ class ExactMap:
                 B = (get("right") - get("left"))[:, 0]
             self.parts = A, B, C, c, h
             return
+        if isinstance(model, cx.ReLURNN | cx.LeakyReLURNN):
+            slope = get("slope")[0] if isinstance(model, cx.LeakyReLURNN) else mpmath.mpf(0)
+            W, b = get("W"), get("b")
+            self.parts = slope * W, (1 - slope) * eye, W, b, slope * b
+            return
         A = get("A") if np.ndim(model.A) == 2 else mpmath.diag(np.asarray(model.A).tolist())
         if isinstance(model, cx.PLRNN):
             self.parts = A, get("W"), eye, mpmath.zeros(number, 1), get("h")
@@ -55,6 +60,21 @@ class ExactMap:
                 C[i, :], C[hidden + i, :] = W2[i, :], W2[i, :]
                 c[i] = get("h2")[i]
             self.parts = A, B, C, c, get("h1")
+        elif isinstance(model, cx.LowRankPLRNN):
+            self.parts = A, get("U") * get("V"), eye, mpmath.zeros(number, 1), get("h")
+        elif isinstance(model, cx.DendriticPLRNN | cx.ClippedDendriticPLRNN):
+            W, alpha, thresholds = get("W"), get("alpha"), get("thresholds")
+            bases = len(model.alpha)
+            kinks, clipped = number * bases, isinstance(model, cx.ClippedDendriticPLRNN)
+            gates = kinks + number * clipped
+            B, C, c = mpmath.zeros(number, gates), mpmath.zeros(gates, number), mpmath.zeros(gates, 1)
+            for i in range(number):
+                for b in range(bases):
+                    g = i * bases + b
+                    B[:, g], C[g, i], c[g] = alpha[b] * W[:, i], 1, -thresholds[i, b]
+                if clipped:
+                    B[:, kinks + i], C[kinks + i, i] = -sum(alpha) * W[:, i], 1
+            self.parts = A, B, C, c, get("h")
         elif isinstance(model, cx.AlmostLinearRNN):
             W, linear = get("W"), number - model.num_gated
             full = A.copy()
@@ -117,6 +137,11 @@ def random_models(seed: int):
     yield cx.ShallowPLRNN.random(2, 5 + seed % 6, key=key, gain=gain)
     yield cx.ClippedShallowPLRNN.random(2 + seed % 2, 6, key=key, gain=2 * gain)
     yield cx.AlmostLinearRNN.random(3, 1 + seed % 3, key=key, gain=gain)
+    yield cx.DendriticPLRNN.random(2 + seed % 2, 3 + seed % 3, key=key, gain=2 * gain)
+    yield cx.ClippedDendriticPLRNN.random(2, 3, key=key, gain=2 * gain)
+    yield cx.LowRankPLRNN.random(4 + seed % 2, 2, key=key, gain=1 + gain)
+    yield cx.ReLURNN.random(3 + seed % 3, key=key, gain=1 + gain)
+    yield cx.LeakyReLURNN.random(3 + seed % 3, key=key, gain=1 + gain, slope=0.05 + 0.1 * (seed % 3))
     yield cx.TentMap(rng.uniform(1.1, 2))
     yield cx.SkewTentMap(left=rng.uniform(0.2, 1.9), right=-rng.uniform(1.1, 3), offset=1.0)
     yield cx.LoziMap(rng.uniform(1.4, 1.75), rng.uniform(0.2, 0.5))

@@ -7,9 +7,12 @@ from cyclax.cycles.result import Cycle, Cycles, Degenerate
 from cyclax.data.simulate import simulate
 from cyclax.maps.almost_linear import AlmostLinearRNN
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.maps.checkpoints import from_arrays
 from cyclax.maps.classic import BorderCollisionNormalForm, LoziMap, SkewTentMap, TentMap
+from cyclax.maps.dendritic import ClippedDendriticPLRNN, DendriticPLRNN
 from cyclax.maps.files import load, save
-from cyclax.maps.plrnn import PLRNN, MeanCenteredPLRNN
+from cyclax.maps.plrnn import PLRNN, LowRankPLRNN, MeanCenteredPLRNN
+from cyclax.maps.relu_rnn import LeakyReLURNN, ReLURNN
 from cyclax.maps.shallow import ClippedShallowPLRNN, ShallowPLRNN
 from cyclax.version import __version__
 
@@ -20,7 +23,12 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "MeanCenteredPLRNN",
     "ShallowPLRNN",
     "ClippedShallowPLRNN",
+    "DendriticPLRNN",
+    "ClippedDendriticPLRNN",
     "AlmostLinearRNN",
+    "LowRankPLRNN",
+    "ReLURNN",
+    "LeakyReLURNN",
     "TentMap",
     "SkewTentMap",
     "LoziMap",
@@ -31,6 +39,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "simulate",
     "load",
     "save",
+    "from_arrays",
     # Results
     "Cycles",
     "Cycle",
@@ -40,9 +49,9 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
 
 
 def __getattr__(name: str) -> _Any:
-    # Matplotlib is an extra, and slow to import: only who plots pays for it.
-    if name == "plot":
+    # Matplotlib is an extra, and slow to import: only who plots pays for it. What tests models is for their authors.
+    if name in ("plot", "testing"):
         import importlib
 
-        return importlib.import_module("cyclax.plot")
+        return importlib.import_module(f"cyclax.{name}")
     raise AttributeError(f"module 'cyclax' has no attribute {name!r}")

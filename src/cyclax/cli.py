@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Find the fixed points and cycles of a network, and say how sure it is that none is missing.",
         allow_abbrev=False,
     )
-    cycles.add_argument("model", metavar="MODEL", help="a network in a .json or .npz file")
+    cycles.add_argument("model", metavar="MODEL", help="a network or checkpoint (.json, .npz, .mat, .pt, .pth, .ckpt)")
     cycles.add_argument("--orders", required=True, type=_orders, help="27 means 1 to 27; 8,16 means exactly these")
     cycles.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     cycles.add_argument("--plot", type=Path, metavar="FILE", help=f"draw the cycles ({', '.join(_PICTURES)})")
@@ -64,6 +64,13 @@ def _parser() -> argparse.ArgumentParser:
     cycles.add_argument("--seed", type=int, default=0, help="seed of the random starts (default: 0)")
     cycles.add_argument("--seconds", type=float, metavar="S", help="stop after S seconds with what has been found")
     cycles.add_argument("--starts", type=int, metavar="N", help="most starts for each order")
+    checkpoint = cycles.add_argument_group("what the weights of a checkpoint do not tell")
+    checkpoint.add_argument("--num-gated", type=int, metavar="P", help="gated states of an almost-linear RNN")
+    checkpoint.add_argument(
+        "--clipped", action="store_true", default=None, help="a shallow or dendritic PLRNN is clipped"
+    )
+    checkpoint.add_argument("--prefix", metavar="NAME", help="of several networks, take the one below this name")
+    checkpoint.add_argument("--index", type=int, metavar="I", help="of a sequence of models, take number I (from 0)")
     cycles.set_defaults(command=_cycles)
     return parser
 
@@ -87,7 +94,8 @@ def _cycles(arguments: argparse.Namespace) -> int:
     from cyclax.storage import write_atomically
 
     # What would fail after the search is tried before it: the search may take hours.
-    model = cx.load(arguments.model)
+    options = {name: getattr(arguments, name) for name in ("num_gated", "clipped", "prefix", "index")}
+    model = cx.load(arguments.model, **{name: value for name, value in options.items() if value is not None})
     picture: Path | None = arguments.plot
     if picture is not None:
         _require_writable(picture, _PICTURES, "--plot")

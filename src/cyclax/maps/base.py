@@ -51,7 +51,9 @@ class AbstractPiecewiseLinearMap(eqx.Module):
     - `step(z, gates)`: `(M,), (G,) -> (M,)`, affine in z while the gates are held.
 
     The map must be continuous: on a border (a preactivation of 0) `step` gives the same state with the gate open and
-    closed. Search, proofs and bifurcation rules rely on it.
+    closed. And its gates must add up: what opening a gate adds does not depend on other gates, as in a sum of ReLUs
+    with a gate each. Search, proofs and bifurcation rules rely on both; `cyclax.testing.check_map` checks them, and
+    `docs/writing_a_model.md` has an example.
     """
 
     # The leaf to which a constant input is added, where the model has one.
@@ -116,6 +118,17 @@ def require_vector(model: object, name: str, why: str) -> int:
     if len(shape) != 1 or shape[0] == 0:
         raise ValueError(f"{type(model).__name__}: {name} must be a non-empty vector ({why}), got shape {shape}.")
     return shape[0]
+
+
+def require_columns(model: object, name: str, rows: int, why: str) -> int:
+    """Raise a `ValueError` unless `model.name` is a matrix with so many rows; return the number of its columns."""
+    shape = np.shape(getattr(model, name))
+    if len(shape) != 2 or shape[0] != rows or shape[1] == 0:
+        raise ValueError(
+            f"{type(model).__name__}: {name} must be a matrix with {rows} rows and at least one column ({why}), "
+            f"got shape {shape}."
+        )
+    return shape[1]
 
 
 def require_transition(model: object, num_states: int) -> None:

@@ -1,0 +1,27 @@
+"""The code of the documentation runs, from top to bottom of each page."""
+
+import re
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def code_blocks(page: Path) -> list[tuple[int, str]]:
+    """Give the Python blocks of a page with the lines they begin at."""
+    text = page.read_text()
+    blocks = re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return [(text.count("\n", 0, block.start(1)), block.group(1)) for block in blocks]
+
+
+def test_writing_a_model(capsys):
+    page = DOCS / "writing_a_model.md"
+    blocks = code_blocks(page)
+    assert len(blocks) >= 4
+    namespace = {"__name__": page.stem}
+    for line, code in blocks:
+        # Lines in a traceback are those of the page.
+        exec(compile("\n" * line + code, str(page), "exec"), namespace)
+    printed = capsys.readouterr().out
+    assert "Nested.step does not add up gate by gate" in printed
+    assert "is not one of the classes a file can hold" in printed
+    assert len(namespace["cycles"]) > 10
