@@ -28,7 +28,10 @@ import numpy as np
 import cyclax as cx
 from benchmarks import reference_numpy
 from cyclax.cycles import find
+from cyclax.cycles.evidence import Evidence, Network
+from cyclax.cycles.linear import UNROLLED_SIZE
 from cyclax.cycles.search import POOL, default_lanes
+from cyclax.cycles.solve import borders
 from cyclax.cycles.word import word_key
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,17 +76,22 @@ class OneOrder:
 
     def __init__(self, model):
         with jax.enable_x64(True):
-            model = jax.tree.map(jax.device_put, find.checked_model(model))
-            self.template = find._Search(model, jax.random.key(0), cx.SCYFI(), time.perf_counter())
-            self.threads = self.template.threads  # as find_cycles chooses
-            self.keys = itertools.cycle(list(jax.random.split(jax.random.key(1), 2048)))  # threads share it
+            self.model = find.checked_models(model)[0][0]
+            self.bounds = borders(self.model)
+        self.networks: dict[int, Network] = {}
+        self.threads = (os.cpu_count() or 1) if self.model.num_states <= UNROLLED_SIZE else 1  # as find_cycles chooses
+        self.keys = itertools.cycle(list(jax.random.split(jax.random.key(1), 2048)))  # threads share it
 
     def once(self, order: int) -> int:
         """Search the order once; give the number of solves."""
-        search = copy.copy(self.template)
-        search.key, state = next(self.keys), find._OrderState(order)
-        search._search_order(state, 1)
-        return state.solves
+        with jax.enable_x64(True):
+            if order not in self.networks:
+                self.networks[order] = Network(self.model, self.bounds, jax.random.key(0), [order])
+            network = copy.copy(self.networks[order])
+            network.key, network.evidence = next(self.keys), {order: Evidence(order)}
+            search = find._Search([network], cx.SCYFI(), time.perf_counter())
+            search._search(find._Job(order, network.evidence[order].segments, [network]), 1)
+        return network.evidence[order].solves
 
     def rate(self, order: int, window: float, threads: int) -> tuple[float, float]:
         """Search side by side in threads until the window is over; give solves per second and solves per search."""

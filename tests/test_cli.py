@@ -14,6 +14,7 @@ import pytest
 import cyclax as cx
 from cyclax import cli
 from cyclax.cycles import find
+from cyclax.cycles.evidence import Evidence
 
 NETWORKS = Path(__file__).resolve().parents[1] / "examples" / "networks"
 NETWORK = str(NETWORKS / "plrnn_2d_order16.json")
@@ -166,11 +167,11 @@ def test_save(lozi, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("absent.json", None, "absent.json: there is no such file. Give the path of a .json or .npz network"),
+        ("absent.json", None, "absent.json: there is no such file. Give the path of a network (.json, .npz, "),
         ("bytes.json", b"\x93\xff\x00", "bytes.json: this is not valid JSON"),
         ("cut.json", b'{"model": "PLRNN", "A": [0.5], "W": [[1.', "cut.json: this is not valid JSON"),
         ("cut.npz", b"PK\x03\x04cut", "cut.npz: this is not a readable .npz file"),
-        ("network.txt", b"{}", "network.txt: networks are read from .json and .npz files, not from '.txt'"),
+        ("network.txt", b"{}", "from .json, .npz, .mat, .pt, .pth, .ckpt files, not from '.txt'"),
         ("near.json", b'{"model": "PLRN"}', "unknown model 'PLRN'. Did you mean 'PLRNN'?"),
         ("half.json", b'{"model": "PLRNN", "A": [0.5]}', "PLRNN needs A, W, h; missing: W, h; found: A"),
     ],
@@ -275,7 +276,7 @@ def test_ctrl_c_prints_and_saves_what_was_found(lozi, tmp_path, capsys, monkeypa
     """A real interrupt of the main thread, sent once the search is under way; alone, that would go on for a minute."""
     path = tmp_path / "cycles.npz"
     running, over = threading.Event(), threading.Event()
-    absorb = find._Search._absorb
+    absorb = find._absorb
 
     def absorb_and_tell(self, *arguments, **settings):
         absorb(self, *arguments, **settings)
@@ -285,8 +286,8 @@ def test_ctrl_c_prints_and_saves_what_was_found(lozi, tmp_path, capsys, monkeypa
         if running.wait(60) and not over.is_set():
             _thread.interrupt_main()
 
-    monkeypatch.setattr(find._Search, "_absorb", absorb_and_tell)
-    monkeypatch.setattr(find._Search, "_enough", lambda self, state: False)
+    monkeypatch.setattr(find, "_absorb", absorb_and_tell)
+    monkeypatch.setattr(Evidence, "enough", lambda self, unseen: False)
     sender = threading.Thread(target=interrupt)
     sender.start()
     endless = ["--orders", "40,", "--starts", "1000000000", "--seconds", "60"]
@@ -330,7 +331,7 @@ def test_help(capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["cycles", "--help"])
     out = capsys.readouterr().out
-    for option in ("--orders", "--json", "--plot", "--save", "--seed", "--seconds", "--starts"):
+    for option in ("--orders", "--json", "--plot", "--save", "--seed", "--seconds", "--starts", "--index"):
         assert option in out
 
 

@@ -1,14 +1,15 @@
 """The kernel: the same words and fates whatever the lanes, under jit and vmap; one compilation for all orders."""
 
+import itertools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import MODELS
 
 import cyclax as cx
-from cyclax.cycles.newton import newton_step
-from cyclax.cycles.search import POOL, Fate, Pool, Rounds, advance, initial_search
+from cyclax.cycles.newton import newton_step, segment_starts
+from cyclax.cycles.search import POOL, Fate, Rounds, advance
 from cyclax.cycles.starts import drawn_starts
 
 
@@ -18,10 +19,20 @@ def _float64():
         yield
 
 
-def starts(model, order, seed=0, lanes=32):
-    key = jax.random.fold_in(jax.random.key(seed), order)
-    z, word = drawn_starts(model, order, key, 0, 1.0, POOL, lanes)
+def batch_of(*models):
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *models)
+
+
+def starts(model, order, seed=0, lanes=32, segments=1):
+    """Starts of a batch of one: nodes `(1, M, S, n)` and hashes `(1, n)`."""
+    keys = jax.random.fold_in(jax.random.key(seed), order)[None]
+    first, scales = np.zeros(1, int), np.ones(1)
+    z, word = drawn_starts(batch_of(model), order, keys, first, scales, POOL, pool=POOL, segments=segments, lanes=lanes)
     return np.asarray(z), np.asarray(word)
+
+
+def run(model, order, z, word, lanes):
+    return Rounds(lanes, 64).run(batch_of(model), order, z, word, np.array([z.shape[-1]]))
 
 
 def test_starts_do_not_depend_on_lanes():
@@ -29,15 +40,15 @@ def test_starts_do_not_depend_on_lanes():
     (z, word), (z_other, word_other) = starts(model, 5, lanes=32), starts(model, 5, lanes=128)
     np.testing.assert_array_equal(word, word_other)
     np.testing.assert_allclose(z, z_other, rtol=1e-9, atol=1e-9)
-    assert np.all(word[0::2] == 0)
-    assert np.mean(word[1::2] != 0) > 0.9
+    assert np.all(word[0, 0::2] == 0)
+    assert np.mean(word[0, 1::2] != 0) > 0.9
 
 
 def test_a_move_is_scyfis_step():
     """The candidate of a word is (I - P)^-1 q, with P and q composed in plain NumPy."""
     model = cx.PLRNN.random(4, key=jax.random.key(3))
     states = np.random.default_rng(0).normal(size=(4, 10))
-    displacement, _, _ = newton_step(model, states, 6)
+    displacement = newton_step(model, states[:, None], 6)[0][:, 0]
     for lane in range(10):
         P, q, z = np.eye(4), np.zeros(4), states[:, lane]
         for _ in range(6):
@@ -51,13 +62,14 @@ def test_a_move_is_scyfis_step():
 def test_fates_do_not_depend_on_lanes(name):
     order, model = 4, MODELS[name]()
     z, word = starts(model, order)
-    outcomes = [Rounds(lanes, 64).run(model, order, z, word) for lanes in (8, 65)]
+    outcomes = [run(model, order, z, word, lanes) for lanes in (8, 65)]
     # How soon a loop is noticed does depend on what other starts have seen: LOOP and TIRED are one fate here.
     fates = [np.where(outcome.fate == Fate.TIRED, Fate.LOOP, outcome.fate) for outcome in outcomes]
     np.testing.assert_array_equal(*fates)
     hit = fates[0] == Fate.HIT
     np.testing.assert_array_equal(outcomes[0].word[hit], outcomes[1].word[hit])
-    np.testing.assert_allclose(outcomes[0].z[:, hit], outcomes[1].z[:, hit], rtol=1e-8, atol=1e-10)
+    nodes = [np.moveaxis(outcome.z, -1, 1)[hit] for outcome in outcomes]
+    np.testing.assert_allclose(*nodes, rtol=1e-8, atol=1e-10)
     assert np.all(fates[0] != Fate.MOVING)
     assert np.all(outcomes[0].moves > 0)
 
@@ -67,14 +79,14 @@ def test_hits_are_solutions_and_loops_are_none():
     model = cx.PLRNN.random(2, key=jax.random.key(5))
     order = 5
     z, word = starts(model, order)
-    outcome = Rounds(64, 64).run(model, order, z, word)
+    outcome = run(model, order, z, word, 64)
     checked = {Fate.HIT: 0, Fate.LOOP: 0}
     for start in range(200):
-        fate = outcome.fate[start]
+        fate = outcome.fate[0, start]
         if fate not in checked:
             continue
         checked[fate] += 1
-        state, seen, hit = z[:, start], [], False
+        state, seen, hit = z[0, :, 0, start], [], False
         for _ in range(200):
             P, image, gates = np.eye(2), state, []
             for _ in range(order):
@@ -92,26 +104,45 @@ def test_hits_are_solutions_and_loops_are_none():
     assert checked[Fate.HIT] + checked[Fate.LOOP] > 150
 
 
-def test_vmap_over_models_equals_the_loop():
+def test_a_batch_of_models_equals_the_loop():
     models = [cx.ShallowPLRNN.random(3, 8, key=jax.random.key(i)) for i in range(4)]
-    batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *models)
-    order, lanes = 3, 16
-    pools = [Pool(jnp.asarray(z), jnp.asarray(word), jnp.int32(100)) for z, word in (starts(m, order) for m in models)]
-    pool = jax.tree.map(lambda *leaves: jnp.stack(leaves), *pools)
-    search = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * 4), initial_search(3, lanes))
-    kernel = jax.jit(jax.vmap(advance, in_axes=(0, None, 0, 0, None)))
-    for _ in range(3):
-        search, record = kernel(batch, order, search, pool, 64)
-    for i, model in enumerate(models):
-        alone = initial_search(3, lanes)
-        for _ in range(3):
-            alone, record_alone = advance(model, order, alone, pools[i], 64)
-        # A finished search stands still in the loop, and in the batch it waits for the others.
-        moved = np.asarray(record_alone.start) >= 0
-        for name in ("word", "moves", "fate", "start"):
-            mine = np.asarray(getattr(record_alone, name))[moved]
-            np.testing.assert_array_equal(mine, np.asarray(getattr(record, name))[i][moved])
-        np.testing.assert_allclose(alone.lanes.z, search.lanes.z[i], rtol=1e-9, atol=1e-9)
+    order, lanes, number = 3, 16, 100
+    pools = [starts(model, order) for model in models]
+    z, word = (np.concatenate(parts)[..., :number] for parts in zip(*pools, strict=True))
+    together = Rounds(lanes, 64).run(batch_of(*models), order, z, word, np.array([number, 40, 0, number]))
+    for i, (model, size) in enumerate(zip(models, (number, 40, 0, number), strict=True)):
+        if size:
+            alone = run(model, order, z[i : i + 1, ..., :size], word[i : i + 1, :size], lanes)
+            np.testing.assert_array_equal(alone.fate[0], together.fate[i, :size])
+            np.testing.assert_array_equal(alone.moves[0], together.moves[i, :size])
+            np.testing.assert_array_equal(alone.word[0], together.word[i, :size])
+            np.testing.assert_allclose(alone.z[0], together.z[i, ..., :size], rtol=1e-9, atol=1e-9)
+        assert np.all(together.fate[i, size:] == Fate.MOVING)  # what the size leaves out is not run
+
+
+@pytest.mark.parametrize(("name", "segments"), [("LoziMap", 2), ("PLRNN full", 4), ("ShallowPLRNN 70 gates", 8)])
+def test_segments_solve_the_same_words(name, segments):
+    """From the nodes of one orbit, shooting in segments meets the same word and gives its candidate and its points."""
+    model, order = MODELS[name](), 7  # segments of unequal lengths; with 8 one of them is empty
+    z = np.random.default_rng(0).normal(size=(model.num_states, 1, 12))
+    single, word, _ = newton_step(model, z, order)
+    begins = np.asarray(segment_starts(order, segments))[:-1]
+    nodes = np.stack([cx.simulate(model, state, order)[begins] for state in z[:, 0].T], axis=-1)
+    nodes = np.moveaxis(nodes, 0, 1)
+    several, word_of_several, singular = newton_step(model, nodes, order)
+    assert not np.any(singular)
+    for first, second in itertools.combinations(range(12), 2):
+        assert (word[first] == word[second]) == (word_of_several[first] == word_of_several[second])
+    candidates, points = np.asarray(z + single)[:, 0], np.asarray(nodes + several)
+    np.testing.assert_allclose(points[:, 0], candidates, rtol=1e-7, atol=1e-7)
+    for lane in range(12):
+        state = z[:, 0, lane]
+        point = candidates[:, lane]
+        for t in range(order):
+            for node in np.flatnonzero(begins == t):
+                np.testing.assert_allclose(points[:, node, lane], point, rtol=1e-7, atol=1e-7)
+            held = model.preactivations(state) > 0
+            state, point = model.step(state, held), model.step(point, held)
 
 
 def test_one_compilation_serves_all_orders_and_seeds():

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import cyclax as cx
-from cyclax.cycles.linear import UNROLLED_SIZE, solve_lanes
+from cyclax.cycles.linear import UNROLLED_SIZE, solve_cyclic, solve_lanes
+from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.newton import compose, met
 from cyclax.cycles.solve import BlockCyclic, borders, itineraries, solve_words
 
@@ -36,12 +37,19 @@ def test_solve_lanes_tells_singular_ones(size):
     np.testing.assert_array_equal(singular, [False, True, False])
 
 
-@pytest.mark.parametrize(("size", "order"), [(1, 1), (2, 1), (2, 2), (3, 7), (2, 60)])
-def test_block_cyclic_against_dense(size, order):
+@pytest.mark.parametrize("where", ["kernel", "host"])
+@pytest.mark.parametrize(("size", "order"), [(1, 1), (2, 1), (2, 2), (3, 7), (2, 60), (UNROLLED_SIZE + 1, 3)])
+def test_block_cyclic_against_dense(size, order, where):
     rng = np.random.default_rng(0)
     jacobians = rng.normal(size=(4, order, size, size))
     right = rng.normal(size=(4, order, size, 2))
-    solution = BlockCyclic(jacobians).solve(right)
+    if where == "host":
+        solution = BlockCyclic(jacobians).solve(right)
+    else:
+        lanes_last = np.moveaxis(jacobians, (0, 1), (3, 2))
+        both = [solve_cyclic(lanes_last, np.moveaxis(right[..., r], (0, 1), (2, 1))) for r in range(2)]
+        assert not any(np.any(singular) for _, singular in both)
+        solution = np.stack([np.moveaxis(np.asarray(x), (2, 1), (0, 1)) for x, _ in both], axis=-1)
     for n in range(4):
         dense = np.zeros((order * size, order * size))
         for t in range(order):
@@ -62,14 +70,26 @@ def test_block_cyclic_where_the_product_overflows():
     assert np.max(np.abs(defect)) < 1e-9
 
 
+def test_block_cyclic_kernel_where_the_product_overflows():
+    jacobians = np.broadcast_to(np.diag([1e6, 1e-6])[:, :, None, None], (2, 2, 100, 3)).copy()
+    jacobians[..., 2] = 0
+    jacobians[..., :, 1] = np.eye(2)[:, :, None]  # a singular lane among regular ones
+    right = np.random.default_rng(0).normal(size=(2, 100, 3))
+    solution, singular = solve_cyclic(jacobians, right)
+    defect = np.roll(solution, -1, axis=1) - np.einsum("ijsl,jsl->isl", jacobians, solution) - right
+    assert np.asarray(singular).tolist() == [False, True, False]
+    assert np.max(np.abs(defect[..., [0, 2]])) < 1e-9
+
+
 def test_compose_is_the_jacobian_of_the_iterate(model):
     z = np.random.default_rng(0).normal(size=(model.num_states, 5))
-    image, product, words = compose(model, z, 4, met)
+    image, product, words = compose(model, z[:, None], 4, met)
+    image, product = image[:, 0], product[:, :, 0]
     iterate = lambda z: model(model(model(model(z))))  # noqa: E731
     for lane in range(5):
         np.testing.assert_allclose(image[:, lane], iterate(z[:, lane]), rtol=1e-10, atol=1e-10)
         np.testing.assert_allclose(product[..., lane], jax.jacfwd(iterate)(z[:, lane]), rtol=1e-10, atol=1e-10)
-    gates, _ = itineraries(model, z.T, 4)
+    gates, _ = itineraries(model, z.T[:, None], 4)
     same_word = [[np.array_equal(a, b) for a in gates] for b in gates]
     np.testing.assert_array_equal(np.equal.outer(np.asarray(words), np.asarray(words)), same_word)
 
@@ -127,3 +147,33 @@ def test_the_error_bound_holds_for_expanding_cycles():
             exact = mpmath.lu_solve(mpmath.eye(2) - P, q)
             off = [abs(exact[i] - mpmath.mpf(float(points[0, i]))) for i in range(2)]
             assert max(off) <= error < 1e-9
+
+
+@pytest.mark.parametrize(("size", "order"), [(2, 100), (2, 200), (5, 60), (3, 40)])
+def test_multipliers_where_the_product_loses_its_digits(size, order):
+    """Against 400 digits; the product of float64 keeps no digit of the small ones."""
+    mpmath = pytest.importorskip("mpmath")
+    jacobians = np.random.default_rng(0).normal(size=(3, order, size, size)) * 1.6
+    product = jacobians[:, 0]
+    for t in range(1, order):
+        product = jacobians[:, t] @ product
+    values = multipliers_of(jacobians, product)
+    with mpmath.workdps(400):
+        for n in range(3):
+            exact = mpmath.eye(size)
+            for t in range(order):
+                exact = mpmath.matrix(jacobians[n, t].tolist()) * exact
+            left = list(mpmath.eig(exact, left=False, right=False))
+            for value in values[n]:
+                nearest = min(left, key=lambda e: abs(e - mpmath.mpc(complex(value))))
+                assert abs(nearest - mpmath.mpc(complex(value))) < 1e-8 * abs(nearest)
+                left.remove(nearest)
+            smallest = min(abs(e) for e in mpmath.eig(exact, left=False, right=False))
+            assert abs(min(abs(np.linalg.eigvals(product[n]))) - smallest) > 0.5 * smallest
+
+
+def test_multipliers_of_a_singular_product():
+    jacobians = np.zeros((1, 50, 3, 3))
+    jacobians[..., 0, 0], jacobians[..., 0, 1] = 3.0, 1.0
+    values = multipliers_of(jacobians, np.full((1, 3, 3), 1e20))
+    np.testing.assert_allclose(values[0], [3.0**50, 0, 0], rtol=1e-12)

@@ -2,8 +2,9 @@
 
 from typing import Any as _Any
 
+from cyclax.cycles.attractors import Attractor, Attractors, attractors
 from cyclax.cycles.find import SCYFI, find_cycles
-from cyclax.cycles.result import Cycle, Cycles, Degenerate
+from cyclax.cycles.result import Cycle, Cycles, Degenerate, NearMiss
 from cyclax.data.simulate import simulate
 from cyclax.maps.almost_linear import AlmostLinearRNN
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -36,6 +37,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     # Verbs
     "find_cycles",
     "SCYFI",
+    "attractors",
     "simulate",
     "load",
     "save",
@@ -44,6 +46,9 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "Cycles",
     "Cycle",
     "Degenerate",
+    "NearMiss",
+    "Attractors",
+    "Attractor",
     "__version__",
 ]
 

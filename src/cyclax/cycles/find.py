@@ -1,36 +1,40 @@
-"""`find_cycles`: the verb. Orders, starts and rounds are driven here; the report is written here."""
+"""`find_cycles`: the verb. Models, orders, starts and rounds are driven here."""
 
 import dataclasses
-import hashlib
-import operator
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, overload
 
-import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array, Bool
 from tqdm import tqdm
 
-from cyclax.cycles.accept import Accepted, accept, accept_families
-from cyclax.cycles.index import degrees, index_of
+from cyclax.cycles.accept import accept, accept_families
+from cyclax.cycles.arguments import checked_key, checked_models, checked_orders, checked_words
+from cyclax.cycles.evidence import Evidence, Network
 from cyclax.cycles.linear import UNROLLED_SIZE
 from cyclax.cycles.result import Cycles
-from cyclax.cycles.search import POOL, Fate, Rounds, default_lanes
-from cyclax.cycles.solve import Borders, borders
-from cyclax.cycles.starts import drawn_starts, given_starts
-from cyclax.cycles.word import WordKey
+from cyclax.cycles.search import POOL, Fate, Rounds, cached_lanes, default_lanes
+from cyclax.cycles.solve import borders
+from cyclax.cycles.starts import drawn_starts, given_starts, growth
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.version import __version__
 
-_LARGEST_ORDER = 100_000
 # Words on which I - P is singular are looked at one by one; no more than this many of one order.
 _MOST_FAMILIES = 32
+# Starts that did not converge of which the end is kept, for near misses.
+_MOST_STRAYS = 128
+# Starts are drawn in multiples of this (an even number), or to the last of a pool.
+_DRAWN_TOGETHER = 64
+# Nearby orbits may part by a factor of e to this over a whole cycle, shot in one; fewer segments find more.
+_MOST_GROWTH = 23.0
+# The same for one of several segments: rounding is amplified in solving for its first state, and again in running it.
+_MOST_GROWTH_OF_SEGMENTS = 14.0
+# Models searched in one call of the kernel on CPUs: enough to make the work of a call long beside its cost.
+_MODELS_AT_ONCE = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +43,8 @@ class SCYFI:
 
     Starts are numbered 0, 1, 2, ..; each moves from word to word until it hits a cycle, repeats a word, or has moved
     `moves` times. An order is done when at most a share `unseen` of its starts can lead to a cycle not yet met (95 %
-    bound), or when `starts` are used up. Where the index sum then proves that something is missing, the
-    search goes on up to four times as far.
+    bound) and, where few starts converge, none was met only once; or when `starts` are used up. Where the index sum
+    then proves that something is missing, the search goes on up to four times as far.
 
     **Arguments:**
 
@@ -73,125 +77,151 @@ class SCYFI:
             raise ValueError(f"SCYFI: seconds must be None or positive, got {self.seconds!r}.")
 
 
+@overload
 def find_cycles(
     model: AbstractPiecewiseLinearMap,
     orders: int | Iterable[int],
     *,
     key: Array | int,
-    finder: SCYFI = SCYFI(),
-    words: Iterable[Bool[Any, "k G"]] = (),
-    progress: bool = True,
-) -> Cycles:
-    """Find the cycles of a piecewise-linear map.
+    finder: SCYFI = ...,
+    words: Iterable[Bool[Any, "k G"]] = ...,
+    near_misses: int = ...,
+    progress: bool = ...,
+) -> Cycles: ...
+@overload
+def find_cycles(
+    model: Sequence[AbstractPiecewiseLinearMap],
+    orders: int | Iterable[int],
+    *,
+    key: Array | int,
+    finder: SCYFI = ...,
+    words: Iterable[Bool[Any, "k G"]] = ...,
+    near_misses: int = ...,
+    progress: bool = ...,
+) -> tuple[Cycles, ...]: ...
+def find_cycles(model, orders, *, key, finder=SCYFI(), words=(), near_misses=0, progress=True):
+    """Find the cycles of a piecewise-linear map, or of many maps of one shape.
 
     **Arguments:**
 
-    - `model`: any map of cyclax.
+    - `model`: any map of cyclax. A batch is a sequence of maps of one class and shape, or one map whose leaves are
+      stacks along a first axis (as `jax.vmap` and `equinox.filter_vmap` make them).
     - `orders`: an int K means 1..K; a sequence means exactly these minimal periods (their divisors are searched too,
       for the index sum, and not returned).
-    - `key`: a JAX random key, or an int seed. Equal keys give equal results, whatever the number of lanes.
+    - `key`: a JAX random key, or an int seed. Equal keys give equal results, whatever the number of lanes. Model i of a
+      batch is searched with `jax.random.fold_in(key, i)`.
     - `finder`: how to search.
     - `words`: gate words `(k, G)` to start from as well, such as the gates of cycles of a neighbouring network. They
       do not enter the estimate of what is unseen.
+    - `near_misses`: list up to so many virtual cycles just outside their region, and as many ghosts (local minima of
+      |F^k(z) - z|), of each order.
     - `progress`: show a bar on a terminal when the search takes longer than a second.
 
-    **Returns:** `Cycles`. Ctrl-C and `finder.seconds` return what has been found so far, and the report says so.
+    **Returns:** `Cycles`; for a batch a tuple of them, one for each model. Ctrl-C and `finder.seconds` return what has
+    been found so far, and the report says so.
 
     **Raises:** `TypeError` and `ValueError` that name the argument and the remedy.
     """
     began = time.perf_counter()
     wanted = checked_orders(orders)
-    model = checked_model(model)
-    given = checked_words(words, model.num_gates)
+    models, batch = checked_models(model)
+    given = checked_words(words, models[0].num_gates)
     key = checked_key(key)
+    if isinstance(near_misses, bool) or not isinstance(near_misses, int) or near_misses < 0:
+        raise ValueError(f"near_misses: expected how many to list, 0 or more, got {near_misses!r}.")
+    searched = sorted({divisor for order in wanted for divisor in range(1, order + 1) if order % divisor == 0})
     with jax.enable_x64(True):
-        # On the device once, not at every call of a kernel.
-        search = _Search(jax.tree.map(jax.device_put, model), key, finder, began)
-        interrupted = search.run(wanted, given, progress)
-        search.seconds = time.perf_counter() - began
-        return search.result(wanted, interrupted)
+        keys = [jax.random.fold_in(key, i) for i in range(len(models))] if batch else [key]
+        networks = [Network(one, borders(one), k, searched) for one, k in zip(models, keys, strict=True)]
+        interrupted = _Search(networks, finder, began).run(given, progress)
+        seconds = time.perf_counter() - began
+        results = tuple(network.result(wanted, finder, near_misses, seconds, interrupted) for network in networks)
+    return results if batch else results[0]
 
 
-@dataclasses.dataclass
-class _OrderState:
-    """What is known of one order so far."""
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """One order of a few networks, searched in one thread: shapes do not change on the way."""
 
     order: int
-    starts: int = 0
-    solves: int = 0
-    fates: Counter = dataclasses.field(default_factory=Counter)
-    seen: Counter = dataclasses.field(default_factory=Counter)  # solution -> converging starts that led to it
-    solution_of: dict[int, Any] = dataclasses.field(default_factory=dict)  # word hash -> WordKey, or what it is instead
-    accepted: Accepted = dataclasses.field(default_factory=Accepted)
-    complete_look: bool = False
+    segments: int
+    networks: list[Network]
 
-    @property
-    def hits(self) -> int:
-        return sum(self.seen.values())
-
-    @property
-    def unseen_mass(self) -> float:
-        """Good-Turing: the share of converging starts that lead to solutions not met yet (1 where none converged)."""
-        return sum(number == 1 for number in self.seen.values()) / self.hits if self.hits else 1.0
-
-    @property
-    def unseen_limit(self) -> float:
-        """A 95 % bound on the number of starts that led to solutions met once or never: 3 where none was met once.
-
-        The Poisson limit by Wilson and Hilferty (1931), with Good-Turing's reading of what was met once.
-        """
-        once = 1 + sum(number == 1 for number in self.seen.values())
-        return once * (1 - 1 / (9 * once) + 1.645 / (3 * once**0.5)) ** 3 if once > 1 else 3.0
-
-    @property
-    def unseen_bound(self) -> float:
-        """A 95 % bound on the share of converging starts that lead elsewhere."""
-        return min(1.0, self.unseen_limit / self.hits) if self.hits else 1.0
+    def evidence(self) -> list[Evidence]:
+        return [network.evidence[self.order] for network in self.networks]
 
 
 class _Search:
     """One call of `find_cycles`."""
 
-    def __init__(self, model, key, finder: SCYFI, began: float):
-        self.model, self.key, self.finder, self.began = model, key, finder, began
-        self.bounds: Borders = borders(model)
-        self.scale = _state_scale(model, self.bounds)
-        lanes = finder.lanes or default_lanes(model.num_states)
-        self.rounds = Rounds(lanes, finder.moves)
+    def __init__(self, networks: list[Network], finder: SCYFI, began: float):
+        self.networks, self.finder, self.began = networks, finder, began
+        self.num_states = networks[0].model.num_states
+        everywhere = jax.default_backend() != "cpu"
+        self.at_once = len(networks) if everywhere else min(len(networks), _MODELS_AT_ONCE)
         # Batched LAPACK calls deadlock when two threads make them (jaxlib 0.10.2), and use all cores anyway.
-        self.threads = min(os.cpu_count() or 1, 8) if model.num_states <= UNROLLED_SIZE else 1
+        self.threads = min(os.cpu_count() or 1, 8) if self.num_states <= UNROLLED_SIZE else 1
         self.halt = threading.Event()
-        self.states: dict[int, _OrderState] = {}
-        self.degrees: dict[int, int | None] = {}
-        self.seconds = 0.0
+        self._segment()
+
+    def _segment(self) -> None:
+        """Choose how many segments each order of each network is shot in."""
+        longest = max(self.networks[0].evidence)
+        # What no Jacobian can exceed needs no measurement (and no compilation).
+        expanding = [network for network in self.networks if segments_for(longest, network.bounds.growth_bound()) > 1]
+        for some in _groups(expanding, self.at_once):
+            models, keys, scales = self._together(some, [network.key for network in some])
+            rates = np.asarray(growth(models, keys, scales))
+            for network, rate in zip(some, rates.tolist(), strict=False):
+                for order, known in network.evidence.items():
+                    known.segments = segments_for(order, rate)
+
+    def _together(self, networks: list[Network], keys: list[Array]):
+        """Stack models, keys and scales on the device; the last network is repeated to a full batch."""
+        padded = networks + networks[-1:] * (self.at_once - len(networks))
+        models = jax.tree.map(lambda *leaves: jax.device_put(np.stack(leaves)), *(one.model for one in padded))
+        data = np.stack([np.asarray(jax.random.key_data(key)) for key in keys])
+        data = np.concatenate([data, np.repeat(data[-1:], len(padded) - len(keys), axis=0)])
+        keys_together = jax.random.wrap_key_data(jax.device_put(data), impl=jax.random.key_impl(keys[0]))
+        return models, keys_together, np.array([one.scale for one in padded])
+
+    def _rounds(self, segments: int) -> Rounds:
+        lanes = self.finder.lanes or max(32, default_lanes(self.num_states, segments) // self.at_once)
+        return Rounds(lanes, self.finder.moves)
 
     # -- driving ------------------------------------------------------------------------------------------------------
 
-    def run(self, wanted: list[int], given: dict[int, np.ndarray], progress: bool) -> str | None:
-        """Search all orders; return why it stopped early, if it did."""
-        searched = sorted({divisor for order in wanted for divisor in range(1, order + 1) if order % divisor == 0})
-        self.states = {order: _OrderState(order) for order in searched}
-        self.degrees = degrees(self.bounds, searched)
+    def run(self, given: dict[int, np.ndarray], progress: bool) -> str | None:
+        """Search all orders of all networks; return why it stopped early, if it did."""
         try:
             for order, words in given.items():
-                if order in self.states:
+                for job in self._jobs([(order, network) for network in self.networks if order in network.evidence]):
                     for begin in range(0, len(words), POOL):
-                        outcome = self._given(order, words[begin : begin + POOL])
-                        self._absorb(self.states[order], outcome, counted=False)
-            self._in_parallel(searched, 1, progress)
-            # A wrong sum can be the fault of a divisor: those are searched again too.
+                        self._search_given(job, words[begin : begin + POOL])
+            orders = list(self.networks[0].evidence)
+            self._in_parallel(self._jobs([(k, network) for k in orders for network in self.networks]), 1, progress)
             for effort in (2, 4):
-                suspects = {order for order in searched if self._contradicted(order, self._index_sum(order))}
-                again = sorted({d for order in suspects for d in searched if order % d == 0})
+                again = [(order, network) for network in self.networks for order in network.suspects()]
                 if not again or self._time_left() <= 0:
                     break
-                self._in_parallel(again, effort, progress)
+                self._in_parallel(self._jobs(again), effort, progress)
         except KeyboardInterrupt:
             self.halt.set()
             return "interrupted by Ctrl-C; this is what had been found"
         if self._time_left() <= 0:
             return f"the time budget of {self.finder.seconds:g} s ran out; this is what had been found"
         return None
+
+    def _jobs(self, work: list[tuple[int, Network]]) -> list[_Job]:
+        """Gather what can be searched together: low orders first, they are what a user who interrupts wants most."""
+        together: dict[tuple[int, int], list[Network]] = {}
+        for order, network in work:
+            together.setdefault((order, network.evidence[order].segments), []).append(network)
+        return [
+            _Job(order, segments, some)
+            for (order, segments), networks in sorted(together.items(), key=lambda item: item[0])
+            for some in _groups(networks, self.at_once)
+        ]
 
     def _time_left(self) -> float:
         budget = self.finder.seconds
@@ -200,22 +230,20 @@ class _Search:
     def _stop(self) -> bool:
         return self.halt.is_set() or self._time_left() <= 0
 
-    def _in_parallel(self, orders: list[int], effort: int, progress: bool) -> None:
-        """Search orders side by side: the host's work on one overlaps the kernel's on another."""
-        bar = tqdm(
-            total=sum(orders), desc="cycles", unit="order", delay=1, disable=None if progress else True, leave=False
-        )
-        # Low orders first: they are what a user who interrupts wants most.
+    def _in_parallel(self, jobs: list[_Job], effort: int, progress: bool) -> None:
+        """Search side by side: the host's work on one job overlaps the kernel's on another."""
+        total = sum(job.order * len(job.networks) for job in jobs)
+        bar = tqdm(total=total, desc="cycles", unit="order", delay=1, disable=None if progress else True, leave=False)
         pool = ThreadPoolExecutor(self.threads)
         try:
-            # The first order goes alone: it compiles what all need, which threads side by side would do twice.
-            pending = {pool.submit(self._search_order, self.states[orders[0]], effort)}
-            waiting = orders[1:]
+            # The first job goes alone: it compiles what all need, which threads side by side would do twice.
+            pending = {pool.submit(self._search, jobs[0], effort)}
+            waiting = jobs[1:]
             while pending:
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:
                     bar.update(future.result())
-                    pending |= {pool.submit(self._search_order, self.states[order], effort) for order in waiting}
+                    pending |= {pool.submit(self._search, job, effort) for job in waiting}
                     waiting = []
         except BaseException:
             self.halt.set()
@@ -224,228 +252,99 @@ class _Search:
             pool.shutdown(wait=True, cancel_futures=True)
             bar.close()
 
-    def _search_order(self, state: _OrderState, effort: int) -> int:
-        state.complete_look = False
+    def _search(self, job: _Job, effort: int) -> int:
+        rounds = self._rounds(job.segments)
+        for known in job.evidence():
+            known.complete_look = False
         with jax.enable_x64(True):
-            while not self._stop():
-                number = min(POOL, effort * self.finder.starts - state.starts)
-                if number <= 0:
+            models, keys, scales = self._together(
+                job.networks, [jax.random.fold_in(network.key, job.order) for network in job.networks]
+            )
+            done = [False] * len(job.networks)
+            while not all(done) and not self._stop():
+                first = np.array([known.starts for known in job.evidence()])
+                sizes = np.where(done, 0, [self._next(known, effort) for known in job.evidence()])
+                if not np.any(sizes):
                     break
-                z, word = self._drawn(state.order, state.starts)
-                outcome = self.rounds.run(self.model, state.order, z[:, :number], word[:number], self._stop)
-                state.starts += number
-                self._absorb(state, outcome, counted=True)
-                if effort == 1 and self._enough(state):
-                    break
-            state.complete_look = not self._stop()
-        return state.order
+                first, sizes = (np.pad(some, (0, self.at_once - len(some))) for some in (first, sizes))
+                # Drawn in blocks of one size whatever the lanes: long chaotic orbits would tell the last bits apart.
+                shape = dict(pool=POOL, segments=job.segments, lanes=cached_lanes(self.num_states, job.segments))
+                z, word = drawn_starts(models, job.order, keys, first, scales, np.max(sizes), **shape)
+                outcome = rounds.run(models, job.order, np.asarray(z), np.asarray(word), sizes, self._stop)
+                for i, network in enumerate(job.networks):
+                    if sizes[i]:
+                        known = network.evidence[job.order]
+                        known.starts += int(sizes[i])
+                        _absorb(network, known, outcome, i, int(sizes[i]), counted=True)
+                        done[i] = (effort == 1 and known.enough(self.finder.unseen)) or (
+                            known.starts >= effort * self.finder.starts
+                        )
+            for known in job.evidence():
+                known.complete_look = not self._stop()
+        return job.order * len(job.networks)
 
-    def _enough(self, state: _OrderState) -> bool:
-        """Where most starts converge, wait for the bound on those alone; where few do, for that on all starts."""
-        reference = state.hits if 2 * state.hits > state.starts else state.starts
-        return state.unseen_limit < self.finder.unseen * reference
+    def _next(self, known: Evidence, effort: int) -> int:
+        """Give the number of starts to draw next: a pool at first, and then what is lacking."""
+        most = min(POOL, effort * self.finder.starts - known.starts)
+        if effort > 1 or not known.starts:
+            return most
+        lacking = known.lacking(self.finder.unseen, most)
+        return min(most, -(-lacking // _DRAWN_TOGETHER) * _DRAWN_TOGETHER)
 
-    # -- starts and outcomes ------------------------------------------------------------------------------------------
-
-    def _drawn(self, order: int, first: int) -> tuple[np.ndarray, np.ndarray]:
-        """Draw a pool: the starts from number `first` on."""
-        key = jax.random.fold_in(self.key, order)
-        z, word = drawn_starts(self.model, order, key, first, self.scale, POOL, self.rounds.lanes)
-        return np.asarray(z), np.asarray(word)
-
-    def _given(self, order: int, words: np.ndarray):
-        z, word = (np.array(part) for part in given_starts(self.model, order, np.moveaxis(words, 0, -1)))
-        usable = np.flatnonzero(np.all(np.isfinite(z), axis=0))
-        return self.rounds.run(self.model, order, z[:, usable], word[usable], self._stop)
-
-    def _absorb(self, state: _OrderState, outcome, *, counted: bool) -> None:
-        """Take in what became of a block of starts: new words are solved and checked, known ones are counted."""
-        state.solves += int(outcome.moves.sum())
-        fates, numbers = np.unique(outcome.fate, return_counts=True)
-        if counted:
-            state.fates.update(dict(zip(fates.tolist(), numbers.tolist(), strict=True)))
-        hit = np.flatnonzero(outcome.fate == Fate.HIT)
-        hashes, first, numbers = np.unique(outcome.word[hit], return_index=True, return_counts=True)
-        new = np.array([h not in state.solution_of for h in hashes.tolist()], bool)
-        if np.any(new):
-            states = outcome.z[:, hit[first[new]]].T
-            found = accept(self.model, self.bounds, states, state.order, state.accepted)
-            state.solution_of.update(zip(hashes[new].tolist(), found, strict=True))
-        if counted:
-            for h, number in zip(hashes.tolist(), numbers.tolist(), strict=True):
-                solution = state.solution_of[h]
-                if solution is not None:
-                    state.seen[solution] += number
-        singular = np.flatnonzero(outcome.fate == Fate.SINGULAR)
-        room = _MOST_FAMILIES - len(state.accepted.families)
-        if len(singular) and room > 0:
-            _, first = np.unique(outcome.word[singular], return_index=True)
-            states = outcome.z[:, singular[np.sort(first)[:room]]].T
-            accept_families(self.model, self.bounds, states, state.order, state.accepted)
-
-    # -- the report ---------------------------------------------------------------------------------------------------
-
-    def _known(self) -> dict[WordKey, Any]:
-        """All cycles found, at whatever order the search was."""
-        return {key: cycle for state in self.states.values() for key, cycle in state.accepted.cycles.items()}
-
-    def _index_sum(self, order: int) -> int | None:
-        total = 0
-        for divisor, state in self.states.items():
-            if order % divisor == 0 and (state.accepted.families or state.accepted.borders):
-                return None
-        for key, cycle in self._known().items():
-            if order % key.order == 0:
-                index = index_of(cycle.multipliers, order // key.order)
-                if index is None:
-                    return None
-                total += key.order * index
-        return total
-
-    def _contradicted(self, order: int, index_sum: int | None) -> bool:
-        degree = self.degrees[order]
-        return index_sum is not None and degree is not None and index_sum != degree
-
-    def _verdict(self, order: int, index_sum: int | None) -> tuple[str, str]:
-        state = self.states[order]
-        share, bound = state.unseen_mass, state.unseen_bound
-        if self._contradicted(order, index_sum):
-            reason = f"the index sum is {index_sum}, and would be {self.degrees[order]} were nothing missing"
-            return "proved incomplete", reason
-        if not state.complete_look:
-            return "unknown", "the search was stopped early"
-        if not state.hits:
-            return "unknown", f"none of {state.starts} starts converged"
-        if bound < self.finder.unseen:
-            return "likely", f"at most {bound:.2g} of the starts that converge can lead elsewhere (95 %)"
-        if share:
-            return "unknown", f"cycles met only once: {share:.2g} of the starts that converge lead to ones not met yet"
-        return "unknown", f"only {state.hits} of {state.starts} starts converged, too few to say more"
-
-    def result(self, wanted: list[int], interrupted: str | None) -> Cycles:
-        entries = {}
-        for order in wanted:
-            state = self.states[order]
-            index_sum = self._index_sum(order)
-            verdict, reason = self._verdict(order, index_sum)
-            entries[str(order)] = {
-                "verdict": verdict,
-                "reason": reason,
-                "starts": state.starts,
-                "solves": state.solves,
-                "hits": state.hits,
-                "loops": state.fates[Fate.LOOP],
-                "singular": state.fates[Fate.SINGULAR],
-                "lost": state.fates[Fate.LOST],
-                "tired": state.fates[Fate.TIRED],
-                "rejected": state.accepted.rejected,
-                "index_sum": index_sum,
-                "degree": self.degrees[order],
-                "unseen_mass": state.unseen_mass if state.hits else None,
-                "unseen_bound": state.unseen_bound if state.hits else None,
-            }
-        report = {"orders": entries, "precision": "float64", "seconds": self.seconds, "version": __version__}
-        if interrupted:
-            report["interrupted"] = interrupted
-        known = self._known()
-        cycles = tuple(known[key] for key in sorted(known) if key.order in wanted)
-        degenerate = {}
-        for order in wanted:
-            state = self.states[order]
-            for key, entry in (*state.accepted.families.items(), *state.accepted.borders.items()):
-                if entry.order in wanted:
-                    degenerate.setdefault((entry.kind, key), entry)
-        provenance = {
-            "model": model_hash(self.model),
-            "version": __version__,
-            "key": np.asarray(jax.random.key_data(self.key)).tolist(),
-            "settings": dataclasses.asdict(self.finder),
-        }
-        return Cycles(cycles, tuple(wanted), report, tuple(degenerate.values()), provenance)
+    def _search_given(self, job: _Job, words: np.ndarray) -> None:
+        models, _, _ = self._together(job.networks, [network.key for network in job.networks])
+        z, word = given_starts(models, job.order, np.moveaxis(words, 0, -1), segments=job.segments)
+        z, word = np.array(z), np.array(word)
+        # Words without a candidate go last, and are not run.
+        usable = np.all(np.isfinite(z), axis=(1, 2))
+        turn = np.argsort(~usable, axis=1, kind="stable")
+        z = np.take_along_axis(z, turn[:, None, None], axis=-1)
+        word = np.take_along_axis(word, turn, axis=-1)
+        sizes = np.where(np.arange(len(usable)) < len(job.networks), np.sum(usable, axis=1), 0)
+        outcome = self._rounds(job.segments).run(models, job.order, z, word, sizes, self._stop)
+        for i, network in enumerate(job.networks):
+            _absorb(network, network.evidence[job.order], outcome, i, int(sizes[i]), counted=False)
 
 
-def _state_scale(model, bounds: Borders) -> float:
-    """The size of the states that matter: what the map adds at 0, or how far the borders are from 0."""
-    with np.errstate(all="ignore"):
-        away = np.abs(bounds.offsets) / np.linalg.norm(bounds.gradients, axis=1)
-    away = away[bounds.effective & np.isfinite(away)]
-    image = np.asarray(model(np.zeros(model.num_states)))
-    scale = max(float(np.max(np.abs(image))), float(np.median(away)) if len(away) else 0.0)
-    return scale if 0 < scale < np.inf else 1.0
+def segments_for(order: int, rate: float) -> int:
+    """Give the number of segments, a power of 2 (each is a compilation), for a mean growth of e^rate a step."""
+    if not order * rate > _MOST_GROWTH:
+        return 1
+    segments = 2
+    while order * rate > _MOST_GROWTH_OF_SEGMENTS * segments and segments < order:
+        segments *= 2
+    return segments
 
 
-def model_hash(model: AbstractPiecewiseLinearMap) -> str:
-    """Give a hash of class, settings and weights."""
-    leaves, structure = jax.tree.flatten(model)
-    digest = hashlib.sha256(f"{type(model).__name__} {structure}".encode())
-    for leaf in leaves:
-        array = np.asarray(leaf, np.float64)
-        digest.update(str(array.shape).encode() + array.tobytes())
-    return digest.hexdigest()[:16]
+def _groups(networks: list[Network], size: int) -> list[list[Network]]:
+    return [networks[begin : begin + size] for begin in range(0, len(networks), size)]
 
 
-# -- arguments -----------------------------------------------------------------------------------------------------
-
-
-def checked_orders(orders: int | Iterable[int]) -> list[int]:
-    """Turn `orders` into a sorted list: an int K means 1..K."""
-    if isinstance(orders, (str, bytes)):
-        raise TypeError(f"orders: expected an int or a sequence of ints, got the text {orders!r}.")
-    values: Sequence[Any] = list(orders) if isinstance(orders, Iterable) else [orders]
-    checked = []
-    for value in values:
-        try:
-            checked.append(operator.index(value))
-        except TypeError:
-            raise TypeError(f"orders: {value!r} is not an integer; orders are the periods 1, 2, 3, ..") from None
-        if isinstance(value, bool) or checked[-1] < 1:
-            raise ValueError(f"orders: {value!r} is not a period; the smallest order is 1 (fixed points).")
-        if checked[-1] > _LARGEST_ORDER:
-            raise ValueError(f"orders: {value!r} is beyond {_LARGEST_ORDER}, the largest order that is searched.")
-    if not checked:
-        raise ValueError(
-            "orders: an empty sequence asks for nothing; give an int K for 1..K, or periods such as [8, 16]."
-        )
-    return list(range(1, checked[0] + 1)) if not isinstance(orders, Iterable) else sorted(set(checked))
-
-
-def checked_model(model: Any) -> AbstractPiecewiseLinearMap:
-    """Give the model with NumPy float64 leaves, once all of them are finite."""
-    if not isinstance(model, AbstractPiecewiseLinearMap):
-        raise TypeError(
-            f"model: expected a map of cyclax (PLRNN, ShallowPLRNN, ..), got {type(model).__name__}; "
-            "a file is read by cyclax.load(path)."
-        )
-    # Models put together by tree operations (a stacked batch, say) have not passed their own check.
-    getattr(model, "__check_init__", lambda: None)()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(model):
-        if eqx.is_array_like(leaf) and not np.all(np.isfinite(np.asarray(leaf))):
-            name = jax.tree_util.keystr(path).lstrip(".")
-            where = np.argwhere(~np.isfinite(np.asarray(leaf)))[0].tolist()
-            raise ValueError(f"model: {name} holds NaN or inf (first at {where}); did the training diverge?")
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)
-
-
-def checked_key(key: Any) -> Array:
-    """Turn an int seed into a key; pass keys through."""
-    if isinstance(key, jax.Array) and (jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key) or key.shape == (2,)):
-        return key
-    try:
-        seed = operator.index(key)
-    except TypeError:
-        raise TypeError(f"key: expected a JAX random key or an int seed, got {key!r}.") from None
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"key: a seed lies between 0 and 2^63 - 1, got {seed}.")
-    with jax.enable_x64(True):  # all 64 bits of the seed count, whatever the global setting
-        return jax.random.key(seed)
-
-
-def checked_words(words: Iterable[Any], num_gates: int) -> dict[int, np.ndarray]:
-    """Group given words by their length: `(n, k, G)` for each k."""
-    groups: dict[int, list[np.ndarray]] = {}
-    for word in words:
-        word = np.asarray(word)
-        if word.ndim != 2 or word.shape[1] != num_gates or not len(word):
-            raise ValueError(f"words: expected gates of shape (k, {num_gates}), got {word.shape}.")
-        groups.setdefault(len(word), []).append(word.astype(bool))
-    return {order: np.stack(group) for order, group in groups.items()}
+def _absorb(network: Network, known: Evidence, outcome, model: int, size: int, *, counted: bool) -> None:
+    """Take in what became of a block of starts: new words are solved and checked, known ones are counted."""
+    nodes, words = outcome.z[model, :, :, :size], outcome.word[model, :size]
+    fate = outcome.fate[model, :size]
+    known.solves += int(outcome.moves[model, :size].sum())
+    fates, numbers = np.unique(fate, return_counts=True)
+    if counted:
+        known.fates.update(dict(zip(fates.tolist(), numbers.tolist(), strict=True)))
+    hit = np.flatnonzero(fate == Fate.HIT)
+    hashes, first, numbers = np.unique(words[hit], return_index=True, return_counts=True)
+    new = np.array([h not in known.solution_of for h in hashes.tolist()], bool)
+    if np.any(new):
+        states = np.transpose(nodes[:, :, hit[first[new]]], (2, 1, 0))
+        found = accept(network.model, network.bounds, states, known.order, known.accepted)
+        known.solution_of.update(zip(hashes[new].tolist(), found, strict=True))
+    if counted:
+        for h, number in zip(hashes.tolist(), numbers.tolist(), strict=True):
+            solution = known.solution_of[h]
+            if solution is not None:
+                known.seen[solution] += number
+    stray = np.flatnonzero((fate == Fate.LOOP) | (fate == Fate.TIRED))[: _MOST_STRAYS - len(known.strays)]
+    known.strays.extend(np.transpose(nodes[:, :, stray], (2, 1, 0)))
+    singular = np.flatnonzero(fate == Fate.SINGULAR)
+    room = _MOST_FAMILIES - len(known.accepted.families)
+    if len(singular) and room > 0:
+        _, first = np.unique(words[singular], return_index=True)
+        states = nodes[:, 0, singular[np.sort(first)[:room]]].T
+        accept_families(network.model, network.bounds, states, known.order, known.accepted)

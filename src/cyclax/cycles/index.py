@@ -44,10 +44,7 @@ def _degrees(bounds: Borders, orders: list[int]) -> dict[int, int | None]:
         return _degrees_on_the_line(bounds, orders)
     if num_states == 2:
         return _planar_degrees(bounds, orders)
-    jumps = bounds.jumps
-    largest = bounds.closed + np.sum(np.maximum(jumps, 0), axis=0)
-    smallest = bounds.closed + np.sum(np.minimum(jumps, 0), axis=0)
-    if max(abs(np.linalg.eigvals(np.maximum(np.abs(largest), np.abs(smallest))))) < 1:
+    if max(abs(np.linalg.eigvals(bounds.magnitudes()))) < 1:
         return dict.fromkeys(orders, 1)
     linear = _linear_recession(bounds)
     if linear is None:

@@ -1,5 +1,6 @@
 """Small linear systems, many at a time, with the lanes on the last axis so that each operation is one vector loop."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -10,6 +11,9 @@ UNROLLED_SIZE = 16
 # A matrix I - P is called singular where its smallest pivot is below this share of its largest, or of the identity's:
 # a few roundings. Long cycles of chaotic maps have regular I - P with pivots up to 1e13 times apart.
 _SINGULAR_PIVOT = 1e-15
+
+# Up to this size loops over columns are written out, so that XLA fuses them.
+_UNROLLED_COLUMNS = 4
 
 
 def solve_lanes(
@@ -50,3 +54,73 @@ def _eliminate_column(table):
     # The first row moves to where the pivot row stood.
     rest = jnp.where((jnp.arange(1, size)[:, None] == pivot)[:, None], table[0], table[1:])
     return row, rest[:, 1:] - (rest[:, 0] / row[0])[:, None] * row[1:]
+
+
+def solve_cyclic(
+    products: Float[Array, "M M S L"], right: Float[Array, "M S L"]
+) -> tuple[Float[Array, "M S L"], Bool[Array, " L"]]:
+    """Solve x_{j+1} - P_j x_j = b_j, cyclic in j, for every lane.
+
+    Block by block, orthogonal elimination leaves one equation in x_0 (Wright 1992, "Stable parallel algorithms for
+    two-point boundary value problems"): no product of the P_j is formed.
+
+    **Returns:** the solutions and whether each lane's system is singular to working precision.
+    """
+    size, _, segments, lanes = products.shape
+    identity = jnp.broadcast_to(jnp.eye(size, dtype=products.dtype)[:, :, None], (size, size, lanes))
+    if segments == 1:
+        solution, singular = solve_lanes(identity - products[:, :, 0], right[:, 0])
+        return solution[:, None], singular
+    nothing = jnp.zeros_like(identity)
+
+    def eliminate(carry, rows):
+        """Rows `first x_0 + last x_j = known` and `-P_j x_j + x_{j+1} = b_j`: eliminate x_j."""
+        first, last, known = carry
+        product, b = rows
+        above = jnp.concatenate([last, first, nothing, known[:, None]], axis=1)
+        below = jnp.concatenate([-product, nothing, identity, b[:, None]], axis=1)
+        table = _triangularize(jnp.concatenate([above, below]), size)
+        rest = table[size:]
+        return (rest[:, size : 2 * size], rest[:, 2 * size : 3 * size], rest[:, -1]), table[:size]
+
+    blocks, knowns = jnp.moveaxis(products, 2, 0), jnp.moveaxis(right, 1, 0)
+    carry = (-blocks[0], identity, knowns[0])
+    (first, last, known), tables = jax.lax.scan(eliminate, carry, (blocks[1:], knowns[1:]))
+    beginning, singular = solve_lanes(first + last, known)
+
+    def substitute(following, table):
+        """Give x_j, once x_0 and x_{j+1} are known."""
+        triangle, onwards = table[:, :size], table[:, size : 3 * size]
+        known = table[:, -1] - _apply(onwards, jnp.concatenate([beginning, following]))
+
+        def row(i, x):
+            i = size - 1 - i
+            return x.at[i].set((known[i] - jnp.sum(triangle[i] * x, axis=0)) / triangle[i, i])
+
+        x = jax.lax.fori_loop(0, size, row, jnp.zeros_like(known), unroll=size <= _UNROLLED_COLUMNS)
+        return x, x
+
+    _, others = jax.lax.scan(substitute, beginning, tables, reverse=True)
+    solution = jnp.concatenate([beginning[None], others])
+    singular = singular | ~jnp.all(jnp.isfinite(solution), axis=(0, 1))
+    return jnp.moveaxis(solution, 0, 1), singular
+
+
+def _apply(matrix: Float[Array, "N M L"], vector: Float[Array, "M L"]) -> Float[Array, "N L"]:
+    return jnp.sum(matrix * vector, axis=1)
+
+
+def _triangularize(table: Float[Array, "R C L"], columns: int) -> Float[Array, "R C L"]:
+    """Make the first columns of each lane's table upper triangular by Householder reflections."""
+    rows = jnp.arange(table.shape[0])[:, None]
+
+    def reflect(c, table):
+        column = jnp.where(rows >= c, table[:, c], 0)
+        pivot = column[c]
+        size = jnp.sqrt(jnp.sum(column * column, axis=0))
+        normal = column + jnp.where(rows == c, jnp.where(pivot < 0, -size, size), 0)
+        square = jnp.sum(normal * normal, axis=0)
+        weights = jnp.sum(normal[:, None] * table, axis=0) * jnp.where(square > 0, 2 / square, 0)
+        return table - normal[:, None] * weights
+
+    return jax.lax.fori_loop(0, columns, reflect, table, unroll=columns <= _UNROLLED_COLUMNS)

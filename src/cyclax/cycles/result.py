@@ -75,16 +75,21 @@ class Cycle:
     def __repr__(self) -> str:
         values = ", ".join(_number(value) for value in self.multipliers[:3])
         more = ", .." if len(self.multipliers) > 3 else ""
-        start = ", ".join(f"{x:.6g}" for x in self.points[0][:3]) + (", .." if self.points.shape[1] > 3 else "")
-        return f"Cycle(order {self.order}, {self.stability}, from ({start}), multipliers {values}{more})"
+        start = _vector(self.points[0])
+        return f"Cycle(order {self.order}, {self.stability}, from {start}, multipliers {values}{more})"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Degenerate:
     """What was found but is no isolated cycle that float64 can vouch for: reported, not counted.
 
-    - `kind` "family": I - P is singular, and `points` is one of a whole family of solutions along `directions (M, d)`.
+    - `kind` "family": I - P is singular, and `points` is one of a whole family of solutions: within the region,
+      `points[0] + directions @ s` is another. Line attractors are families.
     - `kind` "border": the solution lies on a border to within its error, so float64 cannot tell its word.
+    - `directions` `(M, d)`: an orthonormal basis of the family; `extent` `(d, 2)`: how far one can go from `points[0]`
+      along each direction, backward (<= 0) and forward, before a border is met (inf where none is).
+    - `multipliers` `(M,)`: those of `points`; the d of a family are 1.
+    - `margin`, `error`: as for a `Cycle`.
     """
 
     kind: str
@@ -92,8 +97,16 @@ class Degenerate:
     points: Float[np.ndarray, "k M"]
     gates: Bool[np.ndarray, "k G"]
     directions: Float[np.ndarray, "M d"]
+    extent: Float[np.ndarray, "d 2"]
+    multipliers: Complex[np.ndarray, " M"]
     margin: float
     error: float
+
+    @property
+    def attracting(self) -> bool:
+        """Whether all multipliers but those of the family itself are inside the unit circle."""
+        others = len(self.multipliers) - self.directions.shape[1]
+        return 0 < others == int(np.sum(np.abs(self.multipliers) < 1 - _NEUTRAL))
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain Python values."""
@@ -103,9 +116,64 @@ class Degenerate:
             "points": _plain(self.points),
             "gates": self.gates.astype(int).tolist(),
             "directions": _plain(self.directions),
+            "extent": _plain(self.extent),
+            "multipliers": [[_plain(value.real), _plain(value.imag)] for value in self.multipliers],
             "margin": _plain(self.margin),
             "error": _plain(self.error),
         }
+
+    def __repr__(self) -> str:
+        start = _vector(self.points[0])
+        noun = "fixed point" if self.order == 1 else f"{self.order}-cycle"
+        if self.kind == "border":
+            return f"{noun} on a border, at {start}"
+        number = self.directions.shape[1]
+        shape = {1: "line", 2: "plane"}.get(number, f"{number}-dimensional family")
+        kind = "attracting " if self.attracting else ""
+        text = f"{kind}{shape} of {noun}s through {start}"
+        ways = [
+            f"{_vector(direction)} from {low + 0.0:.4g} to {high + 0.0:.4g}"
+            for direction, (low, high) in zip(self.directions.T[:3], self.extent[:3], strict=True)
+        ]
+        return f"{text}, along " + ", ".join(ways) + (", .." if number > 3 else "")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NearMiss:
+    """What is no cycle, but nearly.
+
+    - `kind` "virtual": `points` solve the equations of the word `gates`, but do not meet it; `violated` `(k, G)` marks
+      where, and `distance` is how far, at most, a point lies beyond a border of its region.
+    - `kind` "ghost": `points[0]` is a local minimum of |F^k(z) - z|, and `distance` is its value; `points` and `gates`
+      follow the true map from there.
+    - `multipliers` `(M,)`: of the k-th iterate with the gates held.
+    """
+
+    kind: str
+    order: int
+    points: Float[np.ndarray, "k M"]
+    gates: Bool[np.ndarray, "k G"]
+    distance: float
+    violated: Bool[np.ndarray, "k G"]
+    multipliers: Complex[np.ndarray, " M"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain Python values."""
+        return {
+            "kind": self.kind,
+            "order": self.order,
+            "points": _plain(self.points),
+            "gates": self.gates.astype(int).tolist(),
+            "distance": _plain(self.distance),
+            "violated": self.violated.astype(int).tolist(),
+            "multipliers": [[_plain(value.real), _plain(value.imag)] for value in self.multipliers],
+        }
+
+    def __repr__(self) -> str:
+        how = "beyond a border of its region by" if self.kind == "virtual" else "coming back to within"
+        noun = "fixed point" if self.order == 1 else f"{self.order}-cycle"
+        noun = f"virtual {noun}" if self.kind == "virtual" else f"ghost of a {noun}"
+        return f"{noun} at {_vector(self.points[0])}, {how} {self.distance:.4g}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,6 +182,7 @@ class Cycles(Sequence[Cycle]):
 
     - `counts`: {order: number} for every searched order, 0 included; orders not searched are absent.
     - `degenerate`: families and cycles on borders, not counted.
+    - `near_misses`: virtual cycles and ghosts, where asked for.
     - `report`: {"orders": {"1": {"verdict", "reason", "starts", ...}}, "precision", "seconds", "version"}.
     - `provenance`: hash of the model, version, key and settings.
     """
@@ -122,6 +191,7 @@ class Cycles(Sequence[Cycle]):
     orders: tuple[int, ...]
     report: dict[str, Any]
     degenerate: tuple[Degenerate, ...] = ()
+    near_misses: tuple[NearMiss, ...] = ()
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -154,6 +224,7 @@ class Cycles(Sequence[Cycle]):
             "counts": {str(order): number for order, number in self.counts.items()},
             "cycles": [cycle.to_dict() for cycle in self.cycles],
             "degenerate": [entry.to_dict() for entry in self.degenerate],
+            "near_misses": [entry.to_dict() for entry in self.near_misses],
             "report": _plain(self.report),
         }
 
@@ -195,15 +266,17 @@ class Cycles(Sequence[Cycle]):
             for field in dataclasses.fields(Cycle):
                 stack = [getattr(cycle, field.name) for cycle in self.of_order(order)]
                 arrays[f"cycles/{order}/{field.name}"] = np.stack([np.asarray(entry) for entry in stack])
-        for i, entry in enumerate(self.degenerate):
-            for field in dataclasses.fields(entry):
-                arrays[f"degenerate/{i}/{field.name}"] = np.asarray(getattr(entry, field.name))
+        for kind in ("degenerate", "near_misses"):
+            for i, entry in enumerate(getattr(self, kind)):
+                for field in dataclasses.fields(entry):
+                    arrays[f"{kind}/{i}/{field.name}"] = np.asarray(getattr(entry, field.name))
         header = {
             "orders": self.orders,
             "report": self.report,
             "provenance": self.provenance,
             "counts": {order: number for order, number in self.counts.items() if number},
             "degenerate": len(self.degenerate),
+            "near_misses": len(self.near_misses),
         }
         arrays["header"] = np.array(json.dumps(header))
         buffer = io.BytesIO()
@@ -225,15 +298,11 @@ class Cycles(Sequence[Cycle]):
                 for stacks in [{f.name: archive[f"cycles/{order}/{f.name}"] for f in dataclasses.fields(Cycle)}]
                 for i in range(number)
             )
-            degenerate = tuple(
-                Degenerate(
-                    **{f.name: _restored(archive[f"degenerate/{i}/{f.name}"]) for f in dataclasses.fields(Degenerate)}
-                )
-                for i in range(header["degenerate"])
-            )
+            degenerate = _entries(archive, "degenerate", Degenerate, header["degenerate"])
+            near_misses = _entries(archive, "near_misses", NearMiss, header["near_misses"])
         except (KeyError, ValueError) as error:
             raise ValueError(f"{path}: this is not a file written by Cycles.save (no {error}).") from error
-        return cls(cycles, tuple(header["orders"]), header["report"], degenerate, header["provenance"])
+        return cls(cycles, tuple(header["orders"]), header["report"], degenerate, near_misses, header["provenance"])
 
     def __repr__(self) -> str:
         return f"Cycles({self.counts})"
@@ -246,13 +315,14 @@ class Cycles(Sequence[Cycle]):
             lines.extend(_row(*_cells(cycle)) for cycle in shown)
             if len(shown) < len(self.cycles):
                 lines.append(f"  .. and {len(self.cycles) - len(shown)} more")
-        for kind, text in (
-            ("family", "families of solutions (I - P singular)"),
-            ("border", "solutions on a border, to within float64"),
-        ):
-            number = sum(entry.kind == kind for entry in self.degenerate)
-            if number:
-                lines.append(f"not counted: {number} {text}; see .degenerate")
+        lines.extend(f"not counted: {entry!r}" for entry in self.degenerate[:5])
+        if len(self.degenerate) > 5:
+            lines.append(f"not counted: {len(self.degenerate) - 5} more families or cycles on borders; see .degenerate")
+        for kind in ("virtual", "ghost"):
+            some = [entry for entry in self.near_misses if entry.kind == kind]
+            lines.extend(f"near miss: {entry!r}" for entry in some[:3])
+            if len(some) > 3:
+                lines.append(f"near miss: {len(some) - 3} more of kind {kind}; see .near_misses")
         lines.extend(_verdict_lines(self.report))
         if self.report.get("interrupted"):
             lines.append(f"STOPPED EARLY: {self.report['interrupted']}")
@@ -321,8 +391,17 @@ def _ranges(orders: Sequence[int]) -> str:
     return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}..{part[-1]}" for part in parts)
 
 
+def _vector(values: np.ndarray) -> str:
+    return "(" + ", ".join(f"{x:.6g}" for x in values[:3]) + (", ..)" if len(values) > 3 else ")")
+
+
 def _number(value: complex) -> str:
     return f"{value.real:.6g}" if value.imag == 0 else f"{value.real:.6g}{value.imag:+.6g}i"
+
+
+def _entries(archive: dict[str, Any], kind: str, what: Any, number: int) -> tuple[Any, ...]:
+    names = [field.name for field in dataclasses.fields(what)]
+    return tuple(what(**{name: _restored(archive[f"{kind}/{i}/{name}"]) for name in names}) for i in range(number))
 
 
 def _restored(array: Any) -> Any:

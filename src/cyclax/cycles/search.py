@@ -2,6 +2,8 @@
 
 A lane carries one start from word to word until its fate is known, and then takes the next start from a pool. Starts
 are numbered, and what becomes of start i depends on nothing but the model, the order, the key and i.
+
+Models of one shape are searched together: every array has the model on its first axis (B), a single one included.
 """
 
 import dataclasses
@@ -47,43 +49,44 @@ class Fate(enum.IntEnum):
 
 
 class Pool(NamedTuple):
-    """Starts that wait: `z (M, POOL)`, candidates of the words whose hashes are `word` (0: only points)."""
+    """Starts that wait: nodes `z`, candidates of the words whose hashes are `word` (0: only points)."""
 
-    z: Float[Array, "M B"]
-    word: UInt64[Array, " B"]
-    size: Int[Array, ""]  # how many of them there are; the rest is padding
+    z: Float[Array, "B M S P"]
+    word: UInt64[Array, "B P"]
+    size: Int[Array, " B"]  # how many of them there are; the rest is padding
 
 
 class Lanes(NamedTuple):
     """What the lanes carry; the lane is the last axis."""
 
-    z: Float[Array, "M L"]
-    word: UInt64[Array, " L"]  # hash of the word whose candidate z is; 0 where z is only a point
-    moves: Int[Array, " L"]
-    fate: Int[Array, " L"]
-    start: Int[Array, " L"]  # number of the start in the pool; -1 where the lane is idle
-    before: UInt64[Array, " L"]  # hash of the word before
-    anchor: UInt64[Array, " L"]  # hash remembered since the last power of two of moves (Brent's loop detection)
+    z: Float[Array, "B M S L"]
+    word: UInt64[Array, "B L"]  # hash of the word whose candidate z is; 0 where z is only a point
+    moves: Int[Array, "B L"]
+    fate: Int[Array, "B L"]
+    start: Int[Array, "B L"]  # number of the start in the pool; -1 where the lane is idle
+    before: UInt64[Array, "B L"]  # hash of the word before
+    anchor: UInt64[Array, "B L"]  # hash remembered since the last power of two of moves (Brent's loop detection)
 
 
 class Search(NamedTuple):
     """The whole state of a search through one pool."""
 
     lanes: Lanes
-    next: Int[Array, ""]  # the first start not yet taken
-    loops: UInt64[Array, " T"]  # words known to lie on loops
+    next: Int[Array, " B"]  # the first start not yet taken
+    loops: UInt64[Array, "B T"]  # words known to lie on loops
 
 
 @functools.lru_cache(maxsize=16)
-def initial_search(num_states: int, lanes: int) -> Search:
+def initial_search(models: int, num_states: int, segments: int, lanes: int) -> Search:
     """All lanes idle, no start taken. Kept, as it is made of a dozen small arrays. Under `jax.enable_x64(True)`."""
-    none, zeros = jnp.zeros(lanes, jnp.uint64), jnp.zeros(lanes, jnp.int32)
-    state = Lanes(jnp.zeros((num_states, lanes)), none, zeros, zeros + Fate.LOST, zeros - 1, none, none)
-    return Search(state, jnp.int32(0), jnp.zeros(_LOOP_TABLE, jnp.uint64))
+    none, zeros = jnp.zeros((models, lanes), jnp.uint64), jnp.zeros((models, lanes), jnp.int32)
+    z = jnp.zeros((models, num_states, segments, lanes))
+    state = Lanes(z, none, zeros, zeros + Fate.LOST, zeros - 1, none, none)
+    return Search(state, jnp.zeros(models, jnp.int32), jnp.zeros((models, _LOOP_TABLE), jnp.uint64))
 
 
 def refill(search: Search, pool: Pool) -> Search:
-    """Give the lanes whose start is finished the next starts of the pool."""
+    """Give the lanes whose start is finished the next starts of the pool (one model: no B axis)."""
     lanes = search.lanes
     finished = lanes.fate != Fate.MOVING
     start = search.next - 1 + jnp.cumsum(finished, dtype=jnp.int32)
@@ -92,7 +95,7 @@ def refill(search: Search, pool: Pool) -> Search:
     zero = jnp.uint64(0)
     return search._replace(
         lanes=Lanes(
-            z=jnp.where(fresh, pool.z[:, taken], lanes.z),
+            z=jnp.where(fresh, pool.z[..., taken], lanes.z),
             word=jnp.where(fresh, pool.word[taken], lanes.word),
             moves=jnp.where(fresh, 0, lanes.moves),
             fate=jnp.where(fresh, jnp.int32(Fate.MOVING), lanes.fate),
@@ -107,7 +110,7 @@ def refill(search: Search, pool: Pool) -> Search:
 def move(
     model: AbstractPiecewiseLinearMap, order: Int[Array, ""], search: Search, most_moves: Int[Array, ""]
 ) -> Search:
-    """Move every lane once; lanes whose fate is known stay as they are.
+    """Move every lane of one model once; lanes whose fate is known stay as they are.
 
     A lane loops when it meets a word again (the last but one, or the one at its anchor), or a word on which another
     start has been seen to loop: often all starts that do not converge end in the same few loops.
@@ -116,10 +119,10 @@ def move(
     # The barrier keeps XLA from solving again in each of the loops below that read the solution.
     displacement, word, singular = jax.lax.optimization_barrier(newton_step(model, lanes.z, order))
     z = lanes.z + displacement
-    size = jnp.max(jnp.abs(z), axis=0)
+    size = jnp.max(jnp.abs(z), axis=(0, 1))
     moving = lanes.fate == Fate.MOVING
     moves = lanes.moves + 1
-    hit = (word == lanes.word) | (jnp.max(jnp.abs(displacement), axis=0) <= _STANDSTILL * size)
+    hit = (word == lanes.word) | (jnp.max(jnp.abs(displacement), axis=(0, 1)) <= _STANDSTILL * size)
     again = (word == lanes.before) | (word == lanes.anchor)
     known = loops[word % jnp.uint64(_LOOP_TABLE)] == word
     fate = jnp.select(
@@ -143,30 +146,32 @@ def move(
 class Record(NamedTuple):
     """The lanes after each move of a round, the move on the first axis."""
 
-    z: Any  # (R, M, L)
-    word: Any  # (R, L), like all that follow
+    z: Any  # (R, B, M, S, L)
+    word: Any  # (R, B, L), like all that follow
     moves: Any
     fate: Any
     start: Any
 
 
 @jax.jit
-def advance(model, order, search: Search, pool: Pool, most_moves) -> tuple[Search, Record]:
+def advance(models, order, search: Search, pool: Pool, most_moves) -> tuple[Search, Record]:
     """Run one round: refill and move, until the round is over or nothing is left to do.
 
-    A kernel: pure, of fixed shape, compiled once for all orders; it may be vmapped over models.
+    A kernel: pure, of fixed shape, compiled once for all orders. `models`: one model whose leaves are stacks `(B, ..)`.
     """
-    lanes = search.lanes.z.shape[1]
     blank = (jnp.zeros((_ROUND, *leaf.shape), jnp.asarray(leaf).dtype) for leaf in search.lanes[:5])
-    record = Record(*blank)._replace(start=jnp.full((_ROUND, lanes), -1, jnp.int32))
+    record = Record(*blank)
+    record = record._replace(start=record.start - 1)
 
     def busy(carry):
         t, search, _ = carry
-        return (t < _ROUND) & (jnp.any(search.lanes.fate == Fate.MOVING) | (search.next < pool.size))
+        return (t < _ROUND) & (jnp.any(search.lanes.fate == Fate.MOVING) | jnp.any(search.next < pool.size))
 
     def body(carry):
         t, search, record = carry
-        search = move(model, order, refill(search, pool), most_moves)
+        search = jax.vmap(lambda model, search, pool: move(model, order, refill(search, pool), most_moves))(
+            models, search, pool
+        )
         return t + 1, search, Record(*(kept.at[t].set(now) for kept, now in zip(record, search.lanes[:5], strict=True)))
 
     _, search, record = jax.lax.while_loop(busy, body, (0, search, record))
@@ -174,10 +179,10 @@ def advance(model, order, search: Search, pool: Pool, most_moves) -> tuple[Searc
 
 
 class Outcome(NamedTuple):
-    """What became of a pool of starts, by start: arrays of length n (z: `(M, n)`)."""
+    """What became of a pool of starts: arrays with the model first and the start last."""
 
-    z: np.ndarray
-    word: np.ndarray
+    z: np.ndarray  # (B, M, S, n)
+    word: np.ndarray  # (B, n), like all that follow
     moves: np.ndarray
     fate: np.ndarray
 
@@ -186,7 +191,7 @@ class Outcome(NamedTuple):
 class Rounds:
     """The driver of the kernel: runs a pool of starts to the end.
 
-    **Arguments:** `lanes`: how many starts move together; `most_moves`: after which a start is given up.
+    **Arguments:** `lanes`: how many starts of a model move together; `most_moves`: after which a start is given up.
     """
 
     lanes: int
@@ -194,39 +199,45 @@ class Rounds:
 
     def run(
         self,
-        model: AbstractPiecewiseLinearMap,
+        models: AbstractPiecewiseLinearMap,
         order: int,
         z: np.ndarray,
         word: np.ndarray,
+        size: np.ndarray,
         stop: Callable[[], bool] = lambda: False,
     ) -> Outcome:
-        """Run up to POOL starts `z (M, n)`, candidates of the words whose hashes are `word (n,)` (0: only points).
+        """Run up to POOL starts of each model: nodes `z (B, M, S, n)`, candidates of words of hashes `word (B, n)`.
 
-        Must be called under `jax.enable_x64(True)`. When `stop()` says so it returns early, and the fate of the starts
-        that were under way is `MOVING`.
+        Only the first `size (B,)` are run. Must be called under `jax.enable_x64(True)`. When `stop()` says so it
+        returns early, and the fate of the starts that were under way is `MOVING`, as is that of those not run.
         """
-        num_states, number = z.shape
-        outcome = Outcome(z.copy(), word.copy(), np.zeros(number, np.int32), np.zeros(number, np.int32))
-        padding = POOL - number
-        pool = Pool(*jax.device_put((np.pad(z, ((0, 0), (0, padding))), np.pad(word, (0, padding)), np.int32(number))))
-        search, finished = initial_search(num_states, self.lanes), 0
-        while finished < number and not stop():
-            search, record = advance(model, order, search, pool, self.most_moves)
+        number, num_states, segments, starts = z.shape
+        moves = np.zeros((number, starts), np.int32)
+        outcome = Outcome(z.copy(), word.copy(), moves, np.zeros_like(moves))
+        padding = ((0, 0), (0, POOL - starts))
+        padded = np.pad(z, ((0, 0), (0, 0), *padding)), np.pad(word, padding), np.asarray(size, np.int32)
+        pool = Pool(*jax.device_put(padded))
+        search, finished = initial_search(number, num_states, segments, self.lanes), 0
+        while finished < np.sum(size) and not stop():
+            search, record = advance(models, order, search, pool, self.most_moves)
             record = Record(*map(np.asarray, record))
-            t, lane = np.nonzero((record.fate != Fate.MOVING) & (record.start >= 0))
-            start = record.start[t, lane]
+            t, b, lane = np.nonzero((record.fate != Fate.MOVING) & (record.start >= 0))
+            start = record.start[t, b, lane]
             # A lane may stay finished for some moves when the pool is empty: only the first of them counts.
-            finished += len(np.unique(start))
-            outcome.z[:, start] = record.z[t, :, lane].T
-            outcome.word[start], outcome.moves[start] = record.word[t, lane], record.moves[t, lane]
-            outcome.fate[start] = record.fate[t, lane]
+            finished += len(np.unique(b * POOL + start))
+            outcome.z[b, :, :, start] = record.z[t, b, :, :, lane]
+            outcome.word[b, start], outcome.moves[b, start] = record.word[t, b, lane], record.moves[t, b, lane]
+            outcome.fate[b, start] = record.fate[t, b, lane]
         return outcome
 
 
-def default_lanes(num_states: int) -> int:
-    """Give the number of lanes: on CPUs a power of two whose working set fits the caches, else the whole pool."""
-    if jax.default_backend() != "cpu":
-        return POOL
-    per_lane = 8 * (2 * num_states * num_states + 4 * num_states + 6)
+def default_lanes(num_states: int, segments: int = 1) -> int:
+    """Give the number of lanes: on CPUs what fits the caches, else the whole pool."""
+    return cached_lanes(num_states, segments) if jax.default_backend() == "cpu" else POOL
+
+
+def cached_lanes(num_states: int, segments: int) -> int:
+    """Give the power of two of lanes whose working set fits the caches of a CPU."""
+    per_lane = 8 * (2 * segments * num_states * num_states + 4 * segments * num_states + 6)
     memory = _VECTOR_BYTES if num_states <= UNROLLED_SIZE else _LAPACK_BYTES
     return int(2 ** np.clip(np.log2(memory / per_lane).round(), 5, 10))

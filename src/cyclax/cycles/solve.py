@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cyclax.cycles.multipliers import multipliers_of
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 _EPS = np.finfo(np.float64).eps
@@ -75,10 +76,36 @@ class Borders(NamedTuple):
     effective: np.ndarray  # (G,) the gates that matter: their gradient is not zero, and neither is what they switch
     closed: np.ndarray  # (M, M) the Jacobian with all gates closed
     jumps: np.ndarray  # (G, M, M) what opening gate g adds to the Jacobian
+    shift: np.ndarray  # (M,) the image of 0 with all gates closed
+    shift_jumps: np.ndarray  # (G, M) what opening gate g adds to that
 
     def jacobians(self, gates: np.ndarray) -> np.ndarray:
-        """Jacobians `(n, M, M)` for gates `(n, G)`. Continuity makes them affine in the gates."""
+        """Jacobians `(n, M, M)` for gates `(n, G)`: gates add up, by the contract of the maps."""
         return self.closed + np.tensordot(gates.astype(float), self.jumps, axes=1)
+
+    def gates(self, state: np.ndarray) -> np.ndarray:
+        """Give the gates `(G,)` that one state `(M,)` meets."""
+        return self.gradients @ state + self.offsets > 0
+
+    def step(self, state: np.ndarray, gates: np.ndarray) -> np.ndarray:
+        """Map one state `(M,)` with the gates `(G,)` held."""
+        return self.jacobians(gates[None])[0] @ state + self.shift + gates @ self.shift_jumps
+
+    def distances(self, points: np.ndarray) -> np.ndarray:
+        """Distances `(n, G')` of points `(n, M)` to the borders of the gates that matter."""
+        gradients = self.gradients[self.effective]
+        return np.abs(points @ gradients.T + self.offsets[self.effective]) / np.linalg.norm(gradients, axis=1)
+
+    def magnitudes(self) -> np.ndarray:
+        """Bound every Jacobian entry by entry: `(M, M)`."""
+        largest = self.closed + np.sum(np.maximum(self.jumps, 0), axis=0)
+        smallest = self.closed + np.sum(np.minimum(self.jumps, 0), axis=0)
+        return np.maximum(np.abs(largest), np.abs(smallest))
+
+    def growth_bound(self) -> float:
+        """Bound the logarithm by which one step can part nearby states."""
+        with np.errstate(all="ignore"):
+            return float(np.log(np.linalg.norm(self.magnitudes())))
 
 
 def borders(model: AbstractPiecewiseLinearMap) -> Borders:
@@ -90,16 +117,30 @@ def borders(model: AbstractPiecewiseLinearMap) -> Borders:
     jumps, shift_jumps = jacobians[1:] - jacobians[0], shifts[1:] - shifts[0]
     switches = np.any(jumps != 0, axis=(1, 2)) | np.any(shift_jumps != 0, axis=1)
     effective = switches & np.any(gradients != 0, axis=1)
-    return Borders(gradients, offsets, effective, jacobians[0], jumps)
+    return Borders(gradients, offsets, effective, jacobians[0], jumps, shifts[0], shift_jumps)
 
 
-def itineraries(model: AbstractPiecewiseLinearMap, states: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Run the true map from states `(n, M)`; give the gates `(n, k, G)` met, and the last states."""
-    gates = []
-    for _ in range(order):
-        preactivations, states = _in_chunks(_visit, model, states)
-        gates.append(preactivations > 0)
-    return np.stack(gates, axis=1), states
+def itineraries(model: AbstractPiecewiseLinearMap, nodes: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Run the true map from nodes `(n, S, M)`, each through its segment of the `order` steps.
+
+    **Returns:** the gates `(n, k, G)` met, and the last states `(n, M)`.
+    """
+    number, segments, num_states = nodes.shape
+    begins = np.arange(segments + 1) * order // segments
+    states, gates = nodes, []
+    for t in range(-(-order // segments)):
+        running = np.flatnonzero(begins[:-1] + t < begins[1:])
+        preactivations, images = _in_chunks(_visit, model, states[:, running].reshape(-1, num_states))
+        if len(running) == segments:
+            states = images.reshape(nodes.shape)
+        else:
+            states = states.copy()
+            states[:, running] = images.reshape(number, len(running), num_states)
+        gates.append((begins[running] + t, preactivations.reshape(number, len(running), -1) > 0))
+    word = np.empty((number, order, gates[0][1].shape[-1]), bool)
+    for steps, some in gates:
+        word[:, steps] = some
+    return word, states[:, -1]
 
 
 class Solutions(NamedTuple):
@@ -139,7 +180,7 @@ def _solve_together(model: AbstractPiecewiseLinearMap, words: np.ndarray, bounds
         product = jacobians[:, 0]
         for t in range(1, order):
             product = jacobians[:, t] @ product
-        multipliers = _sorted_eigenvalues(product)
+        multipliers = multipliers_of(jacobians, product)
         condition = _condition(np.eye(num_states) - product)
 
     sane = np.where(np.isfinite(points), points, 0)
@@ -173,15 +214,6 @@ def _error_bound(system, jacobians, offsets, points, num_gates):
     probes = system.solve(source[..., None] * signs)
     rows = np.sqrt(np.mean(probes**2, axis=-1))
     return 2 * np.sqrt(order * num_states) * np.max(rows, axis=(1, 2))
-
-
-def _sorted_eigenvalues(matrices: np.ndarray) -> np.ndarray:
-    finite = np.all(np.isfinite(matrices), axis=(1, 2))
-    values = np.linalg.eigvals(np.where(finite[:, None, None], matrices, 0)).astype(complex)
-    values[~finite] = np.nan
-    # Conjugates stand together, the one with the positive imaginary part first.
-    ranks = np.lexsort((-np.imag(values), -np.real(values), -np.abs(values).round(14)), axis=-1)
-    return np.take_along_axis(values, ranks, axis=-1)
 
 
 def _condition(matrices: np.ndarray) -> np.ndarray:

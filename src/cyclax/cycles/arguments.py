@@ -1,0 +1,131 @@
+"""What the verbs are given: each argument checked once, with a message that says what to do."""
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+
+_LARGEST_ORDER = 100_000
+
+
+def checked_orders(orders: int | Iterable[int]) -> list[int]:
+    """Turn `orders` into a sorted list: an int K means 1..K."""
+    if isinstance(orders, (str, bytes)):
+        raise TypeError(f"orders: expected an int or a sequence of ints, got the text {orders!r}.")
+    values: Sequence[Any] = list(orders) if isinstance(orders, Iterable) else [orders]
+    checked = []
+    for value in values:
+        try:
+            checked.append(operator.index(value))
+        except TypeError:
+            raise TypeError(f"orders: {value!r} is not an integer; orders are the periods 1, 2, 3, ..") from None
+        if isinstance(value, bool) or checked[-1] < 1:
+            raise ValueError(f"orders: {value!r} is not a period; the smallest order is 1 (fixed points).")
+        if checked[-1] > _LARGEST_ORDER:
+            raise ValueError(f"orders: {value!r} is beyond {_LARGEST_ORDER}, the largest order that is searched.")
+    if not checked:
+        raise ValueError(
+            "orders: an empty sequence asks for nothing; give an int K for 1..K, or periods such as [8, 16]."
+        )
+    return list(range(1, checked[0] + 1)) if not isinstance(orders, Iterable) else sorted(set(checked))
+
+
+def checked_models(model: Any) -> tuple[list[AbstractPiecewiseLinearMap], bool]:
+    """Give the models, one by one, with NumPy float64 leaves, and whether they came as a batch."""
+    if isinstance(model, AbstractPiecewiseLinearMap):
+        stack = _unstacked(model)
+        return ([checked_model(model)], False) if stack is None else ([checked_model(one) for one in stack], True)
+    if not isinstance(model, Sequence) or isinstance(model, (str, bytes)):
+        raise TypeError(
+            f"model: expected a map of cyclax (PLRNN, ShallowPLRNN, ..), or a sequence of maps, got "
+            f"{type(model).__name__}; a file is read by cyclax.load(path)."
+        )
+    if not model:
+        raise ValueError("model: an empty sequence of models; give at least one.")
+    models = [checked_model(one, f"model[{i}]") for i, one in enumerate(model)]
+    shapes = [_shape(one) for one in models]
+    for i, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            raise ValueError(
+                f"model: the models of a batch must be of one class and one shape; model[0] is {shapes[0][0]} and "
+                f"model[{i}] is {shape[0]}. Search them one by one."
+            )
+    return models, True
+
+
+def checked_model(model: Any, name: str = "model") -> AbstractPiecewiseLinearMap:
+    """Give the model with NumPy float64 leaves, once all of them are finite."""
+    if not isinstance(model, AbstractPiecewiseLinearMap):
+        raise TypeError(
+            f"{name}: expected a map of cyclax (PLRNN, ShallowPLRNN, ..), got {type(model).__name__}; "
+            "a file is read by cyclax.load(path)."
+        )
+    # Models put together by tree operations have not passed their own check.
+    getattr(model, "__check_init__", lambda: None)()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(model):
+        if eqx.is_array_like(leaf) and not np.all(np.isfinite(np.asarray(leaf))):
+            leaf_name = jax.tree_util.keystr(path).lstrip(".")
+            where = np.argwhere(~np.isfinite(np.asarray(leaf)))[0].tolist()
+            raise ValueError(f"{name}: {leaf_name} holds NaN or inf (first at {where}); did the training diverge?")
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)
+
+
+def _unstacked(model: AbstractPiecewiseLinearMap) -> list[AbstractPiecewiseLinearMap] | None:
+    """Split a model whose leaves are stacks, as `jax.vmap` makes them; None where it is a single model.
+
+    It is a stack where the model itself is refused by its own check, and its first entry is not.
+    """
+    if _passes(model):
+        return None
+    leaves = jax.tree.leaves(model)
+    sizes = {np.shape(leaf)[:1] for leaf in leaves}
+    if len(sizes) != 1 or () in sizes:
+        return None
+    (size,) = sizes.pop()
+    models = [jax.tree.map(lambda leaf, i=i: leaf[i], model) for i in range(size)]
+    return models if models and _passes(models[0]) else None
+
+
+def _passes(model: AbstractPiecewiseLinearMap) -> bool:
+    try:
+        getattr(model, "__check_init__", lambda: None)()
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _shape(model: AbstractPiecewiseLinearMap) -> tuple[str, Any]:
+    leaves, structure = jax.tree.flatten(model)
+    shapes = ", ".join(str(leaf.shape) for leaf in leaves)
+    return f"{type(model).__name__} with leaves of shapes {shapes}", structure
+
+
+def checked_key(key: Any) -> Array:
+    """Turn an int seed into a key; pass keys through."""
+    if isinstance(key, jax.Array) and (jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key) or key.shape == (2,)):
+        return key
+    try:
+        seed = operator.index(key)
+    except TypeError:
+        raise TypeError(f"key: expected a JAX random key or an int seed, got {key!r}.") from None
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"key: a seed lies between 0 and 2^63 - 1, got {seed}.")
+    with jax.enable_x64(True):  # all 64 bits of the seed count, whatever the global setting
+        return jax.random.key(seed)
+
+
+def checked_words(words: Iterable[Any], num_gates: int) -> dict[int, np.ndarray]:
+    """Group given words by their length: `(n, k, G)` for each k."""
+    groups: dict[int, list[np.ndarray]] = {}
+    for word in words:
+        word = np.asarray(word)
+        if word.ndim != 2 or word.shape[1] != num_gates or not len(word):
+            raise ValueError(f"words: expected gates of shape (k, {num_gates}), got {word.shape}.")
+        groups.setdefault(len(word), []).append(word.astype(bool))
+    return {order: np.stack(group) for order, group in groups.items()}

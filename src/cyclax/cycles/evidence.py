@@ -1,0 +1,214 @@
+"""What the search knows of one network: cycles, how often each was met, and what that says of those not met."""
+
+import dataclasses
+import hashlib
+import math
+from collections import Counter
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from cyclax.cycles.accept import Accepted
+from cyclax.cycles.families import lies_in
+from cyclax.cycles.index import degrees, index_of
+from cyclax.cycles.near import near_misses
+from cyclax.cycles.result import Cycles, Degenerate, NearMiss
+from cyclax.cycles.search import Fate
+from cyclax.cycles.solve import Borders
+from cyclax.cycles.starts import state_scale
+from cyclax.cycles.word import WordKey
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.version import __version__
+
+
+@dataclasses.dataclass
+class Evidence:
+    """What is known of one order of one network so far."""
+
+    order: int
+    segments: int = 1
+    starts: int = 0
+    solves: int = 0
+    fates: Counter = dataclasses.field(default_factory=Counter)
+    seen: Counter = dataclasses.field(default_factory=Counter)  # solution -> converging starts that led to it
+    solution_of: dict[int, Any] = dataclasses.field(default_factory=dict)  # word hash -> WordKey, or what it is instead
+    accepted: Accepted = dataclasses.field(default_factory=Accepted)
+    strays: list[np.ndarray] = dataclasses.field(default_factory=list)  # nodes (S, M) where starts gave up
+    complete_look: bool = False
+
+    @property
+    def hits(self) -> int:
+        """Converging starts."""
+        return sum(self.seen.values())
+
+    @property
+    def once(self) -> int:
+        """Solutions met by a single start."""
+        return sum(number == 1 for number in self.seen.values())
+
+    @property
+    def unseen_mass(self) -> float:
+        """Good-Turing: the share of converging starts that lead to solutions not met yet (1 where none converged)."""
+        return self.once / self.hits if self.hits else 1.0
+
+    @property
+    def unseen_limit(self) -> float:
+        """A 95 % bound on the number of starts that led to solutions met once or never: 3 where none was met once.
+
+        The Poisson limit by Wilson and Hilferty (1931), with Good-Turing's reading of what was met once.
+        """
+        next_one = 1 + self.once
+        return next_one * (1 - 1 / (9 * next_one) + 1.645 / (3 * next_one**0.5)) ** 3 if self.once else 3.0
+
+    @property
+    def unseen_bound(self) -> float:
+        """A 95 % bound on the share of converging starts that lead elsewhere."""
+        return min(1.0, self.unseen_limit / self.hits) if self.hits else 1.0
+
+    @property
+    def _few_converge(self) -> bool:
+        return 2 * self.hits <= self.starts
+
+    def enough(self, unseen: float) -> bool:
+        """Where most starts converge, wait for the bound on those alone.
+
+        Where few do that would be long: then for the bound on all starts, and until nothing has been met only once.
+        """
+        if self._few_converge:
+            return self.once == 0 and self.unseen_limit < unseen * self.starts
+        return self.unseen_limit < unseen * self.hits
+
+    def lacking(self, unseen: float, most: int) -> int:
+        """Estimate how many more starts will be enough if they meet nothing new; at most `most`."""
+        if self._few_converge:
+            return most
+        return min(most, math.ceil(1.02 * (self.unseen_limit / unseen - self.hits) * self.starts / self.hits))
+
+
+class Network:
+    """A model under search, and what is known of it. Must be made under `jax.enable_x64(True)`."""
+
+    def __init__(self, model: AbstractPiecewiseLinearMap, bounds: Borders, key: Array, orders: list[int]):
+        self.model, self.bounds, self.key = model, bounds, key
+        self.scale = state_scale(model, bounds)
+        self.degrees = degrees(bounds, orders)
+        self.evidence = {order: Evidence(order) for order in orders}
+
+    @property
+    def cycles(self) -> dict[WordKey, Any]:
+        """All cycles found, at whatever order the search was."""
+        return {key: cycle for known in self.evidence.values() for key, cycle in known.accepted.cycles.items()}
+
+    def index_sum(self, order: int) -> int | None:
+        """Sum the indices of all solutions of F^k(z) = z; None where one of them has none."""
+        total = 0
+        for divisor, known in self.evidence.items():
+            if order % divisor == 0 and (known.accepted.families or known.accepted.borders):
+                return None
+        for key, cycle in self.cycles.items():
+            if order % key.order == 0:
+                index = index_of(cycle.multipliers, order // key.order)
+                if index is None:
+                    return None
+                total += key.order * index
+        return total
+
+    def contradicted(self, order: int, index_sum: int | None) -> bool:
+        """Whether the degree proves that something is missing."""
+        degree = self.degrees[order]
+        return index_sum is not None and degree is not None and index_sum != degree
+
+    def suspects(self) -> list[int]:
+        """Give the orders to search again: a wrong sum can be the fault of a divisor too."""
+        wrong = [order for order in self.evidence if self.contradicted(order, self.index_sum(order))]
+        return sorted({divisor for order in wrong for divisor in self.evidence if order % divisor == 0})
+
+    def _degenerate(self) -> list[Degenerate]:
+        """List families and solutions on borders, but for those on the rim of a family."""
+        found = {}
+        for known in self.evidence.values():
+            for kind in (known.accepted.families, known.accepted.borders):
+                found.update({(entry.kind, key): entry for key, entry in kind.items()})
+        entries = sorted(found.values(), key=lambda entry: (entry.order, -entry.directions.shape[1]))
+        kept: list[Degenerate] = []
+        for entry in entries:
+            larger = [family for family in kept if family.directions.shape[1] > entry.directions.shape[1]]
+            if not any(lies_in(self.bounds, family, point) for family in larger for point in entry.points):
+                kept.append(entry)
+        return kept
+
+    def _verdict(self, order: int, index_sum: int | None, unseen: float) -> tuple[str, str]:
+        known = self.evidence[order]
+        share, bound = known.unseen_mass, known.unseen_bound
+        if self.contradicted(order, index_sum):
+            reason = f"the index sum is {index_sum}, and would be {self.degrees[order]} were nothing missing"
+            return "proved incomplete", reason
+        if not known.complete_look:
+            return "unknown", "the search was stopped early"
+        if not known.hits:
+            singular = known.fates[Fate.SINGULAR]
+            cause = f": in the regions that {singular} of them met I - P is singular" if singular else ""
+            return "unknown", f"none of {known.starts} starts converged{cause}"
+        if bound < unseen:
+            return "likely", f"at most {bound:.2g} of the starts that converge can lead elsewhere (95 %)"
+        if share:
+            return "unknown", f"cycles met only once: {share:.2g} of the starts that converge lead to ones not met yet"
+        return "unknown", f"only {known.hits} of {known.starts} starts converged, too few to say more"
+
+    def near_misses(self, order: int, number: int) -> list[NearMiss]:
+        """Look around what did not converge, and around the cycles known."""
+        known = self.evidence[order]
+        nodes = np.stack(known.strays) if known.strays else np.zeros((0, known.segments, self.model.num_states))
+        cycles = [cycle for key, cycle in sorted(self.cycles.items()) if order % key.order == 0]
+        return near_misses(self.model, self.bounds, nodes, cycles, order, number)
+
+    def result(self, wanted: list[int], finder: Any, near: int, seconds: float, interrupted: str | None) -> Cycles:
+        """Give what was found of the wanted orders, with the report, and up to `near` near misses of each kind."""
+        entries = {}
+        for order in wanted:
+            known = self.evidence[order]
+            index_sum = self.index_sum(order)
+            verdict, reason = self._verdict(order, index_sum, finder.unseen)
+            entries[str(order)] = {
+                "verdict": verdict,
+                "reason": reason,
+                "starts": known.starts,
+                "solves": known.solves,
+                "hits": known.hits,
+                "loops": known.fates[Fate.LOOP],
+                "singular": known.fates[Fate.SINGULAR],
+                "lost": known.fates[Fate.LOST],
+                "tired": known.fates[Fate.TIRED],
+                "rejected": known.accepted.rejected,
+                "segments": known.segments,
+                "index_sum": index_sum,
+                "degree": self.degrees[order],
+                "unseen_mass": known.unseen_mass if known.hits else None,
+                "unseen_bound": known.unseen_bound if known.hits else None,
+            }
+        report = {"orders": entries, "precision": "float64", "seconds": seconds, "version": __version__}
+        if interrupted:
+            report["interrupted"] = interrupted
+        found = self.cycles
+        cycles = tuple(found[key] for key in sorted(found) if key.order in wanted)
+        degenerate = tuple(entry for entry in self._degenerate() if entry.order in wanted)
+        provenance = {
+            "model": model_hash(self.model),
+            "version": __version__,
+            "key": np.asarray(jax.random.key_data(self.key)).tolist(),
+            "settings": dataclasses.asdict(finder),
+        }
+        missed = tuple(entry for order in wanted if near for entry in self.near_misses(order, near))
+        return Cycles(cycles, tuple(wanted), report, degenerate, missed, provenance)
+
+
+def model_hash(model: AbstractPiecewiseLinearMap) -> str:
+    """Give a hash of class, settings and weights."""
+    leaves, structure = jax.tree.flatten(model)
+    digest = hashlib.sha256(f"{type(model).__name__} {structure}".encode())
+    for leaf in leaves:
+        array = np.asarray(leaf, np.float64)
+        digest.update(str(array.shape).encode() + array.tobytes())
+    return digest.hexdigest()[:16]

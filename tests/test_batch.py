@@ -1,0 +1,117 @@
+"""Many models of one shape in one call: each as if it had been searched alone."""
+
+import itertools
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+from conftest import CASES
+
+import cyclax as cx
+from cyclax.cycles.search import advance
+
+SEQUENCE = CASES.parent / "data" / "multistable_sequence.npz"
+
+
+def same(one: cx.Cycles, other: cx.Cycles) -> None:
+    assert one.counts == other.counts
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a.gates, b.gates)
+        np.testing.assert_allclose(a.points, b.points, rtol=1e-11, atol=1e-11)
+        np.testing.assert_allclose(a.multipliers, b.multipliers, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("number", [1, 3, 11])
+def test_equals_one_by_one(number):
+    models = [cx.PLRNN.random(3, key=jax.random.key(i), gain=1.5) for i in range(number)]
+    together = cx.find_cycles(models, [1, 2, 6], key=4)
+    assert len(together) == number
+    for i, (model, cycles) in enumerate(zip(models, together, strict=True)):
+        alone = cx.find_cycles(model, [1, 2, 6], key=jax.random.fold_in(jax.random.key(4), i))
+        same(alone, cycles)
+        assert alone.provenance == cycles.provenance
+        for order, entry in alone.report["orders"].items():
+            for what in ("verdict", "starts", "hits", "index_sum", "degree"):
+                assert entry[what] == cycles.report["orders"][order][what]
+
+
+def test_a_stacked_model_is_a_batch():
+    keys = jax.random.split(jax.random.key(0), 4)
+    with jax.enable_x64(True):
+        stacked = eqx.filter_vmap(
+            lambda key: cx.PLRNN(A=jax.random.uniform(key, (2,)) / 2, W=-np.eye(2), h=np.ones(2))
+        )(keys)
+    listed = [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(4)]
+    for one, other in zip(cx.find_cycles(stacked, 2, key=0), cx.find_cycles(listed, 2, key=0), strict=True):
+        same(one, other)
+
+
+def test_one_compilation():
+    models = [cx.PLRNN.random(6, key=jax.random.key(i)) for i in range(20)]
+    before = advance._cache_size()
+    cx.find_cycles(models, 3, key=0, finder=cx.SCYFI(starts=64, lanes=40))
+    assert advance._cache_size() == before + 1
+
+
+def test_models_with_long_and_short_cycles_together():
+    """Each order of each model is shot in as many segments as that model needs."""
+    models = [cx.LoziMap(1.7, 0.5), cx.LoziMap(0.3, 0.3)]
+    chaotic, calm = cx.find_cycles(models, [70], key=0, finder=cx.SCYFI(starts=256))
+    assert chaotic.report["orders"]["70"]["segments"] > calm.report["orders"]["70"]["segments"] == 1
+    assert len(chaotic) > 30
+    assert len(calm) == 0
+
+
+def fixed_points(model) -> np.ndarray:
+    """All fixed points of a shallow network by enumeration of the 2^H words."""
+    words = np.array(list(itertools.product([0.0, 1.0], repeat=len(model.h2))))
+    jacobians = np.diag(model.A) + np.einsum("mh,nh,hk->nmk", model.W1, words, model.W2)
+    offsets = model.h1 + (words * model.h2) @ model.W1.T
+    points = np.linalg.solve(np.eye(len(model.A)) - jacobians, offsets[..., None])[..., 0]
+    return points[np.all((points @ model.W2.T + model.h2 > 0) == (words > 0), axis=1)]
+
+
+def check_fixed_points(models) -> int:
+    total = 0
+    for model, cycles in zip(models, cx.find_cycles(models, 1, key=0), strict=True):
+        expected = fixed_points(model)
+        assert len(cycles) == len(expected)
+        for cycle in cycles:
+            (near,) = np.flatnonzero(np.max(np.abs(expected - cycle.points[0]), axis=1) < 1e-9)
+            gates = model.W2 @ expected[near] + model.h2 > 0
+            values = np.linalg.eigvals(np.diag(model.A) + (model.W1 * gates) @ model.W2)
+            np.testing.assert_allclose(np.sort(np.abs(values)), np.sort(np.abs(cycle.multipliers)), atol=1e-9)
+        total += len(expected)
+    return total
+
+
+def test_fixed_points_equal_enumeration():
+    models = [cx.ShallowPLRNN.random(4, 8, key=jax.random.key(i), gain=2.0) for i in range(24)]
+    assert check_fixed_points(models) > 10
+
+
+@pytest.mark.skipif(not SEQUENCE.is_file(), reason="shared data absent")
+def test_a_training_run():
+    """150 networks of a training run: 478 fixed points, all found."""
+    assert check_fixed_points(cx.load(SEQUENCE, index=slice(None))) == 478
+
+
+def test_what_is_no_batch():
+    model, other = cx.PLRNN.random(3, key=jax.random.key(0)), cx.PLRNN.random(2, key=jax.random.key(0))
+    with pytest.raises(ValueError, match="model: an empty sequence of models"):
+        cx.find_cycles([], 1, key=0)
+    with pytest.raises(ValueError, match=r"one class and one shape; model\[0\] is PLRNN .* model\[2\] is PLRNN"):
+        cx.find_cycles([model, model, other], 1, key=0)
+    with pytest.raises(ValueError, match=r"one class and one shape; .* model\[1\] is LoziMap"):
+        cx.find_cycles([model, cx.LoziMap(1.7, 0.5)], 1, key=0)
+    with pytest.raises(TypeError, match=r"model\[1\]: expected a map of cyclax .* got str"):
+        cx.find_cycles([model, "x"], 1, key=0)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"model\[1\]: W holds NaN"):
+        cx.find_cycles([model, eqx.tree_at(lambda m: m.W, model, np.full((3, 3), np.nan))], 1, key=0)
+
+
+def test_a_model_of_a_wrong_shape_is_refused_by_name():
+    model = cx.PLRNN.random(3, key=jax.random.key(0))
+    with pytest.raises(ValueError, match="PLRNN: W must have shape"):
+        cx.find_cycles(eqx.tree_at(lambda m: m.W, model, np.ones((2, 3))), 1, key=0)

@@ -1,0 +1,143 @@
+"""Families of solutions, and networks with nothing to hold on to: clear, correct reports."""
+
+import jax
+import numpy as np
+import pytest
+
+import cyclax as cx
+from cyclax.cycles.families import lies_in
+from cyclax.cycles.solve import borders
+
+
+def test_every_state_is_fixed():
+    """A = I and nothing else: no gate matters, one region, the whole space."""
+    cycles = cx.find_cycles(cx.PLRNN(A=np.ones(3), W=np.zeros((3, 3)), h=np.zeros(3)), 3, key=0)
+    assert cycles.counts == {1: 0, 2: 0, 3: 0}
+    (family,) = cycles.degenerate
+    assert (family.kind, family.order) == ("family", 1)
+    assert np.linalg.matrix_rank(family.directions) == 3
+    assert np.all(np.isinf(family.extent))
+    assert not family.attracting  # nothing is attracted: everything stays
+    assert "3-dimensional family of fixed points" in str(cycles)
+    assert "I - P is singular" in cycles.report["orders"]["1"]["reason"]
+
+
+def test_a_translation_has_no_fixed_point():
+    cycles = cx.find_cycles(cx.PLRNN(A=np.ones(2), W=np.zeros((2, 2)), h=np.ones(2)), 2, key=0)
+    assert cycles.counts == {1: 0, 2: 0}
+    assert cycles.degenerate == ()
+    assert "I - P is singular" in cycles.report["orders"]["1"]["reason"]
+
+
+def test_a_quadrant_of_fixed_points():
+    """A = I, h = 0: W relu(z) = 0 where z <= 0. Its rims lie in other regions too, and are not listed again."""
+    cycles = cx.find_cycles(cx.PLRNN(A=np.ones(2), W=[[0, 0.5], [-0.3, 0]], h=np.zeros(2)), 2, key=0)
+    (family,) = cycles.degenerate
+    assert family.directions.shape == (2, 2)
+    np.testing.assert_allclose(family.extent, [[-np.inf, 0], [-np.inf, 0]])
+
+
+def test_line_attractor_without_end():
+    """z1 is kept, z2 decays: every (z1, 0.5) is a fixed point while z1 >= 0."""
+    model = cx.PLRNN(A=[0.0, 0.2], W=[[1.0, 0.0], [0.0, 0.0]], h=[0.0, 0.4])
+    cycles = cx.find_cycles(model, 1, key=0)
+    (line,) = cycles.degenerate
+    np.testing.assert_allclose(line.directions[:, 0], [1, 0], atol=1e-12)
+    np.testing.assert_allclose(line.points[0, 1], 0.5)
+    np.testing.assert_allclose(line.extent, [[-line.points[0, 0], np.inf]], atol=1e-9)
+    np.testing.assert_allclose(line.multipliers, [1, 0.2])
+    assert line.attracting
+    assert cycles.report["orders"]["1"]["index_sum"] is None
+    assert "attracting line of fixed points" in str(cycles)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_line_attractor_between_two_borders(seed):
+    """z1' = 0.5 z1 + 0.5 clip(z1, 0, 1), turned: the line runs from 0 to 1, whatever the coordinates."""
+    turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
+    A = turn @ np.diag([0.5, 0.3, -0.6]) @ turn.T
+    W1 = turn @ np.array([[0.5, -0.5], [0, 0], [0, 0]])
+    W2 = np.array([[1.0, 0, 0], [1, 0, 0]]) @ turn.T
+    model = cx.ShallowPLRNN(A=A, W1=W1, W2=W2, h1=turn @ [0, 0.7, 0], h2=[0, -1.0])
+    cycles = cx.find_cycles(model, 2, key=seed)
+    (line,) = cycles.degenerate
+    assert line.order == 1
+    np.testing.assert_allclose(turn.T @ line.points[0], [0.5, 1, 0], atol=1e-9)  # the middle
+    np.testing.assert_allclose(np.abs(turn.T @ line.directions[:, 0]), [1, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(line.extent, [[-0.5, 0.5]], atol=1e-9)
+    np.testing.assert_allclose(np.sort(line.multipliers.real), [-0.6, 0.3, 1], atol=1e-9)
+    assert line.attracting
+    with jax.enable_x64(True):
+        bounds = borders(model)
+    for along, inside in ((-0.5, True), (0.3, True), (0.5, True), (0.51, False)):
+        point = line.points[0] + along * line.directions[:, 0]
+        assert lies_in(bounds, line, point) == inside
+        assert not lies_in(bounds, line, point + turn @ [0, 0, 1e-3])
+
+
+def test_two_cycles_around_a_flip():
+    cycles = cx.find_cycles(cx.PLRNN(A=[-1.0, 0.3], W=np.zeros((2, 2)), h=[1.0, 0.7]), 4, key=0)
+    (fixed,) = cycles
+    assert (fixed.order, fixed.stability) == (1, "neutral")
+    (line,) = cycles.degenerate
+    assert line.order == 2
+    np.testing.assert_allclose(line.points.sum(axis=0), 2 * fixed.points[0])
+
+
+def test_a_line_of_two_cycles_ends_where_an_image_meets_a_border():
+    """x' = -x inside a region from -1 to 2: z and -z must both lie in it."""
+    model = cx.ShallowPLRNN(A=[-1.0], W1=[[0.5, 0.25]], W2=[[-1.0], [1.0]], h1=[0.0], h2=[-1.0, -2.0])
+    lines = [entry for entry in cx.find_cycles(model, 2, key=0).degenerate if entry.order == 2]
+    (line,) = lines
+    ends = line.points[0, 0] + line.extent[0] * line.directions[0, 0]
+    np.testing.assert_allclose(np.sort(ends), [-1, 1], atol=1e-9)
+
+
+def test_zero_weights():
+    for model in (
+        cx.PLRNN(A=np.zeros(2), W=np.zeros((2, 2)), h=np.zeros(2)),
+        cx.ShallowPLRNN(A=np.zeros(2), W1=np.zeros((2, 4)), W2=np.zeros((4, 2)), h1=np.zeros(2), h2=np.zeros(4)),
+        cx.ReLURNN(W=np.zeros((2, 2)), b=np.zeros(2)),
+    ):
+        cycles = cx.find_cycles(model, 2, key=0)
+        (fixed,) = cycles
+        np.testing.assert_array_equal(fixed.points, [[0, 0]])
+        assert fixed.margin == np.inf  # no gate matters
+        np.testing.assert_array_equal(fixed.multipliers, [0, 0])
+        assert {entry["verdict"] for entry in cycles.report["orders"].values()} == {"likely"}
+
+
+def test_identical_units_count_once():
+    """Two equal units of a shallow network are one of twice the weight; so are duplicated rows with equal gates."""
+    rng = np.random.default_rng(3)
+    A, W1, W2, h1, h2 = rng.uniform(0.3, 0.8, 2), *(rng.normal(size=s) for s in ((2, 5), (5, 2), 2, 5))
+    doubled = cx.ShallowPLRNN(
+        A=A,
+        W1=np.concatenate([W1 / 2, W1 / 2], axis=1),
+        W2=np.concatenate([W2, W2]),
+        h1=h1,
+        h2=np.concatenate([h2, h2]),
+    )
+    one, other = (
+        cx.find_cycles(cx.ShallowPLRNN(A=A, W1=W1, W2=W2, h1=h1, h2=h2), 8, key=0),
+        cx.find_cycles(doubled, 8, key=0),
+    )
+    assert one.counts == other.counts
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(np.sort(a.points, axis=0), np.sort(b.points, axis=0), atol=1e-9)
+        np.testing.assert_allclose(a.multipliers, b.multipliers, atol=1e-8)
+        np.testing.assert_allclose(a.margin, b.margin, rtol=1e-6)
+
+
+def test_identical_states_share_their_value():
+    model = cx.PLRNN(A=[0.5, 0.5, 0.3], W=[[0, 0, 0.4], [0, 0, 0.4], [0.2, 0.2, 0]], h=[0.1, 0.1, -0.5])
+    (fixed,) = cx.find_cycles(model, 3, key=0)
+    np.testing.assert_allclose(fixed.points[0], [0.2, 0.2, -0.6])
+
+
+def test_zero_columns_are_no_gates():
+    """The second state is read by no ReLU: its sign is no border, even where it is 0."""
+    model = cx.PLRNN(A=[0.5, 0.4, 0.3], W=[[0, 0, 0.4], [0.2, 0, 0.4], [0.2, 0, 0]], h=[0.1, -0.04, -0.5])
+    (fixed,) = cx.find_cycles(model, 3, key=0)
+    np.testing.assert_allclose(fixed.points[0], [0.2, 0.0, -0.46 / 0.7], atol=1e-15)
+    np.testing.assert_allclose(fixed.margin, 0.2)
