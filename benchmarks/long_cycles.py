@@ -58,7 +58,8 @@ def row(order: int) -> str:
     off, ours, singular, lost, small = [], [], 0, 0, []
     for cycle in cycles[:LOOKED_AT]:
         point, P = by_product(cycle.gates)
-        small.append(abs(np.log10(min(abs(np.linalg.eigvals(P))) / abs(cycle.multipliers[-1]))))
+        with np.errstate(divide="ignore"):
+            small.append(abs(np.log10(min(abs(np.linalg.eigvals(P))) / abs(cycle.multipliers[-1]))))
         with mpmath.workdps(300):
             truth = exact(cycle.gates)
             ours.append(float(max(abs(truth[i] - mpmath.mpf(float(cycle.points[0, i]))) for i in range(2))))

@@ -74,11 +74,17 @@ class Evidence:
     def enough(self, unseen: float) -> bool:
         """Where most starts converge, wait for the bound on those alone.
 
-        Where few do that would be long: then for the bound on all starts, and until nothing has been met only once.
+        Where few do that would be long: then for the bound on all starts, until nothing has been met only once, and,
+        where the order is known to have several cycles, for a fifth of the bound on those that converge.
         """
-        if self._few_converge:
-            return self.once == 0 and self.unseen_limit < unseen * self.starts
-        return self.unseen_limit < unseen * self.hits
+        if not self._few_converge:
+            return self.unseen_limit < unseen * self.hits
+        several = sum(key.order == self.order for key in self.accepted.cycles) > 1
+        return (
+            self.once == 0
+            and self.unseen_limit < unseen * self.starts
+            and (not several or self.unseen_limit < 5 * unseen * self.hits)
+        )
 
     def lacking(self, unseen: float, most: int) -> int:
         """Estimate how many more starts will be enough if they meet nothing new; at most `most`."""
