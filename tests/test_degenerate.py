@@ -104,7 +104,7 @@ def test_zero_weights():
         np.testing.assert_array_equal(fixed.points, [[0, 0]])
         assert fixed.margin == np.inf  # no gate matters
         np.testing.assert_array_equal(fixed.multipliers, [0, 0])
-        assert {entry["verdict"] for entry in cycles.report["orders"].values()} == {"likely"}
+        assert {entry["verdict"] for entry in cycles.report["orders"].values()} == {"proved complete"}
 
 
 def test_identical_units_count_once():

@@ -14,7 +14,7 @@ from planting import planted_cycle, planted_plrnn, planted_shallow
 
 import cyclax as cx
 from cyclax.cycles.accept import Accepted, accept
-from cyclax.cycles.index import degrees, index_of
+from cyclax.cycles.index import contracts, degrees, index_of
 from cyclax.cycles.solve import borders
 from cyclax.cycles.word import word_key
 
@@ -203,6 +203,18 @@ def test_contracting_network_has_degree_one():
     cycles = cx.find_cycles(model, 2, key=0)
     assert cycles.counts == {1: 1, 2: 0}
     assert all(entry["degree"] == entry["index_sum"] == 1 for entry in cycles.report["orders"].values())
+    assert {entry["verdict"] for entry in cycles.report["orders"].values()} == {"proved complete"}
+
+
+def test_contraction_is_proved_and_not_guessed():
+    """A fixed point that attracts everything is no proof; a bound on all Jacobians is."""
+    build = lambda w: cx.PLRNN(A=[0.5, 0.5], W=[[0, w], [-w, 0]], h=[1.0, 1.0])  # noqa: E731
+    with jax.enable_x64(True):
+        assert contracts(borders(build(0.49)))
+        assert not contracts(borders(build(0.51)))
+        assert not contracts(borders(cx.LoziMap(1.7, 0.5)))
+    for w, verdict in ((0.49, "proved complete"), (0.51, "likely")):
+        assert cx.find_cycles(build(w), 1, key=0).report["orders"]["1"]["verdict"] == verdict
 
 
 def test_clipped_network_has_the_degree_of_its_linear_part():

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cyclax.cycles.families import family_near
+from cyclax.cycles.families import family_near, family_of_word
 from cyclax.cycles.result import Cycle, Degenerate
 from cyclax.cycles.solve import Borders, Solutions, itineraries, solve_words
 from cyclax.cycles.word import WordKey, canonical_rotation, word_key
@@ -32,6 +32,18 @@ def accept(
     **Returns:** for each hit the identity of its cycle, or None where the check rejected it.
     """
     gates, _ = itineraries(model, nodes, order)
+    return accept_words(model, bounds, gates, nodes[:, 0], accepted)
+
+
+def accept_words(
+    model: AbstractPiecewiseLinearMap, bounds: Borders, gates: np.ndarray, states: np.ndarray, accepted: Accepted
+) -> list[WordKey | None]:
+    """Check words `(n, k, G)`, wherever they come from; `states (n, M)` say where to look for families.
+
+    New cycles are added to `accepted`.
+
+    **Returns:** for each word the identity of its cycle, or None where the check rejected it.
+    """
     keys: list[Any] = [word_key(word[:, bounds.effective]) for word in gates]
     known = accepted.cycles.keys() | accepted.borders.keys() | accepted.families.keys()
     fresh = {key: i for i, key in reversed(list(enumerate(keys))) if key not in known}
@@ -43,17 +55,17 @@ def accept(
         solutions = solve_words(model, words, bounds)
         for j, key in enumerate(some):
             if solutions.singular[j]:
-                family = family_near(model, bounds, nodes[some[key], 0], period)
+                family = family_of_word(model, bounds, gates[some[key]][:period], states[some[key]])
                 if family is None:
                     rejected.add(key)
                 else:
                     accepted.families[key] = family
+            elif solutions.outside[j] > solutions.error[j]:
+                rejected.add(key)
             elif not solutions.margin[j] > solutions.error[j]:  # an error bound that overflowed to nan included
                 accepted.borders[key] = _on_border(solutions, j)
-            elif solutions.met[j]:
-                accepted.cycles[key] = _cycle(model, solutions, j)
             else:
-                rejected.add(key)
+                accepted.cycles[key] = _cycle(model, solutions, j)
     accepted.rejected += len(rejected)
     return [None if key in rejected else key for key in keys]
 
@@ -63,9 +75,23 @@ def accept_families(
 ) -> None:
     """Look at states whose words have a singular I - P: is there a family of solutions in that region?"""
     for state in states:
-        family = family_near(model, bounds, state, order)
-        if family is not None:
-            accepted.families.setdefault(word_key(family.gates[:, bounds.effective]), family)
+        _keep(family_near(model, bounds, state, order), bounds, accepted)
+
+
+def accept_repetitions(
+    model: AbstractPiecewiseLinearMap, bounds: Borders, words: np.ndarray, accepted: Accepted
+) -> None:
+    """Look at words `(n, k, G)` that repeat shorter ones: only families of solutions have such words."""
+    for word in words:
+        _keep(family_of_word(model, bounds, word, np.zeros(model.num_states)), bounds, accepted)
+
+
+def _keep(family: Degenerate | None, bounds: Borders, accepted: Accepted) -> None:
+    if family is not None:
+        # Not `word_key`, which takes a repeated word for the shorter one.
+        word = family.gates[:, bounds.effective]
+        turned = np.roll(word, -canonical_rotation(word), axis=0)
+        accepted.families.setdefault(WordKey(family.order, np.packbits(turned, axis=1).tobytes()), family)
 
 
 def _rotated(word: np.ndarray, bounds: Borders) -> np.ndarray:

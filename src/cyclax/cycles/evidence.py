@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from cyclax.cycles.accept import Accepted
 from cyclax.cycles.families import lies_in
-from cyclax.cycles.index import degrees, index_of
+from cyclax.cycles.index import contracts, degrees, index_of
 from cyclax.cycles.near import near_misses
 from cyclax.cycles.result import Cycles, Degenerate, NearMiss
 from cyclax.cycles.search import Fate
@@ -131,7 +131,7 @@ class Network:
         wrong = [order for order in self.evidence if self.contradicted(order, self.index_sum(order))]
         return sorted({divisor for order in wrong for divisor in self.evidence if order % divisor == 0})
 
-    def _degenerate(self) -> list[Degenerate]:
+    def degenerate(self) -> list[Degenerate]:
         """List families and solutions on borders, but for those on the rim of a family."""
         found = {}
         for known in self.evidence.values():
@@ -151,6 +151,8 @@ class Network:
         if self.contradicted(order, index_sum):
             reason = f"the index sum is {index_sum}, and would be {self.degrees[order]} were nothing missing"
             return "proved incomplete", reason
+        if contracts(self.bounds) and [key.order for key in self.cycles] == [1]:
+            return "proved complete", "the map contracts: one fixed point, and no other cycle of any order"
         if not known.complete_look:
             return "unknown", "the search was stopped early"
         if not known.hits:
@@ -199,7 +201,7 @@ class Network:
             report["interrupted"] = interrupted
         found = self.cycles
         cycles = tuple(found[key] for key in sorted(found) if key.order in wanted)
-        degenerate = tuple(entry for entry in self._degenerate() if entry.order in wanted)
+        degenerate = tuple(entry for entry in self.degenerate() if entry.order in wanted)
         provenance = {
             "model": model_hash(self.model),
             "version": __version__,

@@ -20,11 +20,22 @@ _CLOSED = 1e-9
 
 def family_near(model: AbstractPiecewiseLinearMap, bounds: Borders, state: np.ndarray, order: int) -> Degenerate | None:
     """Describe the family of solutions of F^k(z) = z in the region of `state (M,)`, or None if that holds none."""
-    (word,), (image,) = itineraries(model, state[None, None], order)
+    (word,), _ = itineraries(model, state[None, None], order)
+    return family_of_word(model, bounds, word, state)
+
+
+def family_of_word(
+    model: AbstractPiecewiseLinearMap, bounds: Borders, word: np.ndarray, state: np.ndarray
+) -> Degenerate | None:
+    """Describe the family of solutions with the gates `word (k, G)`, or None if there is none; begin at `state`."""
+    order = len(word)
     solutions = solve_words(model, word[None], bounds)
     system = np.eye(len(state)) - solutions.product[0]
     if not np.all(np.isfinite(system)):
         return None
+    image = state
+    for gates in word:
+        image = bounds.step(image, gates)
     left, values, right = np.linalg.svd(system)
     null = values <= _NULL * max(1.0, values[0])
     if not np.any(null):
@@ -42,6 +53,9 @@ def family_near(model: AbstractPiecewiseLinearMap, bounds: Borders, state: np.nd
         candidates = [point + along * directions[:, 0] for along in _inner(ends, -point @ directions[:, 0])]
     else:
         candidates = [point - directions @ (directions.T @ point), point]
+        if not any(_closes(model, bounds, word, some) for some in candidates):
+            inner = _point_inside(bounds, jacobians, word, point, directions)
+            candidates = [] if inner is None else [inner]
     # The first choice does not depend on where the family was met, but may be a point of a smaller period.
     closing = [_orbit(model, some, order) for some in candidates if _closes(model, bounds, word, some)]
     periods = [_period(points) for points in closing]
@@ -88,6 +102,28 @@ def _closes(model, bounds: Borders, word, point) -> bool:
     (met,), (back,) = itineraries(model, point[None, None], len(word))
     same = np.array_equal(met[:, bounds.effective], word[:, bounds.effective])
     return same and bool(np.max(np.abs(back - point)) <= _CLOSED * (1 + np.max(np.abs(point))))
+
+
+def _point_inside(bounds: Borders, jacobians, word, point, directions) -> np.ndarray | None:
+    """Give a point of the family that is as far inside of its region as can be, up to a distance of 1."""
+    from scipy.optimize import linprog  # slow to import, and hardly ever needed
+
+    effective = bounds.effective
+    size = np.linalg.norm(bounds.gradients[effective], axis=1)
+    rows, rooms, moved = [], [], directions
+    for gates, jacobian in zip(word, jacobians, strict=True):
+        sign = np.where(gates[effective], 1, -1) / size
+        rows.append(sign[:, None] * (bounds.gradients[effective] @ moved))
+        rooms.append(sign * (bounds.gradients[effective] @ point + bounds.offsets[effective]))
+        point, moved = bounds.step(point, gates), jacobian @ moved
+    # Largest t with `room + row y >= t` in all rows.
+    table = np.concatenate([-np.concatenate(rows), np.ones((sum(map(len, rows)), 1))], axis=1)
+    number = directions.shape[1]
+    cost = np.concatenate([np.zeros(number), [-1.0]])
+    limits = [(None, None)] * number + [(None, 1.0)]
+    found = linprog(cost, A_ub=table, b_ub=np.concatenate(rooms), bounds=limits)
+    # `point` has gone around once, and is back where it began.
+    return point + directions @ found.x[:-1] if found.success and found.x[-1] > 0 else None
 
 
 def _pointing(direction: np.ndarray) -> np.ndarray:

@@ -44,13 +44,28 @@ def _degrees(bounds: Borders, orders: list[int]) -> dict[int, int | None]:
         return _degrees_on_the_line(bounds, orders)
     if num_states == 2:
         return _planar_degrees(bounds, orders)
-    if max(abs(np.linalg.eigvals(bounds.magnitudes()))) < 1:
+    if contracts(bounds):
         return dict.fromkeys(orders, 1)
     linear = _linear_recession(bounds)
     if linear is None:
         return dict.fromkeys(orders)
     multipliers = np.linalg.eigvals(linear).astype(complex)
     return {order: index_of(multipliers, order) for order in orders}
+
+
+def contracts(bounds: Borders) -> bool:
+    """Whether the map is proved to contract: it then has one fixed point, and no other cycle.
+
+    With N the largest modulus of each entry of its Jacobians, |F(x) - F(y)| <= N |x - y| entry by entry; a positive v
+    with N v < v makes that a contraction in the norm max_i |x_i| / v_i (Collatz and Wielandt).
+    """
+    magnitudes = bounds.magnitudes()
+    try:
+        with np.errstate(all="ignore"):
+            v = np.linalg.solve(np.eye(len(magnitudes)) - magnitudes, np.ones(len(magnitudes)))
+            return bool(np.all(np.isfinite(v)) and np.all(v > 0) and np.all(magnitudes @ v < v * (1 - 1e-9)))
+    except np.linalg.LinAlgError:
+        return False
 
 
 def _linear_recession(bounds: Borders) -> np.ndarray | None:

@@ -155,7 +155,12 @@ class Solutions(NamedTuple):
     error: np.ndarray  # (n,) bound on the distance from the points to the exact ones
     condition: np.ndarray  # (n,) 2-norm condition of I - P
     singular: np.ndarray  # (n,) I - P is singular: no isolated point
-    met: np.ndarray  # (n,) the points meet the gates given (effective gates only)
+    outside: np.ndarray  # (n,) how far, at most, a point lies beyond a border of its region; 0 where it meets all gates
+
+    @property
+    def met(self) -> np.ndarray:
+        """Whether the points meet the gates given (those that matter): `(n,)`."""
+        return self.outside == 0
 
 
 def solve_words(model: AbstractPiecewiseLinearMap, words: np.ndarray, bounds: Borders) -> Solutions:
@@ -189,10 +194,12 @@ def _solve_together(model: AbstractPiecewiseLinearMap, words: np.ndarray, bounds
     images = images.reshape(points.shape)
     residual = np.max(np.abs(images - np.roll(sane, -1, axis=1)), axis=(1, 2))
     norms = np.linalg.norm(bounds.gradients[bounds.effective], axis=1)
-    margin = np.min(np.abs(preactivations) / norms, axis=(1, 2), initial=np.inf)
-    met = np.all((preactivations > 0) == words[..., bounds.effective], axis=(1, 2))
+    distances = np.abs(preactivations) / norms
+    margin = np.min(distances, axis=(1, 2), initial=np.inf)
+    violated = (preactivations > 0) != words[..., bounds.effective]
+    outside = np.max(distances, axis=(1, 2), initial=0.0, where=violated)
     singular = system.singular | ~np.all(np.isfinite(points), axis=(1, 2))
-    return Solutions(words, sane, product, multipliers, residual, margin, error, condition, singular, met)
+    return Solutions(words, sane, product, multipliers, residual, margin, error, condition, singular, outside)
 
 
 def _defect(jacobians, offsets, points):
