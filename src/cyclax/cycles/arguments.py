@@ -108,8 +108,10 @@ def _shape(model: AbstractPiecewiseLinearMap) -> tuple[str, Any]:
 
 def checked_key(key: Any) -> Array:
     """Turn an int seed into a key; pass keys through."""
-    if isinstance(key, jax.Array) and (jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key) or key.shape == (2,)):
+    if isinstance(key, jax.Array) and jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key):
         return key
+    if isinstance(key, jax.Array) and key.shape == (2,):  # a key of the old style
+        return jax.random.wrap_key_data(key)
     try:
         seed = operator.index(key)
     except TypeError:

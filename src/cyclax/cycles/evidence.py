@@ -166,14 +166,14 @@ class Network:
         return "unknown", f"only {known.hits} of {known.starts} starts converged, too few to say more"
 
     def near_misses(self, order: int, number: int) -> list[NearMiss]:
-        """Look around what did not converge, and around the cycles known."""
+        """Look around what did not converge, and around the cycles known; up to `number` of each kind."""
         known = self.evidence[order]
         nodes = np.stack(known.strays) if known.strays else np.zeros((0, known.segments, self.model.num_states))
         cycles = [cycle for key, cycle in sorted(self.cycles.items()) if order % key.order == 0]
         return near_misses(self.model, self.bounds, nodes, cycles, order, number)
 
-    def result(self, wanted: list[int], finder: Any, near: int, seconds: float, interrupted: str | None) -> Cycles:
-        """Give what was found of the wanted orders, with the report, and up to `near` near misses of each kind."""
+    def result(self, wanted: list[int], finder: Any, seconds: float, interrupted: str | None) -> Cycles:
+        """Give what was found of the wanted orders, with the report."""
         entries = {}
         for order in wanted:
             known = self.evidence[order]
@@ -208,8 +208,7 @@ class Network:
             "key": np.asarray(jax.random.key_data(self.key)).tolist(),
             "settings": dataclasses.asdict(finder),
         }
-        missed = tuple(entry for order in wanted if near for entry in self.near_misses(order, near))
-        return Cycles(cycles, tuple(wanted), report, degenerate, missed, provenance)
+        return Cycles(cycles, tuple(wanted), report, degenerate, (), provenance)
 
 
 def model_hash(model: AbstractPiecewiseLinearMap) -> str:

@@ -17,7 +17,7 @@ from cyclax.cycles.accept import accept, accept_families
 from cyclax.cycles.arguments import checked_key, checked_models, checked_orders, checked_words
 from cyclax.cycles.evidence import Evidence, Network
 from cyclax.cycles.linear import UNROLLED_SIZE
-from cyclax.cycles.result import Cycles
+from cyclax.cycles.result import Cycles, NearMiss
 from cyclax.cycles.search import POOL, Fate, Rounds, cached_lanes, default_lanes
 from cyclax.cycles.solve import borders
 from cyclax.cycles.starts import drawn_starts, given_starts, growth
@@ -35,6 +35,8 @@ _MOST_GROWTH = 23.0
 _MOST_GROWTH_OF_SEGMENTS = 14.0
 # Models searched in one call of the kernel on CPUs: enough to make the work of a call long beside its cost.
 _MODELS_AT_ONCE = 8
+# Memory for the pools of starts of the models that are searched in one call.
+_POOLS_BYTES = 2**28
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,9 +136,16 @@ def find_cycles(model, orders, *, key, finder=SCYFI(), words=(), near_misses=0, 
         keys = [jax.random.fold_in(key, i) for i in range(len(models))] if batch else [key]
         networks = [Network(one, borders(one), k, searched) for one, k in zip(models, keys, strict=True)]
         interrupted = _Search(networks, finder, began).run(given, progress)
+        missed: list[tuple[NearMiss, ...]] = [() for _ in networks]
+        try:
+            for i, network in enumerate(networks if near_misses and not interrupted else []):
+                missed[i] = tuple(entry for order in wanted for entry in network.near_misses(order, near_misses))
+        except KeyboardInterrupt:
+            interrupted = "interrupted by Ctrl-C while looking for near misses; the cycles are those of a whole search"
         seconds = time.perf_counter() - began
-        results = tuple(network.result(wanted, finder, near_misses, seconds, interrupted) for network in networks)
-    return results if batch else results[0]
+        results = [network.result(wanted, finder, seconds, interrupted) for network in networks]
+    results = [dataclasses.replace(one, near_misses=near) for one, near in zip(results, missed, strict=True)]
+    return tuple(results) if batch else results[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,8 +166,8 @@ class _Search:
     def __init__(self, networks: list[Network], finder: SCYFI, began: float):
         self.networks, self.finder, self.began = networks, finder, began
         self.num_states = networks[0].model.num_states
-        everywhere = jax.default_backend() != "cpu"
-        self.at_once = len(networks) if everywhere else min(len(networks), _MODELS_AT_ONCE)
+        most = _MODELS_AT_ONCE if jax.default_backend() == "cpu" else len(networks)
+        self.at_once = max(1, min(len(networks), most, _POOLS_BYTES // (8 * POOL * self.num_states)))
         # Batched LAPACK calls deadlock when two threads make them (jaxlib 0.10.2), and use all cores anyway.
         self.threads = min(os.cpu_count() or 1, 8) if self.num_states <= UNROLLED_SIZE else 1
         self.halt = threading.Event()

@@ -4,6 +4,7 @@ import dataclasses
 import html
 import io
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -17,6 +18,33 @@ from cyclax.storage import read_npz, write_atomically
 _NEUTRAL = 1e-9
 
 
+@dataclasses.dataclass(frozen=True)
+class Proof:
+    """What `cyclax.certify` found out about one cycle.
+
+    - `status`: "proved", "ambiguous", "refused" (what is stated is proved wrong) or "not tried"; `reason`: why it is
+      not proved, or why its stability is left open.
+    - `precision`: the bits that it took.
+    - `radius`: of the enclosure of the points; `distance`: of the stated points from the exact ones, at most (in each
+      coordinate).
+    - `margin`: the distance from the exact cycle to the nearest border, at least, inert borders included; of an
+      ambiguous cycle, the distance to the border that blocks the proof, at most.
+    - `stability`: "stable", "saddle", "repeller", or None where that is left open; `unstable`: the number of
+      multipliers proved to be outside the unit circle.
+    - `multiplier_error`: how far the stated multipliers are from the exact ones, at most.
+    """
+
+    status: str
+    reason: str = ""
+    precision: int = 0
+    radius: float = math.nan
+    distance: float = math.nan
+    margin: float = math.nan
+    stability: str | None = None
+    unstable: int | None = None
+    multiplier_error: float = math.nan
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Cycle:
     """One cycle of minimal period `order`, rechecked with the true map.
@@ -27,6 +55,7 @@ class Cycle:
     - `margin`: the distance, in state, from the cycle to the nearest border (inf where there is none).
     - `error`: a bound on the distance from `points` to the exact cycle; `margin > error` always.
     - `condition`: the 2-norm condition number of I - jacobian.
+    - `certificate`: what `cyclax.certify` proved of it, or None.
     """
 
     order: int
@@ -38,6 +67,7 @@ class Cycle:
     margin: float
     error: float
     condition: float
+    certificate: Proof | None = None
 
     @property
     def stability(self) -> str:
@@ -70,6 +100,7 @@ class Cycle:
             "error": _plain(self.error),
             "condition": _plain(self.condition),
             "stability": self.stability,
+            "certificate": _plain(dataclasses.asdict(self.certificate)) if self.certificate else None,
         }
 
     def __repr__(self) -> str:
@@ -77,6 +108,10 @@ class Cycle:
         more = ", .." if len(self.multipliers) > 3 else ""
         start = _vector(self.points[0])
         return f"Cycle(order {self.order}, {self.stability}, from {start}, multipliers {values}{more})"
+
+
+# The fields of a cycle that are saved as arrays.
+_ARRAYS = [field.name for field in dataclasses.fields(Cycle) if field.name != "certificate"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -247,6 +282,7 @@ class Cycles(Sequence[Cycle]):
                     "margin": cycle.margin,
                     "error": cycle.error,
                     "condition": cycle.condition,
+                    "certificate": cycle.certificate and cycle.certificate.status,
                     **{f"z{i + 1}": x for i, x in enumerate(cycle.points[0])},
                 }
                 for cycle in self.cycles
@@ -263,9 +299,9 @@ class Cycles(Sequence[Cycle]):
             raise ValueError(f"{path}: cycles are written to .npz files.")
         arrays: dict[str, Any] = {}
         for order in sorted({cycle.order for cycle in self.cycles}):
-            for field in dataclasses.fields(Cycle):
-                stack = [getattr(cycle, field.name) for cycle in self.of_order(order)]
-                arrays[f"cycles/{order}/{field.name}"] = np.stack([np.asarray(entry) for entry in stack])
+            for name in _ARRAYS:
+                stack = [getattr(cycle, name) for cycle in self.of_order(order)]
+                arrays[f"cycles/{order}/{name}"] = np.stack([np.asarray(entry) for entry in stack])
         for kind in ("degenerate", "near_misses"):
             for i, entry in enumerate(getattr(self, kind)):
                 for field in dataclasses.fields(entry):
@@ -277,6 +313,10 @@ class Cycles(Sequence[Cycle]):
             "counts": {order: number for order, number in self.counts.items() if number},
             "degenerate": len(self.degenerate),
             "near_misses": len(self.near_misses),
+            "certificates": {
+                order: [c.certificate and dataclasses.asdict(c.certificate) for c in self.of_order(order)]
+                for order in sorted({cycle.order for cycle in self.cycles if cycle.certificate})
+            },
         }
         arrays["header"] = np.array(json.dumps(header))
         buffer = io.BytesIO()
@@ -293,10 +333,13 @@ class Cycles(Sequence[Cycle]):
         try:
             header = json.loads(str(archive["header"]))
             cycles = tuple(
-                Cycle(**{name: _restored(stack[i]) for name, stack in stacks.items()})
+                Cycle(
+                    **{name: _restored(stack[i]) for name, stack in stacks.items()},
+                    certificate=proof and Proof(**proof),
+                )
                 for order, number in header["counts"].items()
-                for stacks in [{f.name: archive[f"cycles/{order}/{f.name}"] for f in dataclasses.fields(Cycle)}]
-                for i in range(number)
+                for stacks in [{name: archive[f"cycles/{order}/{name}"] for name in _ARRAYS}]
+                for i, proof in enumerate(header.get("certificates", {}).get(order, [None] * number))
             )
             degenerate = _entries(archive, "degenerate", Degenerate, header["degenerate"])
             near_misses = _entries(archive, "near_misses", NearMiss, header["near_misses"])
@@ -324,6 +367,7 @@ class Cycles(Sequence[Cycle]):
             if len(some) > 3:
                 lines.append(f"near miss: {len(some) - 3} more of kind {kind}; see .near_misses")
         lines.extend(_verdict_lines(self.report))
+        lines.extend(_certificate_lines(self))
         if self.report.get("interrupted"):
             lines.append(f"STOPPED EARLY: {self.report['interrupted']}")
         return "\n".join(lines)
@@ -336,7 +380,7 @@ class Cycles(Sequence[Cycle]):
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(cycle)) + "</tr>"
             for cycle in self.cycles[:100]
         )
-        verdicts = "<br>".join(map(html.escape, _verdict_lines(self.report)))
+        verdicts = "<br>".join(map(html.escape, [*_verdict_lines(self.report), *_certificate_lines(self)]))
         return f"<p>{html.escape(_headline(self))}</p><table><tr>{head}</tr>{rows}</table><p>{verdicts}</p>"
 
 
@@ -377,6 +421,27 @@ def _verdict_lines(report: dict[str, Any]) -> list[str]:
         orders = sorted(order for _, some in reasons for order in some)
         first = f" (order {reasons[0][1][0]}: {reasons[0][0]})" if len(reasons) > 1 else f" ({reasons[0][0]})"
         lines.append(f"complete? {verdict} for orders {_ranges(orders)}{first}")
+    return lines
+
+
+def _certificate_lines(cycles: Cycles) -> list[str]:
+    """Say how many cycles are proved, and what is first in the way of the others."""
+    certificate = cycles.report.get("certificate")
+    if certificate is None:
+        return []
+    noun = "cycle" if len(cycles) == 1 else "cycles"
+    effort = f" (ball arithmetic, up to {certificate['bits']} bits)" if len(cycles) else ""
+    line = f"certified: {certificate['proved']} of {len(cycles)} {noun} proved{effort}"
+    if certificate["stability open"]:
+        line += f"; the stability of {certificate['stability open']} is open"
+    lines = [line]
+    for status in ("refused", "ambiguous", "not tried"):
+        proofs = [(c.order, c.certificate) for c in cycles if c.certificate and c.certificate.status == status]
+        if proofs:
+            order, proof = proofs[0]
+            lines.append(f"NOT PROVED: {len(proofs)} {status} (order {order}: {proof.reason})")
+    lines.extend(f"certified: {text}" for text in certificate["borders"][:3])
+    lines.extend([f"CAUTION: {certificate['note']}"] if "note" in certificate else [])
     return lines
 
 
