@@ -6,6 +6,7 @@ import pytest
 from plain import plain_map
 
 import cyclax as cx
+from cyclax.cycles import attractors as basins
 
 
 def bistable():
@@ -103,3 +104,18 @@ def test_keys_and_prints():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         cx.attractors(bistable(), arguments.pop("samples"), key=0, **arguments)
+
+
+def test_ctrl_c_returns_what_has_settled(monkeypatch):
+    follow, calls = basins._follow, []
+
+    def once(*arguments):
+        calls.append(arguments)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return follow(*arguments)
+
+    monkeypatch.setattr(basins, "_follow", once)
+    found = cx.attractors(cx.LoziMap(1.7, 0.5), [[0.1, 0.1], [-9.0, -9.0]], key=0)
+    assert [entry.kind for entry in found.entries] == ["divergence", "undecided"]
+    assert "STOPPED EARLY: interrupted by Ctrl-C" in str(found)

@@ -60,12 +60,14 @@ class Attractors:
 
     - `entries`: one `Attractor` each; `labels` `(N,)`: the entry that sample i went to.
     - `samples` `(N, M)`: the initial states; `exponents` `(N,)`: the largest exponent along each orbit, per step.
+    - `interrupted`: why it stopped early, if it did.
     """
 
     entries: tuple[Attractor, ...]
     labels: Int[np.ndarray, " N"]
     samples: Float[np.ndarray, "N M"]
     exponents: Float[np.ndarray, " N"]
+    interrupted: str | None = None
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -75,7 +77,8 @@ class Attractors:
 
     def __str__(self) -> str:
         head = f"{len(self.entries)} destinations of {len(self.samples)} initial states"
-        return "\n".join([head, *(f"  {entry!r}" for entry in self.entries)])
+        tail = [f"STOPPED EARLY: {self.interrupted}"] if self.interrupted else []
+        return "\n".join([head, *(f"  {entry!r}" for entry in self.entries), *tail])
 
     def __repr__(self) -> str:
         return f"Attractors({', '.join(f'{entry.kind} {entry.share:.3g}' for entry in self.entries)})"
@@ -100,7 +103,8 @@ def attractors(
     - `steps`: most steps of an orbit; a chaotic transient that is longer passes for chaos.
     - `longest`: the longest period that is recognized.
 
-    **Returns:** `Attractors`. Each cycle in it has been solved for and checked as those of `find_cycles`.
+    **Returns:** `Attractors`. Each cycle in it has been solved for and checked as those of `find_cycles`. After Ctrl-C,
+    what had been found, marked so.
 
     **Raises:** `TypeError` and `ValueError` that name the argument and the remedy.
     """
@@ -178,27 +182,36 @@ class _Basins:
         z = self.samples.T.copy()
         v = np.random.default_rng(0).normal(size=z.shape)
         v /= np.linalg.norm(v, axis=0)
-        unsettled, done, last = np.arange(number), 0, _FIRST_ROUND // 2
-        while len(unsettled) and done < self.steps:
-            # Each round is twice as long as the one before, and the last takes what is left.
-            left = self.steps - done
-            last = 2 * last if left >= 6 * last else left
-            padded = np.resize(unsettled, max(_FEWEST, 1 << (len(unsettled) - 1).bit_length()))
-            ends = _follow(model, z[:, padded], v[:, padded], limit, last)
-            out = (np.asarray(part)[..., : len(unsettled)] for part in ends)
-            z[:, unsettled], v[:, unsettled], growth, gone = out
-            self.exponents[unsettled] = growth / last
-            period = np.asarray(_period(model, z[:, padded], self.longest))[: len(unsettled)]
-            settled = gone.copy()
-            for i in np.flatnonzero(gone):
-                self.where[unsettled[i]] = "divergence"
-            for order in np.unique(period[~gone & (period > 0)]).tolist():
-                some = np.flatnonzero(~gone & (period == order))
-                settled[some] = self._settle(unsettled[some], z[:, unsettled[some]].T, order)
-            done, unsettled = done + last, unsettled[~settled]
-        for i in unsettled:
-            self.where[i] = "chaos" if self.exponents[i] * last > _CHAOTIC else "undecided"
-        return self._result()
+        self.unsettled, self.last = np.arange(number), _FIRST_ROUND // 2
+        try:
+            done = 0
+            while len(self.unsettled) and done < self.steps:
+                # Each round is twice as long as the one before, and the last takes what is left.
+                left = self.steps - done
+                self.last = 2 * self.last if left >= 6 * self.last else left
+                self._round(z, v, limit)
+                done += self.last
+        except KeyboardInterrupt:
+            return self._result("interrupted by Ctrl-C: the orbits that had not settled are undecided")
+        for i in self.unsettled:
+            self.where[i] = "chaos" if self.exponents[i] * self.last > _CHAOTIC else "undecided"
+        return self._result(None)
+
+    def _round(self, z: np.ndarray, v: np.ndarray, limit: float) -> None:
+        """Follow the unsettled orbits z, with their tangents v `(M, N)`, for `last` steps; see which have settled."""
+        unsettled = self.unsettled
+        padded = np.resize(unsettled, max(_FEWEST, 1 << (len(unsettled) - 1).bit_length()))
+        ends = _follow(self.model, z[:, padded], v[:, padded], limit, self.last)
+        z[:, unsettled], v[:, unsettled], growth, gone = (np.asarray(part)[..., : len(unsettled)] for part in ends)
+        self.exponents[unsettled] = growth / self.last
+        period = np.asarray(_period(self.model, z[:, padded], self.longest))[: len(unsettled)]
+        settled = gone.copy()
+        for i in np.flatnonzero(gone):
+            self.where[unsettled[i]] = "divergence"
+        for order in np.unique(period[~gone & (period > 0)]).tolist():
+            some = np.flatnonzero(~gone & (period == order))
+            settled[some] = self._settle(unsettled[some], z[:, unsettled[some]].T, order)
+        self.unsettled = unsettled[~settled]
 
     def _settle(self, samples: np.ndarray, states: np.ndarray, order: int) -> list[bool]:
         """Solve for the cycles that these states are on; tell which states are on one."""
@@ -209,7 +222,7 @@ class _Basins:
                 self.where[sample] = key
         return [key is not None for key in keys]
 
-    def _result(self) -> Attractors:
+    def _result(self, interrupted: str | None) -> Attractors:
         known: dict[Any, tuple[str, Any]] = {}
         for accepted in self.accepted.values():
             known.update({key: ("cycle", cycle) for key, cycle in accepted.cycles.items()})
@@ -224,4 +237,4 @@ class _Basins:
             error = float(np.sqrt(share * (1 - share) / len(labels)))
             exponent = float("nan") if kind == "divergence" else float(np.mean(self.exponents[labels == i]))
             entries.append(Attractor(kind, share, error, what, exponent))
-        return Attractors(tuple(entries), labels, self.samples, self.exponents)
+        return Attractors(tuple(entries), labels, self.samples, self.exponents, interrupted)
