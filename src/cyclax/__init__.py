@@ -3,8 +3,11 @@
 from typing import Any as _Any
 
 from cyclax.cycles.attractors import Attractor, Attractors, attractors
+from cyclax.cycles.certify import certify
+from cyclax.cycles.enumerate import BranchAndBound, Exhaustive, WordGraph, enumerate_cycles
+from cyclax.cycles.exact.problem import Budget
 from cyclax.cycles.find import SCYFI, find_cycles
-from cyclax.cycles.result import Cycle, Cycles, Degenerate, NearMiss
+from cyclax.cycles.result import Cycle, Cycles, Degenerate, NearMiss, Proof
 from cyclax.data.simulate import simulate
 from cyclax.maps.almost_linear import AlmostLinearRNN
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -37,6 +40,12 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     # Verbs
     "find_cycles",
     "SCYFI",
+    "enumerate_cycles",
+    "Exhaustive",
+    "WordGraph",
+    "BranchAndBound",
+    "Budget",
+    "certify",
     "attractors",
     "simulate",
     "load",
@@ -47,6 +56,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "Cycle",
     "Degenerate",
     "NearMiss",
+    "Proof",
     "Attractors",
     "Attractor",
     "__version__",

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, Literal, NoReturn
 
 from cyclax.version import __version__
 
@@ -57,13 +57,17 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     cycles.add_argument("model", metavar="MODEL", help="a network or checkpoint (.json, .npz, .mat, .pt, .pth, .ckpt)")
-    cycles.add_argument("--orders", required=True, type=_orders, help="27 means 1 to 27; 8,16 means exactly these")
+    orders = "27 means 1 to 27; 8,16 means exactly these; all (with --exact) means every order there is"
+    cycles.add_argument("--orders", required=True, type=_orders, help=orders)
     cycles.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     cycles.add_argument("--plot", type=Path, metavar="FILE", help=f"draw the cycles ({', '.join(_PICTURES)})")
     cycles.add_argument("--save", type=Path, metavar="FILE", help="save the cycles (.npz, read by cyclax.Cycles.load)")
     cycles.add_argument("--seed", type=int, default=0, help="seed of the random starts (default: 0)")
     cycles.add_argument("--seconds", type=float, metavar="S", help="stop after S seconds with what has been found")
     cycles.add_argument("--starts", type=int, metavar="N", help="most starts for each order")
+    cycles.add_argument("--exact", action="store_true", help="enumerate, with a proof that none is missing")
+    cycles.add_argument("--box", type=float, metavar="B", help="with --exact: cycles with all |z_i| <= B")
+    cycles.add_argument("--certify", action="store_true", help="prove each cycle in ball arithmetic")
     checkpoint = cycles.add_argument_group("what the weights of a checkpoint do not tell")
     checkpoint.add_argument("--num-gated", type=int, metavar="P", help="gated states of an almost-linear RNN")
     checkpoint.add_argument(
@@ -75,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _orders(text: str) -> int | list[int]:
+def _orders(text: str) -> int | list[int] | Literal["all"]:
+    if text == "all":
+        return "all"
     try:
         if "," in text:
             # A comma at the end, as in a Python tuple, asks for one order alone.
@@ -105,9 +111,9 @@ def _cycles(arguments: argparse.Namespace) -> int:
         if arguments.save.resolve() == Path(arguments.model).resolve():
             raise ValueError(f"--save: {arguments.save} is the network itself; choose another name.")
 
-    given = {"seconds": arguments.seconds, "starts": arguments.starts}
-    finder = cx.SCYFI(**{name: value for name, value in given.items() if value is not None})
-    result = cx.find_cycles(model, arguments.orders, key=arguments.seed, finder=finder)
+    result = _exact(model, arguments) if arguments.exact else _search(model, arguments)
+    if arguments.certify:
+        result = cx.certify(model, result)
 
     # Printed first: should a file fail now (a full disk), the result is not lost.
     read = _print(json.dumps(result.to_dict(), allow_nan=False) if arguments.json else str(result))
@@ -123,6 +129,26 @@ def _cycles(arguments: argparse.Namespace) -> int:
     if "Ctrl-C" in result.report.get("interrupted", ""):
         return 130
     return 0 if read else 141
+
+
+def _search(model, arguments: argparse.Namespace) -> Any:
+    import cyclax as cx
+
+    if arguments.orders == "all":
+        raise ValueError("--orders all: a search cannot look at every order; add --exact, or give an order.")
+    if arguments.box is not None:
+        raise ValueError("--box: a search needs no box; add --exact.")
+    given = {"seconds": arguments.seconds, "starts": arguments.starts}
+    finder = cx.SCYFI(**{name: value for name, value in given.items() if value is not None})
+    return cx.find_cycles(model, arguments.orders, key=arguments.seed, finder=finder)
+
+
+def _exact(model, arguments: argparse.Namespace) -> Any:
+    import cyclax as cx
+
+    if arguments.starts is not None:
+        raise ValueError("--starts: an enumeration has no starts; drop it, or --exact.")
+    return cx.enumerate_cycles(model, arguments.orders, box=arguments.box, budget=arguments.seconds)
 
 
 def _require_writable(path: Path, suffixes: tuple[str, ...], option: str) -> None:

@@ -50,7 +50,7 @@ def family_of_word(
         (ends,) = _extent(model, bounds, jacobians, word, point, directions)
         if not ends[0] < ends[1]:
             return None
-        candidates = [point + along * directions[:, 0] for along in _inner(ends, -point @ directions[:, 0])]
+        candidates = [point + along * directions[:, 0] for along in _inner(ends, -float(point @ directions[:, 0]))]
     else:
         candidates = [point - directions @ (directions.T @ point), point]
         if not any(_closes(model, bounds, word, some) for some in candidates):

@@ -1,0 +1,314 @@
+"""`enumerate_cycles`: the verb. All cycles there are, with a certificate of what is proved."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterable
+from typing import Any, Literal, Protocol
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from tqdm import tqdm
+
+from cyclax.cycles.accept import Accepted, accept_repetitions, accept_words
+from cyclax.cycles.arguments import checked_model, checked_orders
+from cyclax.cycles.certificate import certificate, seal, sentence
+from cyclax.cycles.evidence import Network, model_hash
+from cyclax.cycles.exact.problem import Box, Budget, Candidates, Progress, TooExpensiveError
+from cyclax.cycles.result import Cycles
+from cyclax.cycles.solve import Borders, borders
+from cyclax.cycles.starts import state_scale
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.version import __version__
+
+# The smallest default box, and how many times larger than the states that matter it is.
+_DEFAULT_BOX = 1e4
+# Up to so many words all of them are tried, unless told otherwise.
+_FEW_WORDS = 2**16
+# From this dimension on fixed points are left to branch and bound; in smaller ones the word graph is as fast.
+_MANY_DIMENSIONS = 8
+# Points of words that are solved and checked in a second, roughly.
+_STEPS_PER_SECOND = 20_000
+# A multiplier this close to a root of unity has a repetition of its word looked at; roots up to this order.
+_ROOT = 1e-9
+_LARGEST_ROOT = 64
+
+
+class Method(Protocol):
+    """A way to enumerate."""
+
+    name: str
+    needs_box: bool
+
+    def candidates(
+        self,
+        model: AbstractPiecewiseLinearMap,
+        bounds: Borders,
+        orders: list[int] | None,
+        box: Box,
+        budget: Budget,
+        progress: Progress,
+    ) -> Candidates:
+        """Give words among which all cycles of the orders are (None: of all orders)."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Exhaustive:
+    """All gate words, one by one: for small networks and low orders. Needs no box: complete everywhere."""
+
+    name = "all words"
+    needs_box = False
+
+    def candidates(self, model, bounds, orders, box, budget, progress):
+        """Solve all words."""
+        from cyclax.cycles.exact.exhaustive import exhaustive
+
+        if orders is None:
+            raise TooExpensiveError('Exhaustive: orders="all" asks for infinitely many words; use WordGraph().')
+        return exhaustive(model, bounds, orders, box, budget, progress)
+
+
+@dataclasses.dataclass(frozen=True)
+class WordGraph:
+    """The graph of feasible itineraries, refined until it is a union of disjoint cycles: all orders at once."""
+
+    name = "word graph"
+    needs_box = True
+
+    def candidates(self, model, bounds, orders, box, budget, progress):
+        """Refine the graph."""
+        from cyclax.cycles.exact.word_graph import word_graph
+
+        return word_graph(bounds, orders, box, budget, progress)
+
+
+@dataclasses.dataclass(frozen=True)
+class BranchAndBound:
+    """Branching over gates with a linear program per node: fixed points and low orders in many dimensions."""
+
+    name = "branch and bound"
+    needs_box = True
+
+    def candidates(self, model, bounds, orders, box, budget, progress):
+        """Branch."""
+        from cyclax.cycles.exact.branch_and_bound import branch_and_bound
+
+        if orders is None:
+            raise TooExpensiveError('BranchAndBound: orders="all" has no end; use WordGraph().')
+        return branch_and_bound(bounds, orders, box, budget, progress)
+
+
+def enumerate_cycles(
+    model: AbstractPiecewiseLinearMap,
+    orders: int | Iterable[int] | Literal["all"],
+    *,
+    box: float | tuple[Float[Any, " M"], Float[Any, " M"]] | None = None,
+    method: Method | None = None,
+    budget: Budget | float | None = None,
+    progress: bool = True,
+) -> Cycles:
+    """Find all cycles there are, and prove it.
+
+    **Arguments:**
+
+    - `model`: any map of cyclax.
+    - `orders`: an int K means 1..K; a sequence means exactly these minimal periods; "all" means every period there is.
+    - `box`: cycles are sought whose points all lie in it: a number b for |z_i| <= b, or lower and upper corner. By
+      default a box that is proved to hold all cycles, where one can be derived, else 1e4 times the size of the states
+      that matter to the model (1e4 at least); the certificate says which.
+    - `method`: `Exhaustive()`, `WordGraph()` or `BranchAndBound()`; chosen by default.
+    - `budget`: seconds, or a `Budget` of seconds, nodes and memory; ten minutes by default. When it runs out, what has
+      been proved by then is returned, and the certificate says what was left open.
+    - `progress`: show a line on a terminal when it takes longer than a second.
+
+    **Returns:** `Cycles` whose `report["completeness"]` says for which orders, where, by which method and to which
+    tolerance they are complete. "Numerical" proof: constraints were relaxed by the tolerance before anything was
+    discarded, but computed in float64.
+
+    **Raises:** `TypeError` and `ValueError` that name the argument; `TooExpensiveError` where a method would exceed its
+    budget before it begins; `ImportError` where the extra `exact` is missing.
+    """
+    began = time.perf_counter()
+    everything = isinstance(orders, str) and orders == "all"
+    wanted = None if everything else checked_orders(orders)  # pyright: ignore[reportArgumentType]
+    model = checked_model(model)
+    allowed = budget if isinstance(budget, Budget) else Budget() if budget is None else Budget(seconds=budget)
+    searched = wanted and sorted({d for order in wanted for d in range(1, order + 1) if order % d == 0})
+    line = tqdm(bar_format="{desc}", delay=1, disable=None if progress else True, leave=False)
+    with jax.enable_x64(True), line:
+        bounds = borders(model)
+        region = _checked_box(model, bounds, box)
+        chosen = method or _default_method(bounds, searched)
+        allowed.start()
+        found = chosen.candidates(model, bounds, searched, region, allowed, line.set_description_str)
+        return _result(model, bounds, chosen, region, wanted, found, allowed, began)
+
+
+def _checked_box(model, bounds: Borders, box) -> Box:
+    from cyclax.cycles.exact.boxes import derived_box
+
+    derived = derived_box(bounds)
+    number = model.num_states
+    if box is None:
+        size = _DEFAULT_BOX * max(1.0, state_scale(model, bounds))
+        return derived or Box(np.full(number, -size), np.full(number, size))
+    if isinstance(box, tuple):
+        if len(box) != 2:
+            raise ValueError(f"box: expected a number or a pair (lower, upper), got {len(box)} entries.")
+        lower, upper = (np.asarray(side, float) for side in box)
+    else:
+        lower, upper = -np.full(number, float(box)), np.full(number, float(box))
+    for name, side in (("lower", lower), ("upper", upper)):
+        if side.shape != (number,) or not np.all(np.isfinite(side)):
+            raise ValueError(f"box: the {name} corner must be {number} finite numbers, got shape {side.shape}.")
+    if not np.all(lower < upper):
+        raise ValueError("box: the lower corner must lie below the upper one in every coordinate.")
+    # A box of one's own that holds the derived one proves as much.
+    holds = derived is not None and bool(np.all(lower <= derived.lower) and np.all(upper >= derived.upper))
+    return Box(lower, upper, derived=holds)
+
+
+def _default_method(bounds: Borders, orders: list[int] | None) -> Method:
+    gates = int(np.sum(bounds.effective))
+    if orders is not None and gates * max(orders) <= math.log2(_FEW_WORDS):
+        return Exhaustive()
+    if orders == [1] and len(bounds.closed) >= _MANY_DIMENSIONS:
+        return BranchAndBound()
+    return WordGraph()
+
+
+def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, budget: Budget, began: float) -> Cycles:
+    found = _within(found, budget)
+    words = {order: some for order, some in found.words.items() if len(some)}
+    repeated = _repetitions(bounds, found)
+    orders = wanted if wanted is not None else list(range(1, max([1, *words, *repeated]) + 1))
+    searched = sorted({*orders, *words, *repeated, *(d for k in orders for d in range(1, k + 1) if k % d == 0)})
+    network = Network(model, bounds, jax.random.key(0), searched)
+    region = box if method.needs_box else None
+    for order, some in words.items():
+        accepted = Accepted()
+        accept_words(model, bounds, some, np.zeros((len(some), model.num_states)), accepted)
+        for kind in (accepted.cycles, accepted.borders):
+            for key in [key for key, entry in kind.items() if not _inside(region, entry)]:
+                del kind[key]
+        network.evidence[order].accepted = accepted
+    for order, some in repeated.items():
+        accept_repetitions(model, bounds, some, network.evidence[order].accepted)
+    complete = [order for order in orders if found.all_orders or order in found.complete]
+    certified = certificate(method.name, region, found, complete, found.unfinished, time.perf_counter() - began)
+    entries = {}
+    for order in orders:
+        index_sum, degree = network.index_sum(order), network.degrees[order]
+        verdict, reason = _verdict(order in complete, certified, index_sum, degree)
+        accepted = network.evidence[order].accepted
+        entries[str(order)] = {
+            "verdict": verdict,
+            "reason": reason,
+            "starts": 0,
+            "solves": len(words.get(order, ())),
+            "hits": 0,
+            "loops": 0,
+            "rejected": accepted.rejected,
+            "index_sum": index_sum,
+            "degree": degree,
+            "unseen_mass": None,
+            "unseen_bound": None,
+        }
+    report = {
+        "orders": entries,
+        "completeness": certified,
+        "precision": "float64",
+        "seconds": time.perf_counter() - began,
+        "version": __version__,
+    }
+    if found.unfinished:
+        report["interrupted"] = found.unfinished
+    cycles = tuple(network.cycles[key] for key in sorted(network.cycles) if key.order in orders)
+    degenerate = tuple(entry for entry in network.degenerate() if entry.order in orders)
+    provenance = {"model": model_hash(model), "version": __version__, "settings": {"method": method.name}}
+    result = Cycles(cycles, tuple(orders), report, _distinct(degenerate), (), provenance)
+    certified["seal"] = seal(result)
+    return result
+
+
+def _within(found: Candidates, budget: Budget) -> Candidates:
+    """Leave out the orders whose words are too many to be solved in the time that the budget gave for finding them."""
+    steps, kept = 0.0, {}
+    most = budget.seconds * _STEPS_PER_SECOND
+    for order in sorted(found.words):
+        steps += order * len(found.words[order])
+        if steps > most:
+            left = f"the words of orders from {order} on are too many to be solved within the budget"
+            return dataclasses.replace(
+                found,
+                words=kept,
+                complete=tuple(some for some in found.complete if some < order),
+                all_orders=False,
+                unfinished=f"{found.unfinished}; {left}" if found.unfinished else left,
+            )
+        kept[order] = found.words[order]
+    return found
+
+
+def _repetitions(bounds: Borders, found: Candidates) -> dict[int, np.ndarray]:
+    """Give the words that are shorter ones, repeated q times, and hold solutions of their own order.
+
+    They do where a multiplier of the shorter word is a primitive q-th root of unity, and then whole families of them.
+    """
+    repeated: dict[int, list[np.ndarray]] = {}
+    for order, some in found.words.items():
+        for word in some:
+            product = np.eye(len(bounds.closed))
+            for jacobian in bounds.jacobians(word):
+                product = jacobian @ product
+            values = np.linalg.eigvals(product) if np.all(np.isfinite(product)) else np.zeros(0)
+            roots = {_order_of_root(value) for value in values[np.abs(np.abs(values) - 1) < _ROOT]}
+            for repeats in sorted(root for root in roots if root is not None and root > 1):
+                longer = order * repeats
+                if found.all_orders or longer in found.complete:
+                    repeated.setdefault(longer, []).append(np.tile(word, (repeats, 1)))
+    return {order: np.stack(some) for order, some in sorted(repeated.items())}
+
+
+def _order_of_root(value: complex) -> int | None:
+    """Give the smallest q with value^q = 1, up to rounding."""
+    powers = value ** np.arange(1, _LARGEST_ROOT + 1)
+    (near,) = np.nonzero(np.abs(powers - 1) < _ROOT * np.arange(1, _LARGEST_ROOT + 1))
+    return int(near[0]) + 1 if len(near) else None
+
+
+def _inside(box: Box | None, entry) -> bool:
+    return box is None or bool(np.all(entry.points >= box.lower) and np.all(entry.points <= box.upper))
+
+
+def _distinct(degenerate) -> tuple:
+    """A cycle on a border appears under several words: keep one of those with the same points."""
+    kept: list = []
+    for entry in degenerate:
+        size = 1 + np.max(np.abs(entry.points))
+        twin = any(
+            old.kind == entry.kind == "border"
+            and old.order == entry.order
+            and any(
+                np.max(np.abs(np.roll(old.points, turn, axis=0) - entry.points)) <= 1e-9 * size
+                for turn in range(entry.order)
+            )
+            for old in kept
+        )
+        if not twin:
+            kept.append(entry)
+    return tuple(kept)
+
+
+def _verdict(complete: bool, certified: dict, index_sum: int | None, degree: int | None) -> tuple[str, str]:
+    contradicted = index_sum is not None and degree is not None and index_sum != degree
+    if contradicted:
+        missing = f"the index sum is {index_sum}, and would be {degree} were nothing missing"
+        if complete and certified["where"] != "everywhere":
+            return "proved incomplete", f"complete by {sentence(certified)}; but {missing}: there is more outside"
+        return "proved incomplete", missing
+    if complete:
+        return "proved complete", sentence(certified)
+    return "unknown", f"left open: {certified['unfinished'] or 'not proved'}"

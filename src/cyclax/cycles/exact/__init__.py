@@ -1,0 +1,1 @@
+"""Complete enumeration of cycles, with a certificate of what is proved."""

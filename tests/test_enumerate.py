@@ -1,0 +1,182 @@
+"""Complete sets with certificates: equal to other enumerations, and unable to lie."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from conftest import CASES, answer, case_names
+from plain import plrnn_cycles, same_cycles
+
+import cyclax as cx
+from cyclax import cli
+from cyclax.cycles.certificate import broken, seal
+from cyclax.cycles.exact.problem import Budget
+
+pytest.importorskip("numba")
+pytest.importorskip("highspy")
+
+
+def verdicts(cycles) -> set[str]:
+    return {entry["verdict"] for entry in cycles.report["orders"].values()}
+
+
+@pytest.mark.parametrize("method", [cx.Exhaustive(), cx.WordGraph(), cx.BranchAndBound()], ids=lambda m: m.name)
+@pytest.mark.parametrize("seed", range(4))
+def test_methods_agree_with_plain_enumeration(method, seed):
+    model = cx.PLRNN.random(2 + seed % 2, key=jax.random.key(seed), gain=2.0)
+    orders = 3 if model.num_states == 2 else 2
+    cycles = cx.enumerate_cycles(model, orders, method=method, box=1e4)
+    assert verdicts(cycles) <= {"proved complete", "proved incomplete"}
+    for order in range(1, orders + 1):
+        assert same_cycles(cycles.of_order(order), plrnn_cycles(model, order))
+
+
+def test_tent_map_to_order_twelve():
+    cycles = cx.enumerate_cycles(cx.TentMap(2.0), 12)
+    assert list(cycles.counts.values()) == [2, 1, 2, 3, 6, 9, 18, 30, 56, 99, 186, 335]
+    assert verdicts(cycles) == {"proved complete"}
+    assert all(entry["index_sum"] == entry["degree"] == 0 for entry in cycles.report["orders"].values())
+
+
+@pytest.mark.parametrize("name", [name for name in case_names() if "_2d_" in name or "_m2_" in name])
+def test_planar_cases(name):
+    """Proved: exactly the cycles of `answers.json`, up to the largest order that it lists."""
+    expected = answer(name)["cycles"]
+    cycles = cx.enumerate_cycles(cx.load(CASES / f"{name}.json"), max(entry["order"] for entry in expected))
+    assert verdicts(cycles) == {"proved complete"}
+    assert broken(cycles) is None
+    if answer(name)["complete"]:
+        assert len(cycles) == len(expected)
+    for entry in expected:
+        point = np.array(entry["first_point"])
+        near = [np.min(np.max(np.abs(c.points - point), axis=1)) for c in cycles.of_order(entry["order"])]
+        assert min(near) < 1e-6 * (1 + np.max(np.abs(point)))
+
+
+def test_every_order_there_is():
+    """One proof for all orders, of a network with a stable 27-cycle."""
+    model = cx.PLRNN(A=[0.9777689, 0.96461297], W=[[0, -0.14375], [0.52505308, 0]], h=[0.37298253, -0.97931491])
+    cycles = cx.enumerate_cycles(model, "all")
+    assert {order: number for order, number in cycles.counts.items() if number} == {1: 1, 27: 2}
+    assert cycles.report["completeness"]["orders"] == "all"
+    assert verdicts(cycles) == {"proved complete"}
+
+
+def test_search_and_enumeration_give_the_same_cycles():
+    model = cx.LoziMap(1.7, 0.5)
+    found, there_are = cx.find_cycles(model, 9, key=0), cx.enumerate_cycles(model, 9)
+    assert found.counts == there_are.counts
+    for one, other in zip(found, there_are, strict=True):
+        np.testing.assert_array_equal(one.gates, other.gates)
+        np.testing.assert_allclose(one.points, other.points, atol=1e-12)
+
+
+def test_all_orders_of_a_chaotic_map_end_in_an_honest_answer():
+    cycles = cx.enumerate_cycles(cx.LoziMap(1.7, 0.5), "all", budget=3)
+    certified = cycles.report["completeness"]
+    assert certified["orders"] != "all"
+    assert certified["unfinished"]
+    assert "STOPPED EARLY" in str(cycles)
+    assert broken(cycles) is None
+
+
+def test_a_small_box_is_named_and_leaves_out_what_is_outside():
+    model = cx.LoziMap(1.7, 0.5)  # fixed points at x = 1/2.2 and x = -1/1.2
+    cycles = cx.enumerate_cycles(model, 1, box=0.5, method=cx.WordGraph())
+    (fixed,) = cycles
+    np.testing.assert_allclose(fixed.points[0, 0], 1 / 2.2)
+    assert cycles.report["completeness"]["where"] == "inside the box"
+    assert verdicts(cycles) == {"proved incomplete"}  # the degree is 0: there is another one outside
+    assert "inside |z_i| <= 0.5" in cycles.report["orders"]["1"]["reason"]
+
+
+def test_degenerate_networks_end_in_a_verdict():
+    plane = cx.enumerate_cycles(cx.PLRNN(A=[1.0, 1.0], W=np.zeros((2, 2)), h=[0.0, 0.0]), 2)
+    assert plane.counts == {1: 0, 2: 0}
+    assert [entry.kind for entry in plane.degenerate] == ["family"]
+    zero = cx.enumerate_cycles(cx.PLRNN(A=[0.0, 0.0], W=np.zeros((2, 2)), h=[0.0, 0.0]), 3)
+    assert zero.counts == {1: 1, 2: 0, 3: 0}
+    flip = cx.enumerate_cycles(cx.PLRNN(A=[-1.0, 0.3], W=np.zeros((2, 2)), h=[1.0, 0.7]), 4)
+    assert flip.counts == {1: 1, 2: 0, 3: 0, 4: 0}
+    assert [(entry.kind, entry.order) for entry in flip.degenerate] == [("family", 2)]
+    border = cx.enumerate_cycles(cx.PLRNN(A=[0.5, 0.3], W=[[0.1, 0.4], [-0.6, 0.1]], h=[0.0, 0.0]), 1)
+    assert border.counts == {1: 0}
+    assert [entry.kind for entry in border.degenerate] == ["border"]  # once, though four words have it
+
+
+# -- the certificate cannot lie -------------------------------------------------------------------------------------
+
+
+def tampered(cycles):
+    """Everything that someone may change in a result after the proof."""
+    first = cycles[0]
+    moved = dataclasses.replace(first, points=first.points + 1e-9)
+    flipped = dataclasses.replace(first, gates=~first.gates)
+    yield "drop", dataclasses.replace(cycles, cycles=cycles.cycles[1:])
+    yield "move", dataclasses.replace(cycles, cycles=(moved, *cycles.cycles[1:]))
+    yield "flip", dataclasses.replace(cycles, cycles=(flipped, *cycles.cycles[1:]))
+    yield "orders", dataclasses.replace(cycles, orders=(*cycles.orders, 99))
+    smaller = dict(cycles.report["completeness"], box={"lower": [-0.1, -0.1], "upper": [0.1, 0.1]})
+    yield "box", dataclasses.replace(cycles, report=dict(cycles.report, completeness=smaller))
+    more = dict(cycles.report["completeness"], orders="all")
+    yield "more orders", dataclasses.replace(cycles, report=dict(cycles.report, completeness=more))
+
+
+def test_tampering_is_caught(tmp_path):
+    cycles = cx.enumerate_cycles(cx.LoziMap(1.7, 0.5), 4)
+    assert broken(cycles) is None
+    for what, other in tampered(cycles):
+        assert broken(other), what
+    cycles.save(tmp_path / "cycles.npz")
+    assert broken(cx.Cycles.load(tmp_path / "cycles.npz")) is None
+    assert broken(cx.find_cycles(cx.LoziMap(1.7, 0.5), 2, key=0)) == "it has no certificate of completeness"
+    assert seal(cycles) == cycles.report["completeness"]["seal"]
+
+
+def test_a_cut_budget_proves_less():
+    cycles = cx.enumerate_cycles(cx.LoziMap(1.7, 0.5), 20, method=cx.WordGraph(), budget=Budget(nodes=3))
+    assert cycles.report["completeness"]["unfinished"]
+    assert cycles.report["orders"]["20"]["verdict"] == "unknown"
+    assert "left open" in cycles.report["orders"]["20"]["reason"]
+
+
+# -- arguments, command line ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(orders="some"), "orders: expected an int or a sequence"),
+        (dict(box=-1.0), "box: the lower corner must lie below"),
+        (dict(box=(np.zeros(3), np.ones(3))), "box: the lower corner must be 2 finite numbers"),
+        (dict(box=(1, 2, 3)), "box: expected a number or a pair"),
+        (dict(budget=0.0), "Budget: seconds must be positive"),
+        (dict(orders="all", method=cx.Exhaustive()), "infinitely many words"),
+        (dict(orders="all", method=cx.BranchAndBound()), 'orders="all" has no end'),
+        (dict(orders=40, method=cx.Exhaustive(), model=cx.PLRNN.random(5, key=jax.random.key(0))), "words"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    arguments = dict(arguments)
+    model = arguments.pop("model", cx.LoziMap(1.7, 0.5))
+    with pytest.raises((TypeError, ValueError), match=message):
+        cx.enumerate_cycles(model, arguments.pop("orders", 1), **arguments)
+
+
+def test_command_line(tmp_path, capsys):
+    path = str(tmp_path / "map.json")
+    cx.save(path, cx.PLRNN(A=[0.94, 0.96], W=[[0, -0.64], [0.53, 0]], h=[0.37, -0.98]))
+    assert cli.main(["cycles", path, "--orders", "all", "--exact", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["report"]["completeness"]["orders"] == "all"
+    assert cli.main(["cycles", path, "--orders", "3", "--exact", "--box", "50"]) == 0
+    assert "proved" in capsys.readouterr().out
+    for wrong, message in (
+        (["--orders", "all"], "add --exact"),
+        (["--orders", "2", "--box", "5"], "add --exact"),
+        (["--orders", "2", "--exact", "--starts", "5"], "an enumeration has no starts"),
+    ):
+        assert cli.main(["cycles", path, *wrong]) == 2
+        assert message in capsys.readouterr().err
