@@ -99,7 +99,7 @@ def main() -> None:
     lines = [line(*network) for network in networks("--long" in sys.argv)]
     RESULTS.write_text(
         "# Word graph\n\n"
-        f"{os.cpu_count()} cores; the load on the machine was {load:.1f} when this began, so processor seconds say more\n"
+        f"{os.cpu_count()} cores; the machine's load was {load:.1f} when this began, so processor seconds say more\n"
         f"than seconds. Kernels ready after {compiled:.1f} s (compiled once, then cached on disk).\n\n"
         "| network | box | orders | proved | seconds | processor seconds | goal | nodes | programs | word length "
         "| candidates | cycles |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n" + "\n".join(lines) + "\n"

@@ -170,6 +170,29 @@ def test_a_model_of_your_own():
     assert all(cycle.certificate.status == "proved" for cycle in cx.certify(model, found))
 
 
+def test_weights_are_not_rounded_before_the_code_is_followed():
+    """NumPy would make 1 of 1 - 1e-30."""
+
+    class Shifted(cx.AbstractPiecewiseLinearMap):
+        a: object = eqx.field(converter=real_array)
+        b: object = eqx.field(converter=real_array)
+
+        @property
+        def num_states(self) -> int:
+            return 1
+
+        def preactivations(self, z):
+            return z + (self.a - self.b)
+
+        def step(self, z, gates):
+            return 0.5 * z + (self.a - self.b) * relu_where(gates, z + (self.a - self.b))
+
+    pieces = Pieces(Shifted(a=[1.0], b=[1e-30]))
+    difference = 1 - flint.fmpq(*(1e-30).as_integer_ratio())
+    assert pieces.planes == [{0: difference, 1: 1}]
+    assert pieces.piece(np.array([True])) == [{0: difference**2, 1: difference + flint.fmpq(1, 2)}]
+
+
 class Decaying(cx.AbstractPiecewiseLinearMap):
     """z' = exp(-1 / tau) z + w relu(z) + h: a function of a weight that no rational equals."""
 
@@ -330,6 +353,12 @@ def test_precision_grows_where_it_must(long_lozi):
     poor = proof_of(model, found, bits=128)
     assert (poor.status, poor.precision) == ("ambiguous", 128)
     assert "(128 bits)" in poor.reason
+
+
+def test_wide_enclosures_are_not_given_out(lozi):
+    proof = proof_of(cx.LoziMap(1.7, 0.5), dataclasses.replace(lozi, cycles=lozi.of_order(8)), bits=64)
+    assert proof.status == "ambiguous"
+    assert re.search(r"its points are enclosed to within .*e-1\d only \(64 bits\)", proof.reason)
 
 
 # -- where float64 is not enough --------------------------------------------------------------------------------------

@@ -254,7 +254,7 @@ def outer_polytope(pieces: Pieces, box: Box, seconds: float = 5.0) -> tuple[np.n
     it, a row is at most max row . (C z + sum_g a_g r_g + c) over the polytope known so far: one linear program in
     M + G variables for a row, round after round while it pays. Rows: the coordinates, and the directions in which one
     gate's output shows alone (rows of the pseudo-inverse of a; they hold the polytope to the few dimensions that
-    weights of low rank leave), and the singular directions of a. After so many `seconds` what is known by then is given.
+    weights of low rank leave), and the singular directions of a. After so many `seconds` it gives what it knows.
     """
     size, number = len(pieces.shift), len(pieces.planes)
     lower, upper = np.asarray(box.lower, float), np.asarray(box.upper, float)
