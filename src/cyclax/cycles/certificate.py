@@ -45,8 +45,11 @@ def place(certified: dict[str, Any]) -> str:
 
 def sentence(certified: dict[str, Any]) -> str:
     """Say in one sentence what is proved and how."""
+    # Branch and bound lists few of the words of a point where many borders meet (h = 0, say).
+    crowded = certified["notes"].get("points on many borders", 0)
+    but = f", but for what lies next to {crowded} points on many borders" if crowded else ""
     return (
-        f"{certified['method']}, {place(certified)}; numerical proof, tolerance {certified['tolerance']:.0e}, "
+        f"{certified['method']}, {place(certified)}{but}; numerical proof, tolerance {certified['tolerance']:.0e}, "
         f"{certified['nodes']} nodes, {certified['programs']} linear programs"
     )
 
