@@ -135,6 +135,19 @@ def test_tampering_is_caught(tmp_path):
     assert seal(cycles) == cycles.report["completeness"]["seal"]
 
 
+def test_certify_withdraws_what_was_tampered_with():
+    model = cx.LoziMap(1.7, 0.5)
+    cycles = cx.enumerate_cycles(model, 4)
+    verdicts = lambda one: {entry["verdict"] for entry in one.report["orders"].values()}  # noqa: E731
+    assert verdicts(cx.certify(model, cycles)) == {"proved complete"}
+    for what, other in tampered(cycles):
+        if what == "more orders":  # nothing is claimed of them but in the certificate itself
+            assert broken(other)
+        assert verdicts(cx.certify(model, other)) == {"unknown"}, what
+    with_another = cx.certify(cx.LoziMap(1.71, 0.5), cycles)
+    assert verdicts(with_another) == {"unknown"}
+
+
 def test_a_cut_budget_proves_less():
     cycles = cx.enumerate_cycles(cx.LoziMap(1.7, 0.5), 20, method=cx.WordGraph(), budget=Budget(nodes=3))
     assert cycles.report["completeness"]["unfinished"]

@@ -14,7 +14,7 @@ from planting import planted_cycle, planted_plrnn, planted_shallow
 
 import cyclax as cx
 from cyclax.cycles.accept import Accepted, accept
-from cyclax.cycles.index import contracts, degrees, index_of
+from cyclax.cycles.index import _enumerated_degree, contracts, degrees, index_of, keeps_orientation
 from cyclax.cycles.solve import borders
 from cyclax.cycles.word import word_key
 
@@ -162,7 +162,8 @@ def test_a_missing_cycle_is_proved_missing():
 
 def test_few_starts_are_never_called_likely():
     cycles = cx.find_cycles(cx.SkewTentMap(left=0.5, right=-3.0, offset=1.0), 2, key=0, finder=cx.SCYFI(starts=100))
-    assert {entry["verdict"] for entry in cycles.report["orders"].values()} == {"unknown"}
+    verdicts = {order: entry["verdict"] for order, entry in cycles.report["orders"].items()}
+    assert verdicts == {"1": "proved complete", "2": "unknown"}  # order 1 by a sign, not by its starts
 
 
 def test_index_sums_match_the_degree_where_nothing_is_missing(model):
@@ -214,8 +215,39 @@ def test_contraction_is_proved_and_not_guessed():
         assert contracts(borders(build(0.49)))
         assert not contracts(borders(build(0.51)))
         assert not contracts(borders(cx.LoziMap(1.7, 0.5)))
-    for w, verdict in ((0.49, "proved complete"), (0.51, "likely")):
-        assert cx.find_cycles(build(w), 1, key=0).report["orders"]["1"]["verdict"] == verdict
+    for w, reason in ((0.49, "the map contracts"), (0.51, "det(I - P) has one sign")):
+        entry = cx.find_cycles(build(w), 1, key=0).report["orders"]["1"]
+        assert entry["verdict"] == "proved complete"
+        assert entry["reason"].startswith(reason)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 2))
+def test_degree_is_the_index_sum_of_all_words(seed, size, order):
+    """Against the complete set, by enumeration of the map itself; and where a sign proves it, their number."""
+    rng = np.random.default_rng(seed)
+    W = rng.normal(size=(size, size)) * 1.2
+    model = cx.PLRNN(A=rng.uniform(-0.9, 0.9, size), W=W, h=rng.normal(size=size))
+    complete = cx.enumerate_cycles(model, order, method=cx.Exhaustive(), progress=False)
+    index_sum = complete.report["orders"][str(order)]["index_sum"]
+    with jax.enable_x64(True):
+        bounds = borders(model)
+        known, one_sign = _enumerated_degree(bounds, order), keeps_orientation(bounds, order)
+        assert size > 2 or degrees(bounds, [order])[order] in (None, known)
+    if index_sum is not None:
+        assert known in (None, index_sum)
+    if one_sign and known is not None:
+        assert sum(cycle.order for cycle in complete if order % cycle.order == 0) == abs(known)
+
+
+def test_one_sign_of_the_determinants_proves_how_many_fixed_points_there_are():
+    """x' = a x + w relu(x) + h has one fixed point if 1 - a and 1 - a - w have the same sign."""
+    for w, verdict in ((-3.0, "proved complete"), (3.0, "likely")):
+        model = cx.PLRNN(A=[0.5, 0.3, 0.2], W=np.diag([w, 0.1, 0.1]), h=[-1.0, 1.0, 1.0])
+        entry = cx.find_cycles(model, [1], key=0).report["orders"]["1"]
+        assert entry["verdict"] == verdict
+        assert entry["index_sum"] == entry["degree"]
+    assert "one sign" not in entry["reason"]
 
 
 def test_clipped_network_has_the_degree_of_its_linear_part():

@@ -22,7 +22,7 @@ def certificate(
         "orders": "all" if candidates.all_orders else complete,
         "where": "everywhere" if everywhere else "inside the box",
         "box": None if box is None else {"lower": box.lower.tolist(), "upper": box.upper.tolist()},
-        "rigor": "numerical",
+        "rigor": candidates.rigor,
         "tolerance": candidates.tolerance,
         "nodes": candidates.nodes,
         "programs": candidates.programs,
@@ -48,8 +48,12 @@ def sentence(certified: dict[str, Any]) -> str:
     # Branch and bound lists few of the words of a point where many borders meet (h = 0, say).
     crowded = certified["notes"].get("points on many borders", 0)
     but = f", but for what lies next to {crowded} points on many borders" if crowded else ""
+    if certified["rigor"] == "rigorous":
+        proof = f"rigorous proof in ball arithmetic, {certified['notes']['upheld']} refutations"
+    else:
+        proof = f"numerical proof, tolerance {certified['tolerance']:.0e}"
     return (
-        f"{certified['method']}, {place(certified)}{but}; numerical proof, tolerance {certified['tolerance']:.0e}, "
+        f"{certified['method']}, {place(certified)}{but}; {proof}, "
         f"{certified['nodes']} nodes, {certified['programs']} linear programs"
     )
 
@@ -58,7 +62,7 @@ def seal(cycles: Cycles) -> str:
     """Give a hash of all that a certificate vouches for: model, box, orders, and each cycle's word and points."""
     digest = hashlib.sha256(str(cycles.provenance.get("model")).encode())
     certified = cycles.report["completeness"]
-    digest.update(repr([certified[name] for name in ("orders", "where", "box", "tolerance")]).encode())
+    digest.update(repr([certified[name] for name in ("orders", "where", "box", "rigor", "tolerance")]).encode())
     digest.update(repr(list(cycles.orders)).encode())
     for entry in (*cycles.cycles, *cycles.degenerate):
         for part in (entry.points, entry.gates):
@@ -74,3 +78,22 @@ def broken(cycles: Cycles) -> str | None:
     if certified.get("seal") != seal(cycles):
         return "the cycles, orders or box are not those that the certificate was issued for"
     return None
+
+
+def upheld(cycles: Cycles, refused: int, model: str) -> dict[str, Any]:
+    """Give the report, without its claims of completeness where they do not hold for these cycles and this model."""
+    if "completeness" not in cycles.report:
+        return cycles.report
+    reason = broken(cycles)
+    if refused:
+        reason = f"{refused} of the cycles it vouches for are refused"
+    elif cycles.provenance.get("model") != model:
+        reason = "it was issued for another model"
+    if reason is None:
+        return cycles.report
+    withdrawn = {"verdict": "unknown", "reason": f"the certificate of completeness does not hold: {reason}"}
+    claims = {
+        order: {**entry, **withdrawn} if entry["verdict"] == "proved complete" else entry
+        for order, entry in cycles.report["orders"].items()
+    }
+    return {**cycles.report, "orders": claims}

@@ -21,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from cyclax.cycles.arguments import checked_model
+from cyclax.cycles.certificate import upheld
 from cyclax.cycles.evidence import model_hash
 from cyclax.cycles.result import Cycle, Cycles, Degenerate, Proof
 from cyclax.cycles.word import minimal_period
@@ -70,6 +71,7 @@ def certify(model: AbstractPiecewiseLinearMap, cycles: Cycles, *, bits: int = 65
     - "not tried", after Ctrl-C.
 
     `report["certificate"]` counts them, and says of each entry of `degenerate` that is on a border what is found out.
+    Orders are no longer "proved complete" where the cycles are not those that `enumerate_cycles` vouched for.
 
     **Raises:** `ImportError` without python-flint; `TypeError`, and `ValueError` where cycles and model do not fit, or
     where the code of the model cannot be followed exactly.
@@ -129,7 +131,8 @@ def certify(model: AbstractPiecewiseLinearMap, cycles: Cycles, *, bits: int = 65
     if interrupted:
         certificate["interrupted"] = "interrupted by Ctrl-C"
     proved = tuple(dataclasses.replace(c, certificate=proof) for c, proof in zip(cycles, proofs, strict=True))
-    return dataclasses.replace(cycles, cycles=proved, report={**cycles.report, "certificate": certificate})
+    report = upheld(cycles, certificate["refused"], certificate["model"])
+    return dataclasses.replace(cycles, cycles=proved, report={**report, "certificate": certificate})
 
 
 def _check_arguments(model: AbstractPiecewiseLinearMap, cycles: Any, bits: Any) -> None:

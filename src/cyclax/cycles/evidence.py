@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from cyclax.cycles.accept import Accepted
 from cyclax.cycles.families import lies_in
-from cyclax.cycles.index import contracts, degrees, index_of
+from cyclax.cycles.index import contracts, degrees, index_of, keeps_orientation
 from cyclax.cycles.near import near_misses
 from cyclax.cycles.result import Cycles, Degenerate, NearMiss
 from cyclax.cycles.search import Fate
@@ -126,6 +126,11 @@ class Network:
         degree = self.degrees[order]
         return index_sum is not None and degree is not None and index_sum != degree
 
+    def all_met(self, order: int) -> bool:
+        """Whether as many solutions of F^k(z) = z are known as there can be, where a sign proves how many."""
+        number = sum(key.order for key in self.cycles if order % key.order == 0)
+        return number == abs(self.degrees[order] or 0) > 0 and keeps_orientation(self.bounds, order)
+
     def suspects(self) -> list[int]:
         """Give the orders to search again: a wrong sum can be the fault of a divisor too."""
         wrong = [order for order in self.evidence if self.contradicted(order, self.index_sum(order))]
@@ -153,6 +158,11 @@ class Network:
             return "proved incomplete", reason
         if contracts(self.bounds) and [key.order for key in self.cycles] == [1]:
             return "proved complete", "the map contracts: one fixed point, and no other cycle of any order"
+        if self.all_met(order):
+            return "proved complete", (
+                f"det(I - P) has one sign on all words, so that F^{order}(z) = z has exactly "
+                f"{abs(self.degrees[order] or 0)} solutions, the modulus of its degree"
+            )
         if not known.complete_look:
             return "unknown", "the search was stopped early"
         if not known.hits:

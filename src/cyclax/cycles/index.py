@@ -4,6 +4,8 @@ The sum of (-1)^(number of real multipliers > 1) over all solutions is the degre
 being the recession map (all offsets set to 0), whenever F_inf^k fixes only 0.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Complex
 
@@ -13,6 +15,12 @@ from cyclax.cycles.solve import Borders
 _ON_THE_UNIT = 1e-9
 # With more cones than this the winding number is given up (chaotic recession maps have exponentially many).
 _MOST_CONES = 2**14
+# Up to so many words all of them are looked at: milliseconds.
+_MOST_WORDS = 2**12
+# Above this condition number I - P counts as singular.
+_SINGULAR = 1e10
+# A solution this close to a border, relative to its size, cannot be told from one on it.
+_ON_A_BORDER = 1e-9
 
 
 def index_of(multipliers: Complex[np.ndarray, " M"], repeats: int = 1) -> int | None:
@@ -31,8 +39,8 @@ def degrees(bounds: Borders, orders: list[int]) -> dict[int, int | None]:
     """Give the degree of I - F_inf^k for each order k, None where it is not known.
 
     Known in one and two dimensions; in any dimension where F maps a ball into itself because its Jacobians are
-    bounded, entry by entry, by a matrix of spectral radius below 1; and where all gates cancel at infinity (clipped
-    networks), so that F_inf is linear.
+    bounded, entry by entry, by a matrix of spectral radius below 1; where all gates cancel at infinity (clipped
+    networks), so that F_inf is linear; and where the words of F_inf are few enough to try them all.
     """
     with np.errstate(all="ignore"):  # weights so large that products overflow leave the degree unknown
         return _degrees(bounds, orders)
@@ -48,7 +56,7 @@ def _degrees(bounds: Borders, orders: list[int]) -> dict[int, int | None]:
         return dict.fromkeys(orders, 1)
     linear = _linear_recession(bounds)
     if linear is None:
-        return dict.fromkeys(orders)
+        return {order: _enumerated_degree(bounds, order) for order in orders}
     multipliers = np.linalg.eigvals(linear).astype(complex)
     return {order: index_of(multipliers, order) for order in orders}
 
@@ -79,6 +87,94 @@ def _linear_recession(bounds: Borders) -> np.ndarray | None:
             total += jump
     scale = np.max(np.abs(bounds.jumps), initial=0)
     return total if all(np.max(np.abs(jump)) <= 1e-14 * scale for jump in jumps_of.values()) else None
+
+
+def _enumerated_degree(bounds: Borders, order: int) -> int | None:
+    """Sum the indices of all solutions of G^k(z) = z, with G = F_inf + v: the degree is the same for every v.
+
+    The gates of F_inf depend on the side of each direction alone: 2^directions patterns a step, all of them tried.
+    """
+    moving = np.flatnonzero(bounds.effective)
+    units = bounds.gradients[moving] / np.linalg.norm(bounds.gradients[moving], axis=1, keepdims=True)
+    directions: list[np.ndarray] = []
+    along = np.empty((len(moving), 2), int)  # the direction of each gate, and whether it opens on the positive side
+    for i, unit in enumerate(units):
+        turns = [(d, sign) for d, other in enumerate(directions) for sign in (1, -1) if _parallel(unit, sign * other)]
+        if not turns:
+            directions.append(unit)
+            if 2 ** (len(directions) * order) > _MOST_WORDS:
+                return None
+        along[i] = turns[0] if turns else (len(directions) - 1, 1)
+    offset = np.random.default_rng(0).normal(size=len(bounds.closed))
+    total = 0
+    for sides in _all_words(len(directions), order):
+        gates = np.tile(bounds.settled, (len(sides), order, 1))
+        gates[..., moving] = sides[..., along[:, 0]] == (along[:, 1] > 0)
+        jacobians = bounds.jacobians(gates)
+        product, shift = np.broadcast_to(np.eye(len(offset)), jacobians[:, 0].shape), np.zeros(jacobians[:, 0, 0].shape)
+        for t in range(order):
+            product, shift = jacobians[:, t] @ product, (jacobians[:, t] @ shift[..., None])[..., 0] + offset
+        sign, singular, inverse = _orientation(product)
+        if np.any(singular):
+            return None
+        state = (inverse @ shift[..., None])[..., 0]
+        met, doubtful = np.ones(len(sides), bool), np.zeros(len(sides), bool)
+        for t in range(order):
+            heights = state @ np.array(directions).reshape(-1, len(offset)).T
+            near = np.abs(heights) <= _ON_A_BORDER * np.linalg.norm(state, axis=1, keepdims=True)
+            met &= np.all(near | ((heights > 0) == sides[:, t]), axis=1)
+            doubtful |= np.any(near, axis=1)
+            state = (jacobians[:, t] @ state[..., None])[..., 0] + offset
+        if np.any(met & doubtful):
+            return None
+        total += int(np.sum(sign[met]))
+    return total
+
+
+def _parallel(one: np.ndarray, other: np.ndarray) -> bool:
+    return bool(np.max(np.abs(one - other)) <= 1e-14)
+
+
+def _all_words(symbols: int, order: int) -> Iterator[np.ndarray]:
+    """Give all words of bits `(n, k, symbols)`, in blocks."""
+    bits = symbols * order
+    for begin in range(0, 2**bits, 2**10):
+        codes = np.arange(begin, min(begin + 2**10, 2**bits))
+        yield (codes[:, None] >> np.arange(bits) & 1).astype(bool).reshape(len(codes), order, symbols)
+
+
+def _orientation(product: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give the signs of det(I - P), where it is singular, and the inverses of I - P."""
+    system = np.eye(product.shape[-1]) - product
+    sign, size = np.linalg.slogdet(system)
+    singular = ~np.isfinite(size)
+    inverse = np.linalg.inv(np.where(singular[:, None, None], np.eye(product.shape[-1]), system))
+    condition = np.linalg.norm(system, axis=(1, 2)) * np.linalg.norm(inverse, axis=(1, 2))
+    return sign, singular | ~(condition < _SINGULAR), inverse
+
+
+def keeps_orientation(bounds: Borders, order: int) -> bool:
+    """Whether det(I - P) has one sign on all words: F^k(z) = z then has exactly |degree| solutions.
+
+    All solutions have the same index, and none lies on a family. For fixed points of a PLRNN this says that
+    (I - A)^-1 (I - A - W) is a P-matrix (Cottle, Pang and Stone 1992, "The Linear Complementarity Problem", 3.3).
+    """
+    moving = np.flatnonzero(bounds.effective)
+    if len(moving) * order > np.log2(_MOST_WORDS):
+        return False
+    signs = set()
+    with np.errstate(all="ignore"):
+        for open_ in _all_words(len(moving), order):
+            gates = np.tile(bounds.settled, (len(open_), order, 1))
+            gates[..., moving] = open_
+            product = bounds.jacobians(gates[:, 0])
+            for t in range(1, order):
+                product = bounds.jacobians(gates[:, t]) @ product
+            sign, singular, _ = _orientation(product)
+            signs.update(sign.tolist())
+            if np.any(singular) or len(signs) > 1:
+                return False
+    return True
 
 
 def _planar_degrees(bounds: Borders, orders: list[int]) -> dict[int, int | None]:

@@ -13,6 +13,7 @@ Everything here is host work in NumPy float64 over all words of one order at onc
 the model itself.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -34,38 +35,57 @@ _PROBES = 8
 _SINGULAR = 1e-12
 
 
-@jax.jit
+class _Kernel(NamedTuple):
+    """A function of a model and one row, for rows of one model (`shared`) or of a model each (`each`)."""
+
+    shared: Callable
+    each: Callable
+
+
+def _over_rows(function: Callable) -> _Kernel:
+    return _Kernel(jax.jit(jax.vmap(function, in_axes=(None, 0))), jax.jit(jax.vmap(function)))
+
+
+@_over_rows
 def _pieces(model, gates):
-    """Held maps z -> J z + o for gates `(N, G)`."""
+    """Held map z -> J z + o for gates `(G,)`."""
     zero = jnp.zeros(model.num_states)
-    jacobian = jax.vmap(lambda g: jax.jacfwd(model.step)(zero, g))(gates)
-    return jacobian, jax.vmap(lambda g: model.step(zero, g))(gates)
+    return jax.jacfwd(model.step)(zero, gates), model.step(zero, gates)
 
 
-@jax.jit
-def _visit(model, states):
-    """Preactivations and images of states `(N, M)`."""
-    return jax.vmap(lambda z: (model.preactivations(z), model(z)))(states)
+@_over_rows
+def _visit(model, state):
+    """Preactivations and image of a state `(M,)`."""
+    return model.preactivations(state), model(state)
 
 
-def _in_chunks(kernel, model, rows: np.ndarray):
-    """Apply a kernel to rows, padded to a few fixed sizes so that it compiles only a few times."""
-    large = max(_SMALL_CHUNK, min(4096, _CHUNK_BYTES // (8 * model.num_states**2)))
+@_over_rows
+def _planes(model, state):
+    """Gradients `(G, M)` and offsets `(G,)` of the preactivations at a state (any, as they are affine)."""
+    return jax.jacfwd(model.preactivations)(state), model.preactivations(state)
+
+
+def _in_chunks(kernel: _Kernel, model, rows: np.ndarray, owner: np.ndarray | None = None):
+    """Apply a kernel to rows, padded to a few fixed sizes so that it compiles only a few times.
+
+    With `owner`, the leaves of the model are stacks, and row i belongs to model `owner[i]` of them.
+    """
+    leaves = jax.tree.leaves(model)
+    each = model.num_states**2 if owner is None else sum(leaf[0].size for leaf in leaves) + rows.shape[-1] ** 2
+    large = max(_SMALL_CHUNK, min(4096, _CHUNK_BYTES // (8 * each)))
     size = _SMALL_CHUNK if len(rows) <= _SMALL_CHUNK else large
     outputs = []
     for begin in range(0, len(rows), size):
         chunk = rows[begin : begin + size]
         padded = np.zeros((size, *rows.shape[1:]), rows.dtype)
         padded[: len(chunk)] = chunk
-        outputs.append([np.asarray(part)[: len(chunk)] for part in kernel(model, padded)])
+        if owner is None:
+            parts = kernel.shared(model, padded)
+        else:
+            mine = np.resize(owner[begin : begin + size], size)
+            parts = kernel.each(jax.tree.map(lambda leaf, mine=mine: leaf[mine], model), padded)
+        outputs.append([np.asarray(part)[: len(chunk)] for part in parts])
     return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
-
-
-@jax.jit
-def _planes(model):
-    """Gradients `(G, M)` and offsets `(G,)` of the preactivations."""
-    zero = jnp.zeros(model.num_states)
-    return jax.jacfwd(model.preactivations)(zero), model.preactivations(zero)
 
 
 class Borders(NamedTuple):
@@ -78,6 +98,11 @@ class Borders(NamedTuple):
     jumps: np.ndarray  # (G, M, M) what opening gate g adds to the Jacobian
     shift: np.ndarray  # (M,) the image of 0 with all gates closed
     shift_jumps: np.ndarray  # (G, M) what opening gate g adds to that
+
+    @property
+    def settled(self) -> np.ndarray:
+        """The gates `(G,)` that are open everywhere: their preactivation is a positive constant."""
+        return np.all(self.gradients == 0, axis=1) & (self.offsets > 0)
 
     def jacobians(self, gates: np.ndarray) -> np.ndarray:
         """Jacobians `(n, M, M)` for gates `(n, G)`: gates add up, by the contract of the maps."""
@@ -110,14 +135,23 @@ class Borders(NamedTuple):
 
 def borders(model: AbstractPiecewiseLinearMap) -> Borders:
     """Read the borders off the model. Must be called under `jax.enable_x64(True)`."""
-    gradients, offsets = map(np.asarray, _planes(model))
-    num_gates = len(offsets)
+    single = borders_of_each(jax.tree.map(lambda leaf: np.asarray(leaf)[None], model), 1, model.num_states)
+    return Borders(*(part[0] for part in single))
+
+
+def borders_of_each(models: AbstractPiecewiseLinearMap, number: int, num_states: int) -> Borders:
+    """Read the borders off a stack of models: every array has the model on its first axis."""
+    gradients, offsets = _in_chunks(_planes, models, np.zeros((number, num_states)), np.arange(number))
+    num_gates = offsets.shape[1]
     gates = np.concatenate([np.zeros((1, num_gates), bool), np.eye(num_gates, dtype=bool)])
-    jacobians, shifts = _in_chunks(_pieces, model, gates)
-    jumps, shift_jumps = jacobians[1:] - jacobians[0], shifts[1:] - shifts[0]
-    switches = np.any(jumps != 0, axis=(1, 2)) | np.any(shift_jumps != 0, axis=1)
-    effective = switches & np.any(gradients != 0, axis=1)
-    return Borders(gradients, offsets, effective, jacobians[0], jumps, shifts[0], shift_jumps)
+    owner = np.repeat(np.arange(number), num_gates + 1)
+    jacobians, shifts = _in_chunks(_pieces, models, np.tile(gates, (number, 1)), owner)
+    jacobians = jacobians.reshape(number, num_gates + 1, num_states, num_states)
+    shifts = shifts.reshape(number, num_gates + 1, num_states)
+    jumps, shift_jumps = jacobians[:, 1:] - jacobians[:, :1], shifts[:, 1:] - shifts[:, :1]
+    switches = np.any(jumps != 0, axis=(2, 3)) | np.any(shift_jumps != 0, axis=2)
+    effective = switches & np.any(gradients != 0, axis=2)
+    return Borders(gradients, offsets, effective, jacobians[:, 0], jumps, shifts[:, 0], shift_jumps)
 
 
 def itineraries(model: AbstractPiecewiseLinearMap, nodes: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
@@ -163,17 +197,35 @@ class Solutions(NamedTuple):
         return self.outside == 0
 
 
-def solve_words(model: AbstractPiecewiseLinearMap, words: np.ndarray, bounds: Borders) -> Solutions:
-    """Solve words `(n, k, G)` and check what they fix. Must be called under `jax.enable_x64(True)`."""
-    at_once = max(1, _SOLVE_BYTES // (10 * 8 * words.shape[1] * model.num_states**2))
-    parts = [_solve_together(model, words[i : i + at_once], bounds) for i in range(0, len(words), at_once)]
+def solve_words(
+    model: AbstractPiecewiseLinearMap, words: np.ndarray, bounds: Borders, owner: np.ndarray | None = None
+) -> Solutions:
+    """Solve words `(n, k, G)` and check what they fix. Must be called under `jax.enable_x64(True)`.
+
+    With `owner (n,)`, model and bounds are stacks, and word i is one of model `owner[i]` of them.
+    """
+    at_once = max(1, _SOLVE_BYTES // (10 * 8 * words.shape[1] * bounds.gradients.shape[-1] ** 2))
+    if owner is None:
+        effective, gradients = bounds.effective[None], bounds.gradients[None]
+        parts = [
+            _solve_together(model, words[i : i + at_once], effective, gradients, None)
+            for i in range(0, len(words), at_once)
+        ]
+    else:
+        owners = [owner[i : i + at_once] for i in range(0, len(words), at_once)]
+        parts = [
+            _solve_together(model, words[i * at_once : (i + 1) * at_once], bounds.effective[o], bounds.gradients[o], o)
+            for i, o in enumerate(owners)
+        ]
     return Solutions(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def _solve_together(model: AbstractPiecewiseLinearMap, words: np.ndarray, bounds: Borders) -> Solutions:
+def _solve_together(model, words: np.ndarray, effective: np.ndarray, gradients: np.ndarray, owner) -> Solutions:
+    """Solve words with the gates that matter `(n or 1, G)` and their gradients `(n or 1, G, M)`."""
     number, order, num_gates = words.shape
-    num_states = model.num_states
-    jacobians, offsets = _in_chunks(_pieces, model, words.reshape(-1, num_gates))
+    num_states = gradients.shape[-1]
+    owner = None if owner is None else np.repeat(owner, order)
+    jacobians, offsets = _in_chunks(_pieces, model, words.reshape(-1, num_gates), owner)
     jacobians = jacobians.reshape(number, order, num_states, num_states)
     offsets = offsets.reshape(number, order, num_states)
 
@@ -189,14 +241,14 @@ def _solve_together(model: AbstractPiecewiseLinearMap, words: np.ndarray, bounds
         condition = _condition(np.eye(num_states) - product)
 
     sane = np.where(np.isfinite(points), points, 0)
-    preactivations, images = _in_chunks(_visit, model, sane.reshape(-1, num_states))
-    preactivations = preactivations.reshape(number, order, num_gates)[..., bounds.effective]
+    preactivations, images = _in_chunks(_visit, model, sane.reshape(-1, num_states), owner)
+    preactivations = preactivations.reshape(number, order, num_gates)
     images = images.reshape(points.shape)
     residual = np.max(np.abs(images - np.roll(sane, -1, axis=1)), axis=(1, 2))
-    norms = np.linalg.norm(bounds.gradients[bounds.effective], axis=1)
-    distances = np.abs(preactivations) / norms
-    margin = np.min(distances, axis=(1, 2), initial=np.inf)
-    violated = (preactivations > 0) != words[..., bounds.effective]
+    effective = np.broadcast_to(effective[:, None], preactivations.shape)
+    distances = np.abs(preactivations) / np.where(effective, np.linalg.norm(gradients, axis=2)[:, None], 1.0)
+    margin = np.min(distances, axis=(1, 2), initial=np.inf, where=effective)
+    violated = effective & ((preactivations > 0) != words)
     outside = np.max(distances, axis=(1, 2), initial=0.0, where=violated)
     singular = system.singular | ~np.all(np.isfinite(points), axis=(1, 2))
     return Solutions(words, sane, product, multipliers, residual, margin, error, condition, singular, outside)

@@ -1,0 +1,216 @@
+"""How much of what there is does the search find? `python -m benchmarks.recall`; writes `results/recall.md`.
+
+Complete sets come from exact enumeration. Starts of several strategies are run by the kernel of `find_cycles`, in turn,
+and the share of the cycles of one order met so far is read off against the solves made so far. The estimate of what is
+unseen is held against what other starts of the same strategy then meet.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import cyclax as cx
+from cyclax.cycles.accept import Accepted, accept
+from cyclax.cycles.enumerate import _checked_box
+from cyclax.cycles.evidence import Evidence
+from cyclax.cycles.exact.problem import Budget
+from cyclax.cycles.exact.sample import random_closed_walks
+from cyclax.cycles.exact.word_graph import _Refinement
+from cyclax.cycles.search import POOL, Fate, Rounds, cached_lanes
+from cyclax.cycles.solve import borders
+from cyclax.cycles.starts import drawn_starts, follow, given_starts, initial_states, state_scale
+from cyclax.cycles.word import word_key
+
+RESULTS = Path(__file__).resolve().parent / "results" / "recall.md"
+STRATEGIES = ("orbits", "attractor", "uniform words", "both (the default)", "word graph")
+SHARES = (0.5, 0.9, 0.99, 1.0)
+MOVES = 64
+
+
+def coupled_tents(slope: float = 1.99, coupling: float = 0.1) -> cx.PLRNN:
+    """Three tent maps, each drawn to the mean of all: z' = C (1 - slope |z|)."""
+    C = (1 - coupling) * np.eye(3) + coupling / 3
+    return cx.PLRNN(A=slope * C, W=-2 * slope * C, h=C @ np.ones(3))
+
+
+def five_dimensional(seed: int, gain: float = 1.5) -> cx.PLRNN:
+    """Random networks without self-connections."""
+    rng = np.random.default_rng(seed)
+    A, W = rng.uniform(0.3, 0.9, 5), gain * rng.normal(size=(5, 5)) / np.sqrt(5)
+    return cx.PLRNN(A=A, W=W - np.diag(np.diag(W)), h=rng.normal(size=5))
+
+
+def large(number: int, seed: int) -> cx.PLRNN:
+    """The networks of `benchmarks.branch_and_bound`."""
+    rng = np.random.default_rng(seed)
+    A, W = rng.uniform(0.3, 0.9, number), rng.normal(size=(number, number)) / np.sqrt(number)
+    return cx.PLRNN(A=A, W=W, h=rng.normal(size=number))
+
+
+class Strategy:
+    """Starts of one kind for one model and order, in blocks."""
+
+    def __init__(self, name: str, model, order: int, seconds: float = 2.0):
+        self.name, self.model, self.order = name, model, order
+        self.bounds = borders(model)
+        self.scale = state_scale(model, self.bounds)
+        self.models = jax.tree.map(lambda leaf: np.asarray(leaf)[None], model)
+        self.key = jax.random.fold_in(jax.random.key(1), order)
+        self.preparation, self.graph = 0.0, None
+        if name == "word graph":
+            begin = time.perf_counter()
+            budget = Budget(seconds=seconds)
+            budget.start()
+            refinement = _Refinement(
+                self.bounds, [order], _checked_box(model, self.bounds, None), budget, lambda _: None, 2
+            )
+            refinement.run()
+            self.graph, self.refinement = refinement.graph, refinement
+            self.preparation = time.perf_counter() - begin
+
+    def block(self, number: int):
+        """Give block `number` of POOL starts: nodes `(1, M, 1, n)` and hashes of words `(1, n)`."""
+        shape = dict(pool=2 * POOL, segments=1, lanes=cached_lanes(self.model.num_states, 1))
+        if self.name in STRATEGIES[:1] + STRATEGIES[2:4]:
+            every = 1 if self.name.startswith("both") else 2
+            first = np.array([number * POOL * every])
+            z, word = drawn_starts(
+                self.models, self.order, self.key[None], first, np.array([self.scale]), POOL * every, **shape
+            )
+            begin = 1 if self.name == "uniform words" else 0
+            return np.asarray(z)[..., begin : POOL * every : every], np.asarray(word)[:, begin : POOL * every : every]
+        if self.name == "attractor":
+            seeds = jax.random.bits(jax.random.fold_in(self.key, number), (2, POOL), np.uint64)
+            z = initial_states(seeds, self.model.num_states, self.scale)
+            z = follow(self.model, z, np.full(POOL, 1000), 1000, self.scale)
+            return np.asarray(z)[None, :, None], np.zeros((1, POOL), np.uint64)
+        walks = random_closed_walks(self.graph, self.order, POOL, np.random.default_rng(number))
+        words = self.refinement.gates(self.refinement.words[walks, 0])
+        z, word = given_starts(self.models, self.order, np.moveaxis(words, 0, -1), segments=1)
+        usable = np.all(np.isfinite(np.asarray(z)), axis=(0, 1, 2))
+        return np.asarray(z)[..., usable], np.asarray(word)[:, usable]
+
+
+def recall(strategy: Strategy, complete: set, most: int):
+    """Run starts until all is found or `most` solves are made.
+
+    **Returns:** solves at which each share of SHARES was reached (inf: never), the final share, solves per second, and
+    the evidence collected.
+    """
+    rounds = Rounds(cached_lanes(strategy.model.num_states, 1), MOVES)
+    accepted, evidence = Accepted(), Evidence(strategy.order)
+    seen: dict[int, object] = {}
+    met_at: dict[object, int] = {}
+    solves, number, began = 0, 0, time.perf_counter()
+    while solves < most and len(met_at) < len(complete):
+        z, word = strategy.block(number)
+        number += 1
+        if z.shape[-1] == 0:
+            break
+        outcome = rounds.run(strategy.models, strategy.order, z, word, np.array([z.shape[-1]]))
+        hit = np.flatnonzero(outcome.fate[0] == Fate.HIT)
+        hashes, first = np.unique(outcome.word[0, hit], return_index=True)
+        fresh = np.array([h not in seen for h in hashes.tolist()], bool)
+        if np.any(fresh):
+            states = np.transpose(outcome.z[0][:, :, hit[first[fresh]]], (2, 1, 0))
+            keys = accept(strategy.model, strategy.bounds, states, strategy.order, accepted)
+            seen.update(zip(hashes[fresh].tolist(), keys, strict=True))
+        spent = solves + np.cumsum(outcome.moves[0])
+        evidence.starts += z.shape[-1]
+        for i in hit.tolist():
+            key = seen[int(outcome.word[0, i])]
+            if key is not None:
+                evidence.seen[key] += 1
+                if key in complete:
+                    met_at.setdefault(key, int(spent[i]))
+        solves = int(spent[-1])
+    seconds = time.perf_counter() - began
+    times = sorted(met_at.values())
+    needed = [
+        times[int(np.ceil(share * len(complete))) - 1] if len(times) >= share * len(complete) else np.inf
+        for share in SHARES
+    ]
+    return needed, len(times) / len(complete), solves / seconds, evidence, seen, number
+
+
+def unseen_of(strategy: Strategy, evidence: Evidence, seen: dict, number: int) -> float:
+    """Give the true share of converging starts that lead to what `evidence` has not met: from 8 new blocks."""
+    rounds = Rounds(cached_lanes(strategy.model.num_states, 1), MOVES)
+    known, unknown = 0, 0
+    accepted = Accepted()
+    for block in range(number + 100, number + 108):
+        z, word = strategy.block(block)
+        if z.shape[-1] == 0:
+            break
+        outcome = rounds.run(strategy.models, strategy.order, z, word, np.array([z.shape[-1]]))
+        hit = np.flatnonzero(outcome.fate[0] == Fate.HIT)
+        states = np.transpose(outcome.z[0][:, :, hit], (2, 1, 0))
+        keys = accept(strategy.model, strategy.bounds, states, strategy.order, accepted)
+        known += sum(key in evidence.seen for key in keys if key is not None)
+        unknown += sum(key not in evidence.seen for key in keys if key is not None)
+    return unknown / max(1, known + unknown)
+
+
+def cases(quick: bool):
+    """Give (name, model, order, complete set of identities, limit of solves)."""
+    tents = coupled_tents()
+    for order in (3, 4) if quick else (3, 4, 5):
+        yield f"coupled tents, order {order}", tents, order, cx.Exhaustive(), 4_000_000
+    for seed, order in chaotic_seeds(1 if quick else 4):
+        yield f"5-D, seed {seed}, order {order}", five_dimensional(seed), order, cx.WordGraph(), 2_000_000
+    for number, seed in ((30, 19), (30, 0), (50, 8)) if not quick else ():
+        yield f"{number}-D, seed {seed}, order 1", large(number, seed), 1, cx.BranchAndBound(), 500_000
+
+
+def chaotic_seeds(number: int):
+    """Give 5-D networks with a positive entropy bound and several cycles, and the order with most of up to 12."""
+    found = 0
+    for seed in range(40):
+        cycles = cx.enumerate_cycles(five_dimensional(seed), 12, method=cx.WordGraph(), budget=20.0, progress=False)
+        if cycles.report["completeness"]["unfinished"] or max(cycles.counts.values()) < 4:
+            continue
+        yield seed, max(cycles.counts, key=lambda order: cycles.counts[order])
+        found += 1
+        if found == number:
+            return
+
+
+def main(quick: bool) -> None:
+    """Print and write the table."""
+    lines = []
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+        lines.append(line)
+
+    header = " | ".join(f"solves to {share:.0%}" for share in SHARES)
+    say(f"| case | cycles | starts | {header} | found | solves/s | unseen: estimate | bound | truth |")
+    say("|" + "---|" * (len(SHARES) + 8))
+    for name, model, order, method, most in cases(quick):
+        complete = cx.enumerate_cycles(model, [order], method=method, budget=300.0, progress=False)
+        assert complete.report["orders"][str(order)]["verdict"].startswith("proved"), complete.report
+        with jax.enable_x64(True):
+            effective = borders(model).effective
+            keys = {word_key(cycle.gates[:, effective]) for cycle in complete}
+            for kind in STRATEGIES:
+                if kind == "word graph" and model.num_states > 12:
+                    continue
+                strategy = Strategy(kind, model, order)
+                recall(strategy, keys, POOL)  # compile
+                needed, share, rate, evidence, seen, number = recall(strategy, keys, 200_000 if quick else most)
+                truth = unseen_of(strategy, evidence, seen, number)
+                cells = " | ".join("never" if n == np.inf else f"{n:,}" for n in needed)
+                note = f" ({strategy.preparation:.1f} s before)" if strategy.graph is not None else ""
+                say(
+                    f"| {name} | {len(keys)} | {kind}{note} | {cells} | {share:.1%} | {rate:,.0f} | "
+                    f"{evidence.unseen_mass:.1e} | {evidence.unseen_bound:.1e} | {truth:.1e} |"
+                )
+    if not quick:
+        RESULTS.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main("--quick" in sys.argv)
