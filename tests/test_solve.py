@@ -8,7 +8,7 @@ import cyclax as cx
 from cyclax.cycles.linear import UNROLLED_SIZE, solve_cyclic, solve_lanes
 from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.newton import compose, met
-from cyclax.cycles.solve import BlockCyclic, borders, itineraries, solve_words
+from cyclax.cycles.solve import BlockCyclic, borders, borders_of_each, itineraries, solve_words
 
 
 @pytest.fixture(autouse=True)
@@ -177,3 +177,26 @@ def test_multipliers_of_a_singular_product():
     jacobians[..., 0, 0], jacobians[..., 0, 1] = 3.0, 1.0
     values = multipliers_of(jacobians, np.full((1, 3, 3), 1e20))
     np.testing.assert_allclose(values[0], [3.0**50, 0, 0], rtol=1e-12)
+
+
+def test_no_words_have_no_solutions():
+    model = cx.LoziMap(1.7, 0.5)
+    with jax.enable_x64(True):
+        solutions = solve_words(model, np.zeros((0, 3, 1), bool), borders(model))
+    assert solutions.points.shape == (0, 3, 2)
+    assert solutions.met.shape == (0,)
+
+
+def test_a_stack_of_models_equals_a_loop():
+    models = [cx.ShallowPLRNN.random(3, 5, key=jax.random.key(i)) for i in range(7)]
+    stack = jax.tree.map(lambda *leaves: np.stack(leaves), *models)
+    rng = np.random.default_rng(0)
+    words, owner = rng.random((40, 4, 5)) > 0.5, rng.integers(7, size=40)
+    with jax.enable_x64(True):
+        bounds = borders_of_each(stack, 7, 3)
+        together = solve_words(stack, words, bounds, owner)
+        for i in range(40):
+            model = models[owner[i]]
+            alone = solve_words(model, words[i : i + 1], borders(model))
+            for name, one, other in zip(alone._fields, alone, together, strict=True):
+                np.testing.assert_allclose(other[i], one[0], rtol=1e-6 if name == "error" else 1e-9, atol=1e-12)

@@ -16,6 +16,7 @@ from scipy.optimize import linprog
 
 import cyclax as cx
 from cyclax.cycles.exact.boxes import derived_box, outer_polytope, pieces_of
+from cyclax.cycles.exact.mean import no_cycle_in_the_mean
 from cyclax.cycles.exact.problem import Box, Budget
 from cyclax.cycles.solve import borders, solve_words
 from cyclax.cycles.word import word_key, word_of
@@ -253,6 +254,40 @@ def test_a_cut_budget_is_honest(limits):
                 assert real_cycles(model, words) == all_cycles(model, order)
         if "seconds" in limits:
             assert candidates.complete == ()
+
+
+def test_a_cut_budget_says_how_far_it_came():
+    # All orders of a chaotic map: what is left of the graph lists all orders up to some largest one.
+    model = cx.LoziMap(1.7, 0.5)
+    shallow, deep = (explore(model, None, nodes=nodes) for nodes in (100, 2000))
+    for candidates, least in ((shallow, 6), (deep, 12)):
+        assert candidates.complete == tuple(range(1, len(candidates.complete) + 1))
+        assert len(candidates.complete) >= least
+        assert "budget" in candidates.unfinished
+        for order in range(1, 13 if least == 12 else 7):
+            words = candidates.words.get(order, np.empty((0, order, 1), bool))
+            assert real_cycles(model, words) == all_cycles(model, order)
+    # The finer graph has fewer closed walks, of any length.
+    for order in shallow.complete:
+        assert len(deep.words.get(order, ())) <= len(shallow.words.get(order, ()))
+
+
+@needs_cases
+def test_a_published_network_has_cycles_of_ever_higher_orders():
+    """Why `plrnn_2d_order16` never ends as disjoint cycles: a homoclinic tangle of its saddle of order 16.
+
+    k turns of 16 steps and one of 15 make a cycle for every k >= 4: they are proved, and nothing lies between.
+    """
+    candidates = explore(cx.load(CASES / "plrnn_2d_order16.json"), None, seconds=9.0, nodes=20_000)
+    assert not candidates.all_orders
+    model = cx.load(CASES / "plrnn_2d_order16.json")
+    real = {order: len(real_cycles(model, words)) for order, words in candidates.words.items() if order <= 95}
+    assert max(candidates.complete) >= 95
+    assert {order: number for order, number in real.items() if number} == {1: 1, 16: 2, 79: 2, 95: 2}
+    turns = [([1, 0],) * 9 + ([1, 1],) * 7, ([1, 0],) * 8 + ([1, 1],) * 7]
+    for k in range(3, 8):
+        word = np.array([*turns[0] * k, *turns[1]], bool)
+        assert len(real_cycles(model, word[None])) == (k >= 4)
 
 
 def test_threads_and_repetition_change_nothing():
@@ -560,6 +595,30 @@ def test_a_box_without_cycles_is_said_to_be_empty():
 
 
 # Degenerate networks
+
+
+def test_no_cycle_in_the_mean():
+    """One linear program excludes all orders exactly where enumeration and the graph find nothing either."""
+    proved = 0
+    for seed in range(30):
+        model = random_plrnn(2, seed, 1.5)
+        if no_cycle_in_the_mean(borders_of(model), cube(model)):
+            proved += 1
+            assert all(not all_cycles(model, order) for order in range(1, 6))
+    assert proved > 3
+    for model in (cx.TentMap(2.0), cx.LoziMap(1.7, 0.5), random_plrnn(2, 0, 0.5)):
+        assert not no_cycle_in_the_mean(borders_of(model), cube(model))
+    # A fixed point at 2: it touches the first box, and not the second.
+    half = cx.PLRNN(A=np.array([0.5]), W=np.zeros((1, 1)), h=np.ones(1))
+    assert not no_cycle_in_the_mean(borders_of(half), Box(np.zeros(1), np.full(1, 2.0)))
+    assert no_cycle_in_the_mean(borders_of(half), Box(np.zeros(1), np.full(1, 1.99)))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_mean_never_excludes_a_cycle(seed):
+    model, points = planted_plrnn(2 + seed % 2, 1 + seed % 2, seed)
+    largest = np.max(np.abs(points), axis=0) * 1.001
+    assert not no_cycle_in_the_mean(borders_of(model), Box(-largest, largest))
 
 
 def test_zero_weights():

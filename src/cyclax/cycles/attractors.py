@@ -133,7 +133,7 @@ def _checked_samples(model, bounds: Borders, samples, key) -> np.ndarray:
 
 
 @jax.jit
-def _follow(model, z, v, limit, steps):
+def follow_tangents(model, z, v, limit, steps):
     """Follow orbits z and tangents v `(M, N)`; give their ends, the growth of v, and which orbits have gone."""
     push = jax.vmap(lambda z, v: jax.jvp(model.__call__, (z,), (v,)), in_axes=-1, out_axes=-1)
 
@@ -152,7 +152,7 @@ def _follow(model, z, v, limit, steps):
 
 
 @jax.jit
-def _period(model, z, longest):
+def period_of(model, z, longest):
     """Give the number of steps, up to `longest`, after which each state `(M, N)` first comes back; 0 if it does not."""
     advance = jax.vmap(model.__call__, in_axes=-1, out_axes=-1)
     near = _RETURNED * (1e-3 + jnp.max(jnp.abs(z), axis=0))
@@ -201,10 +201,10 @@ class _Basins:
         """Follow the unsettled orbits z, with their tangents v `(M, N)`, for `last` steps; see which have settled."""
         unsettled = self.unsettled
         padded = np.resize(unsettled, max(_FEWEST, 1 << (len(unsettled) - 1).bit_length()))
-        ends = _follow(self.model, z[:, padded], v[:, padded], limit, self.last)
+        ends = follow_tangents(self.model, z[:, padded], v[:, padded], limit, self.last)
         z[:, unsettled], v[:, unsettled], growth, gone = (np.asarray(part)[..., : len(unsettled)] for part in ends)
         self.exponents[unsettled] = growth / self.last
-        period = np.asarray(_period(self.model, z[:, padded], self.longest))[: len(unsettled)]
+        period = np.asarray(period_of(self.model, z[:, padded], self.longest))[: len(unsettled)]
         settled = gone.copy()
         for i in np.flatnonzero(gone):
             self.where[unsettled[i]] = "divergence"

@@ -14,9 +14,10 @@ from tqdm import tqdm
 from cyclax.cycles.accept import Accepted, accept_repetitions, accept_words
 from cyclax.cycles.arguments import checked_model, checked_orders
 from cyclax.cycles.certificate import certificate, seal, sentence
+from cyclax.cycles.certify import certify
 from cyclax.cycles.evidence import Network, model_hash
 from cyclax.cycles.exact.problem import Box, Budget, Candidates, Progress, TooExpensiveError
-from cyclax.cycles.result import Cycles
+from cyclax.cycles.result import Cycle, Cycles
 from cyclax.cycles.solve import Borders, borders
 from cyclax.cycles.starts import state_scale
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -72,7 +73,16 @@ class Exhaustive:
 
 @dataclasses.dataclass(frozen=True)
 class WordGraph:
-    """The graph of feasible itineraries, refined until it is a union of disjoint cycles: all orders at once."""
+    """The graph of feasible itineraries, refined until it is a union of disjoint cycles: all orders at once.
+
+    **Arguments:** `rigorous`: leave nothing out that is not refuted in ball arithmetic, and prove every cycle
+    (`certify`), so that no rounding can make the result incomplete or wrong. It holds inside the box: that a derived
+    box holds all cycles is proved numerically only. The box is not narrowed beforehand, which takes longer in many
+    dimensions. Where a word stays undecided (a point on a border, a multiplier on the unit circle), the certificate
+    says "numerical" and `notes["rigor"]` why.
+    """
+
+    rigorous: bool = False
 
     name = "word graph"
     needs_box = True
@@ -81,7 +91,11 @@ class WordGraph:
         """Refine the graph."""
         from cyclax.cycles.exact.word_graph import word_graph
 
-        return word_graph(bounds, orders, box, budget, progress)
+        if not self.rigorous:
+            return word_graph(bounds, orders, box, budget, progress)
+        from cyclax.cycles.exact.rigorous import Judge
+
+        return word_graph(bounds, orders, box, budget, progress, judge=Judge(model, box))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +139,7 @@ def enumerate_cycles(
 
     **Returns:** `Cycles` whose `report["completeness"]` says for which orders, where, by which method and to which
     tolerance they are complete. "Numerical" proof: constraints were relaxed by the tolerance before anything was
-    discarded, but computed in float64.
+    discarded, but computed in float64. `WordGraph(rigorous=True)` proves beyond that.
 
     **Raises:** `TypeError` and `ValueError` that name the argument; `TooExpensiveError` where a method would exceed its
     budget before it begins; `ImportError` where the extra `exact` is missing.
@@ -141,6 +155,8 @@ def enumerate_cycles(
         bounds = borders(model)
         region = _checked_box(model, bounds, box)
         chosen = method or _default_method(bounds, searched)
+        if isinstance(chosen, WordGraph) and chosen.rigorous:
+            region = dataclasses.replace(region, derived=False)
         allowed.start()
         found = chosen.candidates(model, bounds, searched, region, allowed, line.set_description_str)
         return _result(model, bounds, chosen, region, wanted, found, allowed, began)
@@ -183,13 +199,18 @@ def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, 
     found = _within(found, budget)
     words = {order: some for order, some in found.words.items() if len(some)}
     repeated = _repetitions(bounds, found)
-    orders = wanted if wanted is not None else list(range(1, max([1, *words, *repeated]) + 1))
+    orders = wanted if wanted is not None else list(range(1, max([1, *words, *repeated, *found.complete]) + 1))
     searched = sorted({*orders, *words, *repeated, *(d for k in orders for d in range(1, k + 1) if k % d == 0)})
     network = Network(model, bounds, jax.random.key(0), searched)
     region = box if method.needs_box else None
+    doubts = ["a multiplier that is a root of unity"] if repeated else []
     for order, some in words.items():
         accepted = Accepted()
         accept_words(model, bounds, some, np.zeros((len(some), model.num_states)), accepted)
+        if len(accepted.cycles) < len(some):
+            doubts.append(f"words of order {order} that float64 does not confirm")
+        if any(_straddles(region, entry) for entry in accepted.cycles.values()):
+            doubts.append(f"a cycle of order {order} that touches the box")
         for kind in (accepted.cycles, accepted.borders):
             for key in [key for key, entry in kind.items() if not _inside(region, entry)]:
                 del kind[key]
@@ -197,7 +218,17 @@ def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, 
     for order, some in repeated.items():
         accept_repetitions(model, bounds, some, network.evidence[order].accepted)
     complete = [order for order in orders if found.all_orders or order in found.complete]
-    certified = certificate(method.name, region, found, complete, found.unfinished, time.perf_counter() - began)
+    cycles = tuple(network.cycles[key] for key in sorted(network.cycles) if key.order in orders)
+    provenance = {"model": model_hash(model), "version": __version__, "settings": {"method": method.name}}
+    proofs = {}
+    if isinstance(method, WordGraph) and method.rigorous:
+        proved = certify(model, Cycles(cycles, tuple(orders), {}, (), (), provenance), progress=False)
+        cycles, proofs = proved.cycles, {"certificate": proved.report["certificate"]}
+        found = _judged(found, cycles, doubts)
+    unfinished = found.unfinished
+    if wanted is None and not found.all_orders and complete == orders:
+        unfinished += f"; complete up to order {max(orders)}"
+    certified = certificate(method.name, region, found, complete, unfinished, time.perf_counter() - began)
     entries = {}
     for order in orders:
         index_sum, degree = network.index_sum(order), network.degrees[order]
@@ -222,15 +253,35 @@ def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, 
         "precision": "float64",
         "seconds": time.perf_counter() - began,
         "version": __version__,
+        **proofs,
     }
-    if found.unfinished:
-        report["interrupted"] = found.unfinished
-    cycles = tuple(network.cycles[key] for key in sorted(network.cycles) if key.order in orders)
+    if unfinished:
+        report["interrupted"] = unfinished
     degenerate = tuple(entry for entry in network.degenerate() if entry.order in orders)
-    provenance = {"model": model_hash(model), "version": __version__, "settings": {"method": method.name}}
     result = Cycles(cycles, tuple(orders), report, _distinct(degenerate), (), provenance)
     certified["seal"] = seal(result)
     return result
+
+
+def _judged(found: Candidates, cycles: tuple[Cycle, ...], doubts: list[str]) -> Candidates:
+    """Say whether what was found is proved beyond floating point, and if not, why."""
+    if found.notes["undecided"]:
+        doubts = [f"{found.notes['undecided']} words that are neither proved to be cycles nor not to be", *doubts]
+    if any(cycle.certificate is None or cycle.certificate.status != "proved" for cycle in cycles):
+        doubts.append("cycles that are not proved")
+    elif any(cycle.certificate is not None and cycle.certificate.stability is None for cycle in cycles):
+        doubts.append("a multiplier that is not told apart from the unit circle")
+    if not doubts:
+        return found
+    return dataclasses.replace(found, rigor="numerical", notes={**found.notes, "rigor": "; ".join(doubts)})
+
+
+def _straddles(box: Box | None, entry: Cycle) -> bool:
+    """Whether the points of a cycle are neither proved to be in the box nor proved not to be."""
+    if box is None:
+        return False
+    room = np.minimum(entry.points - box.lower, box.upper - entry.points)
+    return not (np.all(room > entry.error) or np.any(room < -entry.error))
 
 
 def _within(found: Candidates, budget: Budget) -> Candidates:

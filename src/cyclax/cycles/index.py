@@ -35,6 +35,17 @@ def index_of(multipliers: Complex[np.ndarray, " M"], repeats: int = 1) -> int | 
     return (-1) ** above
 
 
+def index_of_each(multipliers: Complex[np.ndarray, "n M"], repeats: int = 1) -> np.ndarray:
+    """Do the same for many cycles; nan where a multiplier of the repeated cycle is 1."""
+    real = np.imag(multipliers) == 0
+    with np.errstate(all="ignore"):
+        undefined = ~np.all(np.abs(multipliers**repeats - 1) >= _ON_THE_UNIT, axis=1)
+    above = np.sum(real & (np.real(multipliers) > 1), axis=1)
+    if repeats % 2 == 0:
+        above = above + np.sum(real & (np.real(multipliers) < -1), axis=1)
+    return np.where(undefined, np.nan, 1.0 - 2.0 * (above % 2))
+
+
 def degrees(bounds: Borders, orders: list[int]) -> dict[int, int | None]:
     """Give the degree of I - F_inf^k for each order k, None where it is not known.
 

@@ -191,11 +191,13 @@ class Outcome(NamedTuple):
 class Rounds:
     """The driver of the kernel: runs a pool of starts to the end.
 
-    **Arguments:** `lanes`: how many starts of a model move together; `most_moves`: after which a start is given up.
+    **Arguments:** `lanes`: how many starts of a model move together; `most_moves`: after which a start is given up;
+    `pool`: room for starts of a model (another size is another compilation).
     """
 
     lanes: int
     most_moves: int
+    pool: int = POOL
 
     def run(
         self,
@@ -206,7 +208,7 @@ class Rounds:
         size: np.ndarray,
         stop: Callable[[], bool] = lambda: False,
     ) -> Outcome:
-        """Run up to POOL starts of each model: nodes `z (B, M, S, n)`, candidates of words of hashes `word (B, n)`.
+        """Run up to `pool` starts of each model: nodes `z (B, M, S, n)`, candidates of words of hashes `word (B, n)`.
 
         Only the first `size (B,)` are run. Must be called under `jax.enable_x64(True)`. When `stop()` says so it
         returns early, and the fate of the starts that were under way is `MOVING`, as is that of those not run.
@@ -214,7 +216,7 @@ class Rounds:
         number, num_states, segments, starts = z.shape
         moves = np.zeros((number, starts), np.int32)
         outcome = Outcome(z.copy(), word.copy(), moves, np.zeros_like(moves))
-        padding = ((0, 0), (0, POOL - starts))
+        padding = ((0, 0), (0, self.pool - starts))
         padded = np.pad(z, ((0, 0), (0, 0), *padding)), np.pad(word, padding), np.asarray(size, np.int32)
         pool = Pool(*jax.device_put(padded))
         search, finished = initial_search(number, num_states, segments, self.lanes), 0
@@ -224,7 +226,7 @@ class Rounds:
             t, b, lane = np.nonzero((record.fate != Fate.MOVING) & (record.start >= 0))
             start = record.start[t, b, lane]
             # A lane may stay finished for some moves when the pool is empty: only the first of them counts.
-            finished += len(np.unique(b * POOL + start))
+            finished += len(np.unique(b * self.pool + start))
             outcome.z[b, :, :, start] = record.z[t, b, :, :, lane]
             outcome.word[b, start], outcome.moves[b, start] = record.word[t, b, lane], record.moves[t, b, lane]
             outcome.fate[b, start] = record.fate[t, b, lane]

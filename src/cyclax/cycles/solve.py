@@ -75,7 +75,7 @@ def _in_chunks(kernel: _Kernel, model, rows: np.ndarray, owner: np.ndarray | Non
     large = max(_SMALL_CHUNK, min(4096, _CHUNK_BYTES // (8 * each)))
     size = _SMALL_CHUNK if len(rows) <= _SMALL_CHUNK else large
     outputs = []
-    for begin in range(0, len(rows), size):
+    for begin in range(0, max(1, len(rows)), size):  # no rows: one call, of which nothing is kept
         chunk = rows[begin : begin + size]
         padded = np.zeros((size, *rows.shape[1:]), rows.dtype)
         padded[: len(chunk)] = chunk
@@ -154,8 +154,12 @@ def borders_of_each(models: AbstractPiecewiseLinearMap, number: int, num_states:
     return Borders(gradients, offsets, effective, jacobians[:, 0], jumps, shifts[:, 0], shift_jumps)
 
 
-def itineraries(model: AbstractPiecewiseLinearMap, nodes: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
+def itineraries(
+    model: AbstractPiecewiseLinearMap, nodes: np.ndarray, order: int, owner: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Run the true map from nodes `(n, S, M)`, each through its segment of the `order` steps.
+
+    With `owner (n,)`, the model is a stack, and row i runs under model `owner[i]` of it.
 
     **Returns:** the gates `(n, k, G)` met, and the last states `(n, M)`.
     """
@@ -164,7 +168,8 @@ def itineraries(model: AbstractPiecewiseLinearMap, nodes: np.ndarray, order: int
     states, gates = nodes, []
     for t in range(-(-order // segments)):
         running = np.flatnonzero(begins[:-1] + t < begins[1:])
-        preactivations, images = _in_chunks(_visit, model, states[:, running].reshape(-1, num_states))
+        whose = None if owner is None else np.repeat(owner, len(running))
+        preactivations, images = _in_chunks(_visit, model, states[:, running].reshape(-1, num_states), whose)
         if len(running) == segments:
             states = images.reshape(nodes.shape)
         else:
@@ -209,10 +214,10 @@ def solve_words(
         effective, gradients = bounds.effective[None], bounds.gradients[None]
         parts = [
             _solve_together(model, words[i : i + at_once], effective, gradients, None)
-            for i in range(0, len(words), at_once)
+            for i in range(0, max(1, len(words)), at_once)
         ]
     else:
-        owners = [owner[i : i + at_once] for i in range(0, len(words), at_once)]
+        owners = [owner[i : i + at_once] for i in range(0, max(1, len(words)), at_once)]
         parts = [
             _solve_together(model, words[i * at_once : (i + 1) * at_once], bounds.effective[o], bounds.gradients[o], o)
             for i, o in enumerate(owners)

@@ -55,3 +55,30 @@ def word_of(key: WordKey, num_gates: int) -> np.ndarray:
     """Unpack a key into its word, `(k, G)`."""
     rows = np.frombuffer(key.bits, np.uint8).reshape(key.order, -1)
     return np.unpackbits(rows, axis=1, count=num_gates).astype(bool)
+
+
+def canonical_words(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Do for many words `(n, k, G)` at once what `minimal_period` and `canonical_rotation` do for one.
+
+    **Returns:** the minimal periods `(n,)`, and the steps `(n,)` after which the smallest rotation begins.
+    """
+    number, order, _ = words.shape
+    packed = np.packbits(words, axis=2)
+    if packed.shape[2] == 0:
+        return np.ones(number, int), np.zeros(number, int)
+    # Symbols as numbers, in the order of their bytes.
+    _, codes = np.unique(packed.reshape(number * order, -1), axis=0, return_inverse=True)
+    codes = codes.reshape(number, order)
+    periods = np.full(number, order)
+    for period in range(order - 1, 0, -1):
+        if order % period == 0:
+            periods[np.all(codes == np.roll(codes, period, axis=1), axis=1)] = period
+    begins, best = np.zeros(number, int), codes.copy()
+    for begin in range(1, order):
+        turned = np.roll(codes, -begin, axis=1)
+        differs = turned != best
+        first = np.argmax(differs, axis=1)
+        lanes = np.arange(number)
+        smaller = differs[lanes, first] & (turned[lanes, first] < best[lanes, first])
+        begins[smaller], best[smaller] = begin, turned[smaller]
+    return periods, begins

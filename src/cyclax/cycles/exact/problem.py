@@ -66,6 +66,7 @@ class Candidates:
     - `tolerance`: by how much constraints were relaxed before anything was pruned.
     - `unfinished`: what was left open and why, or an empty text.
     - `notes`: whatever else the method found out, such as a bound on the topological entropy.
+    - `rigor`: "numerical", or "rigorous" where nothing rests on floating point, and every word is proved to be a cycle.
     """
 
     words: dict[int, Bool[np.ndarray, "n k G"]]
@@ -76,6 +77,7 @@ class Candidates:
     tolerance: float
     unfinished: str = ""
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    rigor: str = "numerical"
 
 
 # (what is going on, in a few words) -> None; drivers show it as a progress line.

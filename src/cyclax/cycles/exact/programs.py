@@ -66,6 +66,40 @@ class Program(NamedTuple):
     effort: np.ndarray  # counters
 
 
+class Log(NamedTuple):
+    """Refutations that were relied upon, for a judge: which candidates they exclude, and their multipliers."""
+
+    spans: np.ndarray  # (n, 3) a word (or a cell), and the first and the last + 1 of its candidates that are excluded
+    rows: np.ndarray  # (n, M + 1, 2) time and source, as in `origin`
+    multipliers: np.ndarray  # (n, M + 1)
+    filled: np.ndarray  # (1,)
+
+
+def make_log(num_states: int, length: int) -> Log:
+    """Give room for so many refutations; none where nobody asks for them."""
+    size = num_states + 1
+    return Log(
+        np.zeros((length, 3), np.int64),
+        np.zeros((length, size, 2), np.int64),
+        np.zeros((length, size)),
+        np.zeros(1, np.int64),
+    )
+
+
+@njit(nogil=True, cache=True)
+def record(log, program, which, low, high):
+    """Log the refutation at hand."""
+    if len(log.spans) == 0:
+        return
+    n, size = log.filled[0], len(program.basis)
+    log.spans[n, 0], log.spans[n, 1], log.spans[n, 2] = which, low, high
+    for j in range(size):
+        log.multipliers[n, j] = max(program.inverse[0, size - 1, j], 0.0)
+        log.rows[n, j, 0] = program.origin[0, program.basis[j]]
+        log.rows[n, j, 1] = program.origin[1, program.basis[j]]
+    log.filled[0] += 1
+
+
 def make_program(num_states: int, capacity: int) -> Program:
     """Give room for programs of so many rows."""
     size = num_states + 1

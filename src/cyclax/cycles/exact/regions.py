@@ -6,12 +6,28 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cyclax.cycles.exact.boxes import Pieces, outer_polytope
 from cyclax.cycles.exact.problem import Box, Progress
-from cyclax.cycles.exact.programs import INFEASIBLE, Atlas, Program, add_plane, begin, decide, make_program, njit, reset
+from cyclax.cycles.exact.programs import (
+    INFEASIBLE,
+    Atlas,
+    Program,
+    add_plane,
+    begin,
+    decide,
+    make_log,
+    make_program,
+    njit,
+    record,
+    reset,
+)
+
+if TYPE_CHECKING:
+    from cyclax.cycles.exact.rigorous import Judge
 
 _EPS = float(np.finfo(np.float64).eps)
 # Seconds that one call of a kernel should take: between calls budgets are asked and Ctrl-C is heard.
@@ -22,6 +38,8 @@ _TOLERANCE = 1e-9
 _CAP = 0.05
 # Cells on which a plane is: not at all (positive or negative side), or as a facet.
 _CUT = 2
+# The side of a plane that has not been looked at.
+_UNKNOWN = 9
 
 
 class SpentError(Exception):
@@ -76,24 +94,36 @@ class Workers:
 
 
 def map_regions(
-    pieces: Pieces, box: Box, workers: int, check: Callable[..., None], progress: Progress
+    pieces: Pieces,
+    box: Box,
+    workers: int,
+    check: Callable[..., None],
+    progress: Progress,
+    judge: "Judge | None" = None,
 ) -> tuple[Atlas, Pieces, np.ndarray] | None:
     """Enumerate the regions that the planes cut the box into; None where it holds no cycle.
 
+    With a `judge` no region is left out that it does not refute, and the box is not narrowed to a polytope first.
+
     **Returns:** the atlas, its symbols sorted by sides; the pieces in the order of its planes; the effort.
     """
-    polytope = outer_polytope(pieces, box)
+    size = len(pieces.shift)
+    identity = np.eye(size)
+    whole = np.concatenate([identity, -identity]), np.concatenate([box.upper, -box.lower])
+    polytope = whole if judge else outer_polytope(pieces, box)
     if polytope is None:
         return None
     pieces = _decisive_first(pieces, *polytope)
+    if judge:
+        judge.learn(pieces)
     blank = _blank_atlas(pieces, *polytope)
-    size, number = len(pieces.shift), len(pieces.planes)
+    number = len(pieces.planes)
     crew = Workers(workers, size, len(polytope[1]) + number + 2)
     cells = np.zeros((1, number), np.uint8)
     witnesses = (polytope[1][:size] - polytope[1][size : 2 * size])[None] / 2
     for plane in range(number):
         near = witnesses @ pieces.planes[plane] + pieces.offsets[plane] > 0
-        cut, points = _beyond(blank, crew, cells, plane, ~near, check)
+        cut, points = _beyond(blank, crew, cells, plane, ~near, check, judge)
         # A cell goes on as the side of its witness, and as the other side where that may exist: the negative side
         # first, so that sorted cells stay sorted.
         kept = np.stack([cut | ~near, cut | near], axis=1).ravel()
@@ -110,25 +140,40 @@ def map_regions(
         cells[bounded, plane] -= _CUT
         needed, _ = _beyond(blank, crew, cells[bounded], plane, cells[bounded, plane] == 0, check)
         cells[bounded[needed], plane] += _CUT
-    return _atlas_of(pieces, blank, cells), pieces, crew.effort
+    atlas = _atlas_of(pieces, blank, cells)
+    if judge:
+        judge.take_maps(pieces.gates(atlas.sides))
+    return atlas, pieces, crew.effort
 
 
-def _beyond(atlas: Atlas, crew: Workers, cells: np.ndarray, plane: int, sides: np.ndarray, check):
-    """Say of each cell whether something of it may be on its given side of the plane, and give a point there."""
+def _beyond(atlas: Atlas, crew: Workers, cells: np.ndarray, plane: int, sides: np.ndarray, check, judge=None):
+    """Say of each cell whether something of it may be on its given side of the plane, and give a point there.
+
+    What is denied here, and not by the judge, may be.
+    """
     cells, sides = np.ascontiguousarray(cells), sides.astype(np.int64)
     found, points = np.zeros(len(cells), np.uint8), np.zeros((len(cells), len(atlas.largest) - 1))
 
     def work(program, first, last):
         identity = np.zeros((1, len(atlas.largest) - 1, len(atlas.largest)))
-        beyond(atlas, program, cells, plane, sides, first, last, found, points, identity, np.zeros(1, np.int32))
+        log = make_log(len(atlas.largest) - 1, last - first if judge else 0)
+        beyond(atlas, program, log, cells, plane, sides, first, last, found, points, identity, np.zeros(1, np.int32))
+        return log
 
-    for _ in crew.map(work, len(cells), check):
-        pass
+    for log in crew.map(work, len(cells), check):
+        for n in range(log.filled[0]):
+            assert judge
+            i = log.spans[n, 0]
+            # Planes that come later have not cut the cell yet.
+            claimed = np.where(np.arange(cells.shape[1]) < plane, cells[i] % _CUT, _UNKNOWN)
+            claimed[plane] = sides[i]
+            found[i] = not judge.upholds([], [claimed[None]], log.rows[n], log.multipliers[n])
+            check()
     return found.astype(bool), points
 
 
 @njit(nogil=True, cache=True)
-def beyond(atlas, program, cells, plane, sides, first, last, found, points, identity, word):
+def beyond(atlas, program, log, cells, plane, sides, first, last, found, points, identity, word):
     """Decide cell by cell whether something of it may be on one side of a plane."""
     base = begin(atlas, program, identity)
     for i in range(first, last):
@@ -142,6 +187,8 @@ def beyond(atlas, program, cells, plane, sides, first, last, found, points, iden
             found[i] = 1
             for j in range(points.shape[1]):
                 points[i, j] = program.vectors[0, j]
+        else:
+            record(log, program, i, 0, 0)
 
 
 def _decisive_first(pieces: Pieces, hull: np.ndarray, limits: np.ndarray) -> Pieces:

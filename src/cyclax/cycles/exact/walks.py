@@ -203,7 +203,8 @@ def _list_walks(target, begins, words, order, first, stride, out, path, edge, sp
     """Closed walks from each node through nodes not before it, depth first.
 
     The last L symbols of a walk of k steps are the first ones of the node it began at, so the search is free to choose
-    for k - L steps only: it visits hardly more paths than there are closed walks.
+    for k - L steps only: it visits hardly more paths than there are closed walks. Where k < L the node itself must have
+    the period k.
 
     **Returns:** the node reached when `out` is full or the steps are spent, the walks in `out`, and the steps taken.
     """
@@ -212,12 +213,16 @@ def _list_walks(target, begins, words, order, first, stride, out, path, edge, sp
     for start in range(first, len(begins) - 1):
         if steps > stride:
             return start, filled, steps
-        kept = filled
+        kept, steps = filled, steps + 1
         for i in range(length):
             spelled[i] = words[start, i]
+        repeats = True
+        for i in range(order, length):
+            repeats = repeats and spelled[i] == spelled[i - order]
+        if not repeats:
+            continue
         depth = 0
         path[0], edge[0] = start, begins[start]
-        steps += 1
         while depth >= 0:
             if edge[depth] == begins[path[depth] + 1]:
                 depth -= 1

@@ -6,26 +6,19 @@ edges on a closed walk of at most K steps) before the words are made one longer.
 cycles, these are all the cycles that there are; otherwise the closed walks of each order are the candidates.
 """
 
+import itertools
 import os
+import sys
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cyclax.cycles.exact.boxes import Pieces, pieces_of
+from cyclax.cycles.exact.boxes import pieces_of
+from cyclax.cycles.exact.joins import extend, make_scratch
+from cyclax.cycles.exact.mean import no_cycle_in_the_mean
 from cyclax.cycles.exact.problem import Box, Budget, Candidates, Progress
-from cyclax.cycles.exact.programs import (
-    INFEASIBLE,
-    PROGRAMS,
-    UNPROVED,
-    Atlas,
-    add_hull,
-    add_plane,
-    begin,
-    decide,
-    njit,
-    reset,
-)
+from cyclax.cycles.exact.programs import PROGRAMS, UNPROVED, Atlas, Log, make_log
 from cyclax.cycles.exact.regions import SpentError, Workers, map_regions
 from cyclax.cycles.exact.walks import (
     Graph,
@@ -38,172 +31,25 @@ from cyclax.cycles.exact.walks import (
 from cyclax.cycles.solve import Borders
 from cyclax.cycles.word import canonical_rotation
 
-# What is listed of a graph that was not finished: walks, steps of the search, orders where all were asked for.
-_MOST_LISTED, _MOST_STEPS, _MOST_ORDERS = 50_000, 30_000_000, 64
+if TYPE_CHECKING:
+    from cyclax.cycles.exact.rigorous import Judge
+
+# What is listed of a graph that was not finished: walks, and seconds (at least, and as a share of those that it took).
+_MOST_LISTED, _LISTING_SECONDS, _LISTING_SHARE = 50_000, 2.0, 0.2
+# Refutations that a kernel may log in one call, at least.
+_LOGGED = 2**12
 # Children that a kernel may report in one call, at least.
 _BUFFER = 2**17
 
 
-class Scratch(NamedTuple):
-    """Room for the maps along one word, and for the tree over its candidates."""
-
-    products: np.ndarray  # (L + 1, M, M + 1) z_t = products[t] (z_0, 1)
-    rows: np.ndarray  # (L + 1,) rows before those of z_t
-    tree: np.ndarray  # (G + 2, 5) begin and end of the candidates, rows before its own, its plane or -1, its side
-    bases: np.ndarray  # (G + 2, M + 1)
-    inverses: np.ndarray  # (G + 2, M + 1, M + 1)
-    points: np.ndarray  # (G + 2, M + 1)
-    following: np.ndarray  # (most candidates of a word,) flags
-
-
-def make_scratch(atlas: Atlas, length: int, most: int) -> Scratch:
-    """Give room for words of one length with at most so many candidates each."""
-    size, depth = len(atlas.largest) - 1, atlas.sides.shape[1] + 2
-    return Scratch(
-        np.zeros((length + 1, size, size + 1)),
-        np.zeros(length + 1, np.int64),
-        np.zeros((depth, 5), np.int64),
-        np.zeros((depth, size + 1), np.int64),
-        np.zeros((depth, size + 1, size + 1)),
-        np.zeros((depth, size + 1)),
-        np.zeros(most, np.uint8),
-    )
-
-
-@njit(nogil=True, cache=True)
-def _save(program, scratch, at):
-    size = len(program.basis)
-    for i in range(size):
-        scratch.bases[at, i], scratch.points[at, i] = program.basis[i], program.vectors[0, i]
-        for j in range(size):
-            scratch.inverses[at, i, j] = program.inverse[0, i, j]
-
-
-@njit(nogil=True, cache=True)
-def _load(program, scratch, at):
-    size = len(program.basis)
-    for i in range(size):
-        program.basis[i], program.vectors[0, i] = scratch.bases[at, i], scratch.points[at, i]
-        for j in range(size):
-            program.inverse[0, i, j] = scratch.inverses[at, i, j]
-
-
-@njit(nogil=True, cache=True)
-def _push(tree, at, low, high, count, plane, side):
-    tree[at, 0], tree[at, 1], tree[at, 2], tree[at, 3], tree[at, 4] = low, high, count, plane, side
-
-
-@njit(nogil=True, cache=True)
-def _describe(atlas, program, scratch, word, begun):
-    """Write the rows and held maps of a word from its symbol `begun` on."""
-    products, size = scratch.products, len(atlas.largest) - 1
-    for t in range(begun, len(word)):
-        s = word[t]
-        count = scratch.rows[t]
-        for f in range(atlas.begins[s], atlas.begins[s + 1]):
-            plane = atlas.facets[f]
-            count = add_plane(atlas, program, count, plane, np.int64(atlas.sides[s, plane]), t, products)
-        scratch.rows[t + 1] = count
-        for i in range(size):
-            for j in range(size + 1):
-                products[t + 1, i, j] = 0.0
-            products[t + 1, i, size] = atlas.maps[s, i, size]
-            for k in range(size):
-                for j in range(size + 1):
-                    products[t + 1, i, j] += atlas.maps[s, i, k] * products[t, k, j]
-
-
-@njit(nogil=True, cache=True)
-def extend(atlas, program, scratch, words, firsts, lasts, symbols, first, last, out_words, out_next):
-    """Find the successors of the words `first` to `last`: which of symbols[firsts[u]:lasts[u]] (sorted) can follow.
-
-    The candidates of a word are a tree: they are split at the first plane on which they differ, one program a side,
-    and the side of the last program's point needs none.
-
-    **Returns:** the word reached (when `out_words`, `out_next` are full) and the number of pairs in them.
-    """
-    length, tree, following = words.shape[1], scratch.tree, scratch.following
-    products = scratch.products
-    scratch.rows[0] = begin(atlas, program, products)
-    filled = 0
-    for u in range(first, last):
-        if filled + lasts[u] - firsts[u] > len(out_words):
-            return u, filled
-        word, same = words[u], 0
-        while u > first and same < length and word[same] == words[u - 1, same]:
-            same += 1
-        _describe(atlas, program, scratch, word, same)
-        base = add_hull(atlas, program, scratch.rows[length], length, products)
-        reset(program)
-        if decide(atlas, program, base, word) == INFEASIBLE:
-            continue
-        for candidate in range(lasts[u] - firsts[u]):
-            following[candidate] = 0
-        _save(program, scratch, 0)
-        _push(tree, 0, firsts[u], lasts[u], base, -1, 0)
-        top = 1 if lasts[u] > firsts[u] else 0
-        while top > 0:
-            top -= 1
-            low, high, count, plane, side = tree[top, 0], tree[top, 1], tree[top, 2], tree[top, 3], tree[top, 4]
-            _load(program, scratch, top)
-            if plane >= 0:
-                count = add_plane(atlas, program, count, plane, side, length, products)
-            a, b = symbols[low], symbols[high - 1]
-            if high - low == 1:
-                end = count
-                for f in range(atlas.begins[a], atlas.begins[a + 1]):
-                    plane = atlas.facets[f]
-                    side = np.int64(atlas.sides[a, plane])
-                    end = add_plane(atlas, program, end, plane, side, length, products)
-                if _met(program, count, end) or decide(atlas, program, end, word) != INFEASIBLE:
-                    following[low - firsts[u]] = 1
-                continue
-            plane = 0
-            while atlas.sides[a, plane] == atlas.sides[b, plane]:
-                plane += 1
-            middle, above = low, high - 1
-            while above - middle > 1:
-                half = (middle + above) // 2
-                if atlas.sides[symbols[half], plane]:
-                    above = half
-                else:
-                    middle = half
-            add_plane(atlas, program, count, plane, 1, length, products)
-            near = 1 if _met(program, count, count + 1) else 0
-            # The near side needs no program. The far one goes below it, so that it comes off the stack later.
-            add_plane(atlas, program, count, plane, 1 - near, length, products)
-            _save(program, scratch, top + 1)
-            if decide(atlas, program, count + 1, word) != INFEASIBLE:
-                _save(program, scratch, top)
-                _push(tree, top, low if near else above, above if near else high, count, plane, 1 - near)
-                top += 1
-            else:
-                _load(program, scratch, top + 1)
-                _save(program, scratch, top)
-            _push(tree, top, above if near else low, high if near else above, count, plane, near)
-            top += 1
-        for candidate in range(lasts[u] - firsts[u]):
-            if following[candidate]:
-                out_words[filled], out_next[filled] = u, firsts[u] + candidate
-                filled += 1
-    return last, filled
-
-
-@njit(nogil=True, cache=True)
-def _met(program, first, last):
-    """Whether the point at hand satisfies these rows (t aside)."""
-    size = len(program.basis) - 1
-    for i in range(first, last):
-        slack = program.right[0, i]
-        for j in range(size):
-            slack -= program.rows[j, i] * program.vectors[0, j]
-        if slack < 0:
-            return False
-    return True
-
-
 def word_graph(
-    bounds: Borders, orders: list[int] | None, box: Box, budget: Budget, progress: Progress, threads: int | None = None
+    bounds: Borders,
+    orders: list[int] | None,
+    box: Box,
+    budget: Budget,
+    progress: Progress,
+    threads: int | None = None,
+    judge: "Judge | None" = None,
 ) -> Candidates:
     """Find words among which are all cycles in the box, of these orders, or of all orders (None).
 
@@ -211,31 +57,36 @@ def word_graph(
     several words; where the graph ends as disjoint cycles, further words can only be powers of the listed ones.
 
     What remains assumed: that `bounds` are the borders of the map to a few units of rounding, and that the processor
-    computes in IEEE float64.
+    computes in IEEE float64. With a `judge` nothing is discarded that it does not uphold, and the proof is rigorous.
 
     `notes`: `words_per_level`, `level`, `entropy_bound` (of what recurs in the box; absent where only short walks were
-    kept), `regions`, `unproved` (programs that looked infeasible and were kept), `disjoint_cycles`, `seconds`.
+    kept), `regions`, `unproved` (programs that looked infeasible and were kept), `disjoint_cycles`, `seconds`; and of a
+    judge `upheld` and `rejected` (refutations), `undecided` (words that are neither proved to be cycles nor not to be).
     """
-    return _Refinement(bounds, orders, box, budget, progress, threads or min(os.cpu_count() or 1, 16)).run()
+    return _Refinement(bounds, orders, box, budget, progress, threads or min(os.cpu_count() or 1, 16), judge).run()
 
 
 class _Refinement:
     """One enumeration: the graph at its level, and what it has cost."""
 
-    def __init__(self, bounds, orders, box, budget, progress, threads):
+    def __init__(self, bounds, orders, box, budget, progress, threads, judge=None):
         self.orders, self.box, self.budget, self.progress, self.threads = orders, box, budget, progress, threads
         self.longest = max(orders) if orders else None
-        self.pieces: Pieces = pieces_of(bounds)
+        self.bounds, self.pieces = bounds, pieces_of(bounds)
         self.begun = time.perf_counter()
         self.atlas: Atlas | None = None
         self.graph, self.words = Graph(0, np.empty(0, np.int64), np.empty(0, np.int64)), np.empty((0, 1), np.int32)
         self.nodes, self.effort = 0, np.zeros(3, np.int64)
         self.counts: list[int] = []
+        self.judge: Judge | None = judge
         self.only_short = False  # edges were dropped because they lie on long walks only
 
     def run(self) -> Candidates:
         try:
-            mapped = map_regions(self.pieces, self.box, self.threads, self.check, self.progress)
+            if self.judge is None and no_cycle_in_the_mean(self.bounds, self.box):
+                self.effort[PROGRAMS] += 1
+                return self.result({}, everything=True)
+            mapped = map_regions(self.pieces, self.box, self.threads, self.check, self.progress, self.judge)
             if mapped is None:
                 return self.result({}, everything=True)
             self.atlas, self.pieces, self.effort = mapped
@@ -296,9 +147,12 @@ class _Refinement:
         def work(program, first, last):
             scratch = make_scratch(atlas, length, most)
             out, parts = (np.empty(room_for, np.int32), np.empty(room_for, np.int32)), []
+            log = make_log(len(atlas.largest) - 1, 2 * most + _LOGGED if self.judge else 0)
             while first < last:
-                first, filled = extend(atlas, program, scratch, words, firsts, lasts, symbols, first, last, *out)
-                parts.append([part[:filled].copy() for part in out])
+                log.filled[0] = 0
+                first, filled = extend(atlas, program, scratch, log, words, firsts, lasts, symbols, first, last, *out)
+                logged = [part[: log.filled[0]].copy() for part in log[:3]]
+                parts.append([part[:filled].copy() for part in out] + logged)
             return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
         parts, found = [], 0
@@ -306,12 +160,30 @@ class _Refinement:
         def check():
             self.check(found, words.nbytes + found * (2 * 16 + 4 * (length + 1)))
 
-        for part in crew.map(work, len(words), check):
-            parts.append(part)
-            found += len(part[0])
-        self.effort = self.effort + crew.effort
+        try:
+            for *part, spans, rows, multipliers in crew.map(work, len(words), check):
+                if self.judge:
+                    part = self.judged(part, Log(spans, rows, multipliers, np.zeros(1)), words, symbols)
+                parts.append(part)
+                found += len(part[0])
+        finally:
+            self.effort = self.effort + crew.effort
         source, target = (np.concatenate(part).astype(np.int64) for part in zip(*parts, strict=True))
         return Graph(len(words), source, target)
+
+    def judged(self, pairs, log: Log, words, symbols):
+        """Put back what was left out for a reason that the judge does not uphold."""
+        assert self.judge is not None
+        assert self.atlas is not None
+        sides, restored = self.atlas.sides, [np.stack(pairs, axis=1)]
+        for (u, low, high), rows, multipliers in zip(log.spans, log.rows, log.multipliers, strict=True):
+            word = words[u].tolist()
+            along = [*(sides[[symbol]] for symbol in word), sides[symbols[low:high]]]
+            if not self.judge.upholds(word, along, rows, multipliers):
+                again = np.arange(low, high)
+                restored.append(np.stack([np.full(len(again), u), again], axis=1))
+            self.check()
+        return np.unique(np.concatenate(restored), axis=0).T
 
     def prune(self, graph: Graph, words) -> Graph:
         """Keep the edges that cycles can use."""
@@ -336,18 +208,32 @@ class _Refinement:
         return self.result(stacked, everything=not self.only_short)
 
     def give_up(self, reason: str) -> Candidates:
-        """Say what is proved with the last graph that was finished: the orders whose closed walks can be listed."""
-        found, walks, steps = {}, _MOST_LISTED, _MOST_STEPS
-        if self.counts:
-            for order in self.orders or range(1, _MOST_ORDERS + 1):
-                listed, taken = closed_walks(self.graph, self.words, [order], walks, steps)
-                steps -= taken
-                if listed is not None:
-                    found.update(listed)
-                    walks -= len(listed[order])
-                if steps <= 0 or walks <= 0:
+        """Say what is proved with the last graph that was finished: the orders whose closed walks can be listed.
+
+        Where all orders were asked for these are 1, 2, .. as far as it goes. The last graph says most: its closed walks
+        are among those of the graphs before it.
+        """
+        found, room, begun = {}, _MOST_LISTED, None
+        seconds = max(_LISTING_SECONDS, _LISTING_SHARE * (time.perf_counter() - self.begun))
+
+        def check():
+            if begun is not None and time.perf_counter() - begun > seconds:
+                raise SpentError
+
+        try:
+            for order in (self.orders or itertools.count(1)) if self.counts else ():
+                listed, _ = closed_walks(self.graph, self.words, [order], room, sys.maxsize, check)
+                if listed is None:
                     break
-        left = f"words of {len(self.counts) + 1} regions: {self.counts[-1]} left" if self.counts else "regions"
+                found.update(listed)
+                room -= len(listed[order])
+                begun = begun or time.perf_counter()  # not before the kernel is compiled
+        except SpentError:
+            pass
+        if self.counts:
+            left = f"words of {len(self.counts) + 1} regions: {self.counts[-1]} left"
+        else:
+            left = "regions" if self.atlas is None else f"{len(self.atlas.sides)} regions, not yet joined"
         return self.result(found, unfinished=f"{reason} ({left})")
 
     def result(self, found: dict[int, np.ndarray], everything=False, unfinished="") -> Candidates:
@@ -363,6 +249,9 @@ class _Refinement:
         }
         if self.counts and not self.only_short:
             notes["entropy_bound"] = entropy_bound(self.graph)
+        if self.judge:
+            words, notes["undecided"] = self.decided(words)
+            notes |= {"upheld": self.judge.upheld, "rejected": self.judge.rejected}
         return Candidates(
             words=words,
             complete=complete,
@@ -372,7 +261,19 @@ class _Refinement:
             tolerance=self.atlas.tolerance if self.atlas is not None else 0.0,
             unfinished=unfinished,
             notes=notes,
+            rigor="rigorous" if self.judge and notes["undecided"] == 0 else "numerical",
         )
+
+    def decided(self, words: dict[int, np.ndarray]) -> tuple[dict[int, np.ndarray], int]:
+        """Leave out the words that are proved to be no cycles; count those that are not proved to be cycles either."""
+        assert self.judge is not None
+        kept, undecided = {}, 0
+        for order, some in words.items():
+            verdicts = np.array([self.judge.decide(word) for word in some])
+            if np.any(verdicts != "none"):
+                kept[order] = some[verdicts != "none"]
+            undecided += int(np.sum(verdicts == "open"))
+        return kept, undecided
 
     def gates(self, symbols: np.ndarray) -> np.ndarray:
         """Turn symbols `(n, k)` into gates `(n, k, G)`, the least rotation first."""
