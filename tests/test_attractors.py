@@ -107,7 +107,7 @@ def test_bad_arguments(arguments, message):
 
 
 def test_ctrl_c_returns_what_has_settled(monkeypatch):
-    follow, calls = basins._follow, []
+    follow, calls = basins.follow_tangents, []
 
     def once(*arguments):
         calls.append(arguments)
@@ -115,7 +115,7 @@ def test_ctrl_c_returns_what_has_settled(monkeypatch):
             raise KeyboardInterrupt
         return follow(*arguments)
 
-    monkeypatch.setattr(basins, "_follow", once)
+    monkeypatch.setattr(basins, "follow_tangents", once)
     found = cx.attractors(cx.LoziMap(1.7, 0.5), [[0.1, 0.1], [-9.0, -9.0]], key=0)
     assert [entry.kind for entry in found.entries] == ["divergence", "undecided"]
     assert "STOPPED EARLY: interrupted by Ctrl-C" in str(found)
