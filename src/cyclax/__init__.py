@@ -2,6 +2,13 @@
 
 from typing import Any as _Any
 
+from cyclax.bifurcations.boundaries import Boundaries
+from cyclax.bifurcations.compare import compare
+from cyclax.bifurcations.event import Event
+from cyclax.bifurcations.map import BifurcationMap
+from cyclax.bifurcations.orbits import attractor_points
+from cyclax.bifurcations.parameter import Parameter
+from cyclax.bifurcations.scan import scan
 from cyclax.cycles.attractors import Attractor, Attractors, attractors
 from cyclax.cycles.certify import certify
 from cyclax.cycles.enumerate import BranchAndBound, Exhaustive, WordGraph, enumerate_cycles
@@ -9,6 +16,13 @@ from cyclax.cycles.exact.problem import Budget
 from cyclax.cycles.find import SCYFI, find_cycles
 from cyclax.cycles.result import Cycle, Cycles, Degenerate, NearMiss, Proof
 from cyclax.data.simulate import simulate
+from cyclax.lyapunov.cells import ReLUCell, StateFirst, TanhCell
+from cyclax.lyapunov.covariant import CovariantVectors, covariant_vectors
+from cyclax.lyapunov.flows import Flow
+from cyclax.lyapunov.frames import CholeskyQR, GramSchmidt, Householder
+from cyclax.lyapunov.kernel import lyapunov_exponents
+from cyclax.lyapunov.result import Spectrum, forcing_interval
+from cyclax.lyapunov.spectrum import lyapunov_spectrum
 from cyclax.maps.almost_linear import AlmostLinearRNN
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.checkpoints import from_arrays
@@ -37,6 +51,11 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "SkewTentMap",
     "LoziMap",
     "BorderCollisionNormalForm",
+    # Cells and flows
+    "TanhCell",
+    "ReLUCell",
+    "StateFirst",
+    "Flow",
     # Verbs
     "find_cycles",
     "SCYFI",
@@ -47,7 +66,18 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "Budget",
     "certify",
     "attractors",
+    "scan",
+    "Parameter",
+    "compare",
+    "attractor_points",
     "simulate",
+    "lyapunov_spectrum",
+    "lyapunov_exponents",
+    "covariant_vectors",
+    "forcing_interval",
+    "GramSchmidt",
+    "CholeskyQR",
+    "Householder",
     "load",
     "save",
     "from_arrays",
@@ -59,6 +89,11 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "Proof",
     "Attractors",
     "Attractor",
+    "BifurcationMap",
+    "Boundaries",
+    "Event",
+    "Spectrum",
+    "CovariantVectors",
     "__version__",
 ]
 

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -46,7 +46,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="cyclax", description="Find all cycles of ReLU recurrent networks.", allow_abbrev=False)
+    parser = _Parser(
+        prog="cyclax",
+        description="Find all cycles of ReLU recurrent networks, and their Lyapunov exponents.",
+        allow_abbrev=False,
+    )
     parser.add_argument("--version", action="version", version=f"cyclax {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -68,15 +72,54 @@ def _parser() -> argparse.ArgumentParser:
     cycles.add_argument("--exact", action="store_true", help="enumerate, with a proof that none is missing")
     cycles.add_argument("--box", type=float, metavar="B", help="with --exact: cycles with all |z_i| <= B")
     cycles.add_argument("--certify", action="store_true", help="prove each cycle in ball arithmetic")
-    checkpoint = cycles.add_argument_group("what the weights of a checkpoint do not tell")
+    _add_checkpoint(cycles)
+    cycles.set_defaults(command=_cycles)
+    scan = commands.add_parser(
+        "scan",
+        help="find the cycles in every cell of a grid of parameters",
+        description="Find the cycles in every cell of a grid of parameters, as a TOML file says (docs/scanning.md). "
+        "With a store in its [output], a scan that was stopped goes on where it was.",
+        allow_abbrev=False,
+    )
+    scan.add_argument("plan", metavar="SCAN.toml", help="model, orders, parameters, settings and output")
+    scan.set_defaults(command=_scan)
+    _add_lyapunov(commands)
+    return parser
+
+
+def _add_checkpoint(command: argparse.ArgumentParser) -> None:
+    checkpoint = command.add_argument_group("what the weights of a checkpoint do not tell")
     checkpoint.add_argument("--num-gated", type=int, metavar="P", help="gated states of an almost-linear RNN")
     checkpoint.add_argument(
         "--clipped", action="store_true", default=None, help="a shallow or dendritic PLRNN is clipped"
     )
     checkpoint.add_argument("--prefix", metavar="NAME", help="of several networks, take the one below this name")
     checkpoint.add_argument("--index", type=int, metavar="I", help="of a sequence of models, take number I (from 0)")
-    cycles.set_defaults(command=_cycles)
-    return parser
+
+
+def _add_lyapunov(commands: Any) -> None:
+    lyapunov = commands.add_parser(
+        "lyapunov",
+        help="compute Lyapunov exponents",
+        description="Compute the Lyapunov exponents of a network along an orbit, or of several, with standard errors. "
+        "An orbit begins at a random state, standard normal from the seed, and is warmed up.",
+        allow_abbrev=False,
+    )
+    lyapunov.add_argument(
+        "model", metavar="MODEL", help="a network or checkpoint (.json, .npz, .mat, .pt, .pth, .ckpt)"
+    )
+    lyapunov.add_argument("--steps", type=int, default=100_000, metavar="N", help="steps that count (default: 100000)")
+    lyapunov.add_argument("--warmup", type=int, default=10_000, metavar="N", help="steps before (default: 10000)")
+    longer = "double the steps until the exponents have converged, to N at most"
+    lyapunov.add_argument("--most-steps", type=int, metavar="N", help=longer)
+    lyapunov.add_argument("--exponents", type=int, metavar="N", help="how many, largest first (default: all)")
+    lyapunov.add_argument("--starts", type=int, metavar="B", help="this many orbits, from random states")
+    lyapunov.add_argument("--seed", type=int, default=0, help="seed of the random states (default: 0)")
+    lyapunov.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    lyapunov.add_argument("--plot", type=Path, metavar="FILE", help=f"draw the exponents ({', '.join(_PICTURES)})")
+    lyapunov.add_argument("--save", type=Path, metavar="FILE", help="save them (.npz, read by cyclax.Spectrum.load)")
+    _add_checkpoint(lyapunov)
+    lyapunov.set_defaults(command=_lyapunov)
 
 
 def _orders(text: str) -> int | list[int] | Literal["all"]:
@@ -96,39 +139,110 @@ def _orders(text: str) -> int | list[int] | Literal["all"]:
 def _cycles(arguments: argparse.Namespace) -> int:
     import cyclax as cx
     from cyclax import plot
-    from cyclax.plot.cycles import new_axes
-    from cyclax.storage import write_atomically
 
     # What would fail after the search is tried before it: the search may take hours.
-    options = {name: getattr(arguments, name) for name in ("num_gated", "clipped", "prefix", "index")}
-    model = cx.load(arguments.model, **{name: value for name, value in options.items() if value is not None})
-    picture: Path | None = arguments.plot
-    if picture is not None:
-        _require_writable(picture, _PICTURES, "--plot")
-    ax = None if picture is None else new_axes(shown=False)
-    if arguments.save is not None:
-        _require_writable(arguments.save, (".npz",), "--save")
-        if arguments.save.resolve() == Path(arguments.model).resolve():
-            raise ValueError(f"--save: {arguments.save} is the network itself; choose another name.")
+    model, ax = _prepare(arguments)
 
     result = _exact(model, arguments) if arguments.exact else _search(model, arguments)
     if arguments.certify:
         result = cx.certify(model, result)
 
+    read = _deliver(result, arguments, plot.cycles, ax)
+    # A spent time budget, noted in the same place, was asked for: no failure.
+    if "Ctrl-C" in result.report.get("interrupted", ""):
+        return 130
+    return 0 if read else 141
+
+
+def _scan(arguments: argparse.Namespace) -> int:
+    from cyclax import plot
+    from cyclax.bifurcations.plan import ScanPlan
+    from cyclax.plot.cycles import new_axes
+
+    plan = ScanPlan.read(arguments.plan)
+    picture = plan.output.get("plot")
+    # What would fail after the scan is tried before it.
+    ax = None if picture is None else new_axes(shown=False)
+    for name in ("save", "netcdf", "plot"):
+        if name in plan.output:
+            _require_writable(plan.output[name], (plan.output[name].suffix,), f"[output] {name}")
+
+    result = plan.run()
+    read = _print(str(result))
+    for path in plan.write(result):
+        print(f"wrote {path}", file=sys.stderr)
+    if picture is not None:
+        _draw(picture, plot.scan_picture(result, ax, boundaries=plan.boundaries))
+    if "Ctrl-C" in result.report.get("interrupted", ""):
+        return 130
+    return 0 if read else 141
+
+
+def _lyapunov(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
+    import cyclax as cx
+    from cyclax import plot
+
+    model, ax = _prepare(arguments)
+    if arguments.seed < 0:
+        raise ValueError(f"--seed: expected 0 or more, got {arguments.seed}.")
+    if arguments.starts is not None and arguments.starts < 1:
+        raise ValueError(f"--starts: expected 1 or more orbits, got {arguments.starts}.")
+    shape = (model.num_states,) if arguments.starts is None else (arguments.starts, model.num_states)
+    try:
+        result = cx.lyapunov_spectrum(
+            model,
+            np.random.default_rng(arguments.seed).normal(size=shape),
+            steps=arguments.steps,
+            warmup=arguments.warmup,
+            num_exponents=arguments.exponents,
+            most_steps=arguments.most_steps,
+            in_axes=(None, None if arguments.starts is None else 0, None),
+        )
+    except FloatingPointError as error:
+        raise ValueError(f"{error} (try another --seed, or --starts 20)") from error
+    read = _deliver(result, arguments, plot.spectrum, ax)
+    if result.interrupted:
+        return 130
+    return 0 if read else 141
+
+
+def _prepare(arguments: argparse.Namespace) -> tuple[Any, Any]:
+    """Read the network and see that what is asked for can be written; give the axes to draw in, if any."""
+    import cyclax as cx
+    from cyclax.plot.cycles import new_axes
+
+    options = {name: getattr(arguments, name) for name in ("num_gated", "clipped", "prefix", "index")}
+    model = cx.load(arguments.model, **{name: value for name, value in options.items() if value is not None})
+    if arguments.plot is not None:
+        _require_writable(arguments.plot, _PICTURES, "--plot")
+    ax = None if arguments.plot is None else new_axes(shown=False)
+    if arguments.save is not None:
+        _require_writable(arguments.save, (".npz",), "--save")
+        if arguments.save.resolve() == Path(arguments.model).resolve():
+            raise ValueError(f"--save: {arguments.save} is the network itself; choose another name.")
+    return model, ax
+
+
+def _deliver(result: Any, arguments: argparse.Namespace, draw: Callable[[Any, Any], Any], ax: Any) -> bool:
+    """Print, save and draw; say whether anyone still reads."""
     # Printed first: should a file fail now (a full disk), the result is not lost.
     read = _print(json.dumps(result.to_dict(), allow_nan=False) if arguments.json else str(result))
     if arguments.save is not None:
         result.save(arguments.save)
         print(f"wrote {arguments.save}", file=sys.stderr)
-    if picture is not None:
-        figure = plot.cycles(result, ax).figure.figure
-        kind = picture.suffix.removeprefix(".")
-        write_atomically(picture, lambda stream: figure.savefig(stream, format=kind, dpi=200))
-        print(f"wrote {picture}", file=sys.stderr)
-    # A spent time budget, noted in the same place, was asked for: no failure.
-    if "Ctrl-C" in result.report.get("interrupted", ""):
-        return 130
-    return 0 if read else 141
+    if arguments.plot is not None:
+        _draw(arguments.plot, draw(result, ax))
+    return read
+
+
+def _draw(path: Path, ax: Any) -> None:
+    from cyclax.storage import write_atomically
+
+    figure, kind = ax.figure.figure, path.suffix.removeprefix(".")
+    write_atomically(path, lambda stream: figure.savefig(stream, format=kind, dpi=200, bbox_inches="tight"))
+    print(f"wrote {path}", file=sys.stderr)
 
 
 def _search(model, arguments: argparse.Namespace) -> Any:

@@ -4,5 +4,8 @@ Importing this room does not import matplotlib; the first picture does (`pip ins
 """
 
 from cyclax.plot.cycles import cycles
+from cyclax.plot.diagrams import bifurcation_diagram, scan_picture
+from cyclax.plot.maps import bifurcation_map
+from cyclax.plot.spectrum import running_exponents, spectrum
 
-__all__ = ["cycles"]
+__all__ = ["bifurcation_diagram", "bifurcation_map", "cycles", "running_exponents", "scan_picture", "spectrum"]

@@ -1,0 +1,1 @@
+"""Maps of bifurcations over parameters, and the events in them."""

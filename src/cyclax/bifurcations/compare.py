@@ -1,0 +1,381 @@
+"""Two sets of cycles at the ends of a path of models -> the events between them, typed and located.
+
+Words that are at both ends are checked for changes of stability. Every other word is held and followed from its end to
+the place where it ceases to be a cycle, and from there whatever takes its place, until the other end is reached. The
+walks of all pairs of models go side by side, in generations.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Bool
+
+from cyclax.bifurcations.event import Event, Side
+from cyclax.bifurcations.held import Path, held
+from cyclax.bifurcations.turn import NEAR, OUTSIDE, Branch, Turn, at_border, at_infinity, of_stability
+from cyclax.bifurcations.walk import Ends, Walk, alike, signs_of, walked
+from cyclax.cycles.arguments import checked_models, checked_words
+from cyclax.cycles.result import Cycles
+from cyclax.cycles.solve import borders_of_each
+from cyclax.cycles.word import WordKey, word_key
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+
+# Most events in a row on one walk.
+_GENERATIONS = 24
+# Events of the same words no further apart than this are one.
+_SAME_PLACE = 1e-8
+# A walk that ends this close to its beginning has gone nowhere.
+_NOWHERE = 1e-10
+# So far past an event the new signs are read off.
+_PAST = 1e-6
+
+Groups = Mapping[int, tuple[np.ndarray, np.ndarray]]
+
+
+def compare(
+    model_a: AbstractPiecewiseLinearMap,
+    model_b: AbstractPiecewiseLinearMap,
+    cycles_a: Cycles | Iterable[Bool[Any, "k G"]],
+    cycles_b: Cycles | Iterable[Bool[Any, "k G"]],
+    *,
+    orders: Iterable[int] | None = None,
+) -> tuple[Event, ...]:
+    """Give the events on the straight line from one model to another.
+
+    **Arguments:**
+
+    - `model_a`, `model_b`: two models of one class and shape; s = 0 is the first, s = 1 the second.
+    - `cycles_a`, `cycles_b`: their cycles, as `find_cycles` or `enumerate_cycles` return them, or just the gate words
+      `(k, G)`.
+    - `orders`: which orders were searched for both models. By default `Cycles` say it themselves, and of words it is
+      taken to be those that they have. Words of other orders are left out.
+
+    **Returns:** the events, in the order in which they are met. A cycle that the search missed at one end gives an
+    event "unexplained" that says so.
+
+    **Raises:** `TypeError` and `ValueError` for models that are not of one class and shape, or words of another.
+    """
+    models, _ = checked_models([model_a, model_b])
+    ends, searched = [], []
+    for cycles in (cycles_a, cycles_b):
+        words = checked_words([getattr(cycle, "gates", cycle) for cycle in cycles], models[0].num_gates)
+        ends.append({order: (np.zeros(len(some), int), some) for order, some in words.items()})
+        searched.append(set(cycles.orders) if isinstance(cycles, Cycles) else None)
+    known = [orders for orders in searched if orders is not None]
+    said = set.intersection(*known) if known else ends[0].keys() | ends[1].keys()
+    wanted = said if orders is None else set(orders)
+    first, last = models
+
+    def line(pairs, s):
+        def between(a, b):
+            s_ = s.reshape(-1, *[1] * np.ndim(a))
+            return (1 - s_) * a + s_ * b
+
+        return jax.tree.map(between, first, last)
+
+    (events,) = compare_pairs(line, 1, *({k: end[k] for k in end if k in wanted} for end in ends), orders=wanted)
+    return events
+
+
+def compare_pairs(
+    path: Path, number: int, before: Groups, after: Groups, *, orders: Iterable[int] | None = None
+) -> list[tuple[Event, ...]]:
+    """Give the events between many pairs of models, such as the cells at both ends of each edge of a grid.
+
+    **Arguments:**
+
+    - `path`: `path(pairs (n,), s (n,))` gives the models of these pairs at the fractions s of their paths, as one map
+      whose leaves are n stacked. s lies between 0 and 1.
+    - `number`: the number of pairs.
+    - `before`, `after`: the cycles at s = 0 and at s = 1: for each order k the numbers of the pairs `(n,)` and the gate
+      words `(n, k, G)`, in any rotation, in any order.
+    - `orders`: which orders were searched at both ends: those of the words by default. A cycle of one of these orders
+      that is there and not on the list is an event "unexplained" with `missing` set.
+
+    **Returns:** for each pair its events by place; those of the same cycle in the order in which they are met.
+
+    Nothing is raised on account of numbers: what cannot be followed becomes an event "unexplained". An interval without
+    an event at its ends is not looked at for words that come and go within it.
+    """
+    wanted = set(before) | set(after) if orders is None else set(orders)
+    with jax.enable_x64(True), np.errstate(all="ignore"):
+        return _Comparison(path, number, wanted).run(before, after)
+
+
+@dataclasses.dataclass(eq=False)
+class _Node:
+    """An event, and which of the words that meet there have been followed."""
+
+    key: tuple
+    event: Event
+    branches: tuple[Branch, ...]
+    followed: set[tuple[int, Side]]
+    meeting: frozenset[tuple[int, Side]] = frozenset()  # all of them
+
+
+class _Comparison:
+    """One call of `compare_pairs`."""
+
+    def __init__(self, path: Path, number: int, orders: set[int]):
+        self.path, self.number, self.orders = path, number, orders
+        self.codes: dict[WordKey, int] = {}
+        self.known: dict[tuple[int, bytes], int] = {}
+        self.nodes: list[list[_Node]] = [[] for _ in range(number)]
+        self.present: dict[float, set[tuple[int, int]]] = {0.0: set(), 1.0: set()}
+        self.calm: dict[tuple[int, int], np.ndarray] = {}  # words that are the same at both ends
+        self.reached: set[tuple[int, int]] = set()  # cycles at s = 1 to which a walk has come
+        self.matter = np.zeros((number, 0), bool)
+
+    def run(self, before: Groups, after: Groups) -> list[tuple[Event, ...]]:
+        if not any(len(pair) for pair, _ in [*before.values(), *after.values()]):
+            return [() for _ in range(self.number)]
+        self._find_what_matters()
+        starts, ends = self._coded(before, 0.0), self._coded(after, 1.0)
+        forward = []
+        for pair, words, codes in starts.values():
+            there = np.array([entry in self.present[1.0] for entry in zip(pair.tolist(), codes.tolist(), strict=True)])
+            calm = np.zeros(len(pair), bool)
+            if np.any(there):
+                calm[there] = self._calm(pair[there], words[there])
+            for i in np.flatnonzero(calm):
+                self.calm[int(pair[i]), int(codes[i])] = words[i]
+            forward += [Walk(int(pair[i]), words[i], int(codes[i]), 1, 0.0, 0.0, True) for i in np.flatnonzero(~calm)]
+        self._follow(forward)
+        backward = [
+            Walk(pair, word, code, -1, 1.0, 1.0, True)
+            for pairs, words, codes in ends.values()
+            for pair, word, code in zip(pairs.tolist(), words, codes.tolist(), strict=True)
+            if (pair, code) not in self.reached and (pair, code) not in self.calm
+        ]
+        self._follow(backward)
+        while again := self._called_back():
+            self._follow(again)
+        return [tuple(sorted((node.event for node in some), key=_rank)) for some in self.nodes]
+
+    def _find_what_matters(self) -> None:
+        pairs = np.arange(self.number)
+        models = [jax.tree.map(lambda leaf: np.asarray(leaf, float), self.path(pairs, pairs * 0.0 + s)) for s in (0, 1)]
+        size = jax.tree.map(lambda leaf: leaf[0], models[0]).num_states
+        self.effective = {
+            float(s): borders_of_each(model, self.number, size).effective for s, model in enumerate(models)
+        }
+        self.matter = self.effective[0.0] | self.effective[1.0]
+
+    def _coded(self, groups: Groups, end: float) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Give pairs, words and the numbers that identify them, each once."""
+        coded = {}
+        for order, (pair, words) in groups.items():
+            pair, words = np.asarray(pair, int), np.array(words, bool)
+            if not len(pair):
+                continue
+            # Gates that switch nothing at this end may stand in its words as they like.
+            loose = (self.matter & ~self.effective[end])[pair]
+            some = np.flatnonzero(np.any(loose, axis=1))
+            if len(some):
+                found = held(self.path, pair[some], np.full(len(some), end), words[some])
+                heights = found.points @ np.swapaxes(found.bounds.gradients, 1, 2) + found.bounds.offsets[:, None]
+                words[some] = np.where(loose[some][:, None], heights > 0, words[some])
+            masked = words & self.matter[pair][:, None]
+            # A grid has many words, but few different ones.
+            first, inverse = _different(masked)
+            codes = np.array([self._number(masked[i]) for i in first])[inverse]
+            _, first = np.unique(pair * len(self.codes) + codes, return_index=True)
+            coded[order] = (pair[first], words[first], codes[first])
+            self.present[end].update(zip(pair[first].tolist(), codes[first].tolist(), strict=True))
+        return coded
+
+    def _number(self, masked: np.ndarray) -> int:
+        """Number the cycles: by their identity, which is looked up for a word seen before."""
+        key = (len(masked), masked.tobytes())
+        if key not in self.known:
+            self.known[key] = self.codes.setdefault(word_key(masked), len(self.codes))
+        return self.known[key]
+
+    def _code(self, pair: int, word: np.ndarray) -> int:
+        return self._number(word & self.matter[pair])
+
+    def _calm(self, pair: np.ndarray, words: np.ndarray) -> np.ndarray:
+        """Whether words that are cycles at both ends have the same signs and stability there."""
+        one, other = (signs_of(held(self.path, pair, np.full(len(pair), s), words)) for s in (0.0, 1.0))
+        return one.inside & other.inside & alike(one, other)
+
+    def _called_back(self) -> list[Walk]:
+        """Words at both ends that an event on the way says to begin or to end there: they are followed after all."""
+        walks = []
+        for pair, nodes in enumerate(self.nodes):
+            for code in {code for node in nodes for code, _ in node.meeting}:
+                word = self.calm.pop((pair, code), None)
+                if word is not None:
+                    walks += [Walk(pair, word, code, 1, 0.0, 0.0, True), Walk(pair, word, code, -1, 1.0, 1.0, True)]
+        return walks
+
+    def _follow(self, walks: list[Walk]) -> None:
+        for _ in range(_GENERATIONS):
+            touched: list[_Node] = []
+            onward: list[Walk] = []
+            for order in sorted({len(walk.word) for walk in walks}):
+                self._walk([walk for walk in walks if len(walk.word) == order], touched, onward)
+            walks = onward + [walk for node in dict.fromkeys(touched) for walk in self._branches(node)]
+            if not walks:
+                return
+        for walk in walks:
+            self._unexplained(walk, walk.start, f"more than {_GENERATIONS} events in a row")
+
+    def _branches(self, node: _Node) -> list[Walk]:
+        """What meets at an event and has not been followed from there."""
+        walks = []
+        for branch in node.branches:
+            code = self._code(branch.pair, branch.word)
+            if (code, branch.side) in node.followed or len(branch.word) not in self.orders:
+                continue
+            node.followed.add((code, branch.side))
+            toward = 1 if branch.side == "after" else -1
+            left = abs(float(toward > 0) - node.event.at)
+            if left > _NOWHERE:
+                past = node.event.at + toward * min(_PAST, left / 2) if branch.tentative else node.event.at
+                walk = Walk(branch.pair, branch.word, code, toward, past, past, False, node, branch.tentative)
+                walks.append(walk)
+        return walks
+
+    def _walk(self, walks: list[Walk], touched: list[_Node], onward: list[Walk]) -> None:
+        """Take walks of one order to their end, or to their next event."""
+        ends = walked(self.path, walks)
+        for i, walk in enumerate(walks):
+            if walk.tentative:
+                if ends.started[i] and walk.origin is not None:
+                    walk.origin.event = dataclasses.replace(walk.origin.event, sides=("both",))
+            elif not ends.started[i]:
+                what = "is no cycle of the model at its own end" if ends.solved[i] else "cannot be solved for"
+                self._unexplained(walk, walk.start, f"the word {what}")
+        self._arrive(np.flatnonzero(ends.started & ~ends.turned), walks, ends, touched)
+        self._turn(np.flatnonzero(ends.turned), walks, ends, touched, onward)
+
+    def _arrive(self, rows: np.ndarray, walks: list[Walk], ends: Ends, touched: list[_Node]) -> None:
+        """Walks that come to the other end as they are: is their word on the list there?"""
+        lost, scales = [], []
+        for i in rows:
+            walk = walks[i]
+            if (walk.pair, walk.code) in self.present[walk.end]:
+                if walk.toward > 0:
+                    self.reached.add((walk.pair, walk.code))
+            elif len(walk.word) in self.orders:
+                lost.append(walk)
+                scales.append(float(np.max(np.abs(ends.begin.points[i]))))
+        if not lost:
+            return
+        pair, words = np.array([walk.pair for walk in lost]), np.stack([walk.word for walk in lost])
+        place = np.array([walk.end for walk in lost])
+        here = held(self.path, pair, place, words)
+        values = here.multipliers()
+        for i, walk in enumerate(lost):
+            near = np.abs(here.heights[i]) <= NEAR * here.sizes[i]
+            if np.min(np.abs(values[i] - 1)) < OUTSIDE:
+                self._meet(walk, at_infinity(walk, here, i, values[i], (values[i],) * 2, walk.end, 0.0), touched)
+            elif np.any(near):
+                turn = at_border(walk, here, i, values[i], near, self.matter[walk.pair], scales[i], walk.end, 0.0)
+                self._meet(walk, turn, touched)
+            else:
+                at = "s = 1" if walk.toward > 0 else "s = 0"
+                self._unexplained(walk, walk.end, f"the word is a cycle at {at} too, but not on the list there", True)
+
+    def _turn(self, rows, walks, ends: Ends, touched, onward) -> None:
+        """Type what ends the walks, or changes their stability."""
+        if not len(rows):
+            return
+        low, high, column, begin = ends.low, ends.high, ends.column, ends.begin
+        pair, words = np.array([walks[i].pair for i in rows]), np.stack([walks[i].word for i in rows])
+        here, beyond = (held(self.path, pair, place[rows], words) for place in (low, high))
+        values, values_beyond = here.multipliers(), beyond.multipliers()
+        left = np.abs(np.array([walks[i].end for i in rows]) - high[rows])
+        toward = np.array([walks[i].toward for i in rows])
+        past = high[rows] + toward * np.minimum(_PAST, left / 2)
+        num_tests = words.shape[1] * words.shape[2]
+        huge = np.max(np.abs(here.points), axis=(1, 2)) > 1e6 * (1 + np.max(np.abs(begin.points[rows]), axis=(1, 2)))
+        for j, i in enumerate(rows):
+            walk = walks[i]
+            place, width = float(low[i] + high[i]) / 2, float(abs(high[i] - low[i]))
+            both = (values[j], values_beyond[j])[:: walk.toward]
+            singular = np.min(np.abs(values[j] - 1)) < 1e-6 and (huge[j] or not np.all(np.isfinite(here.points[j])))
+            nowhere = walk.origin is not None and not walk.tentative and abs(place - walk.start) < _NOWHERE
+            if nowhere and 0 <= column[i] <= num_tests:
+                self._unexplained(walk, place, "the word that takes its place is no cycle beyond the border")
+            elif column[i] == num_tests or (column[i] >= 0 and singular):
+                self._meet(walk, at_infinity(walk, here, j, values[j], both, place, width), touched)
+            elif 0 <= column[i] < num_tests and (known := self._known(walk, place)) is not None:
+                known.followed.add((walk.code, walk.side))
+                touched.append(known)
+            elif 0 <= column[i] < num_tests:
+                sizes = np.maximum(here.sizes[j], np.max(begin.sizes[i], axis=0))
+                near = np.abs(here.heights[j]) <= NEAR * sizes
+                near.flat[column[i]] = True
+                scale = float(np.max(np.abs(begin.points[i])))
+                turn = at_border(walk, here, j, values[j], near, self.matter[walk.pair], scale, place, width)
+                self._meet(walk, turn, touched)
+                if turn.event is None:
+                    word, at = turn.branches[0].word, float(high[i])
+                    on = Walk(walk.pair, word, self._code(walk.pair, word), walk.toward, at, at)
+                    onward.append(on)
+            else:
+                self._meet(walk, of_stability(walk, column[i] > num_tests, values[j], both, place, width), touched)
+                on = dataclasses.replace(walk, start=float(high[i]), probe=float(past[j]), given=False, tentative=False)
+                onward.append(dataclasses.replace(on, origin=None))
+
+    def _known(self, walk: Walk, place: float) -> _Node | None:
+        """Give the border collision at which a walk ends, where another has come to it before."""
+        for node in self.nodes[walk.pair]:
+            here = node.key[0] == "border" and abs(node.event.at - place) <= _SAME_PLACE
+            if here and (walk.code, walk.side) in node.meeting:
+                return node
+        return None
+
+    def _meet(self, walk: Walk, turn: Turn, touched: list[_Node]) -> None:
+        """Take down an event, once, whichever walk comes to it."""
+        if turn.event is None:
+            return
+        codes = frozenset(self._code(walk.pair, word) for word in turn.words)
+        key, nodes = (turn.kind, codes), self.nodes[walk.pair]
+        node = next((n for n in nodes if n.key == key and abs(n.event.at - turn.event.at) <= _SAME_PLACE), None)
+        if node is None:
+            meeting: frozenset[tuple[int, Side]] = frozenset(
+                (self._code(walk.pair, branch.word), branch.side) for branch in turn.branches
+            )
+            node = _Node(key, turn.event, turn.branches, set(), meeting)
+            nodes.append(node)
+        elif turn.kind == "infinity" and node.event.sides != turn.event.sides:
+            node.event = dataclasses.replace(node.event, sides=("both",))
+        node.followed.add((walk.code, walk.side))
+        touched.append(node)
+
+    def _unexplained(self, walk: Walk, at: float, reason: str, missing: bool = False) -> None:
+        other: Side = "after" if walk.toward > 0 else "before"
+        event = Event(
+            type="unexplained",
+            order=len(walk.word),
+            at=at,
+            bracket=0.0,
+            words=(walk.word,),
+            sides=("both",) if missing else (walk.side,),
+            missing=other if missing else None,
+            reason=reason,
+        )
+        key = ("unexplained", walk.code, reason, at)
+        if not any(node.key == key for node in self.nodes[walk.pair]):
+            self.nodes[walk.pair].append(_Node(key, event, (), set()))
+
+
+def _rank(event: Event) -> tuple:
+    """By place; what happens at one place, by order."""
+    return round(event.at, 12), event.order, event.at
+
+
+def _different(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the numbers of the words `(n, k, G)` that differ, and for each word which of them it is."""
+    bits = np.packbits(words.reshape(len(words), -1), axis=1)
+    if bits.shape[1] <= 8:  # as integers, which sort faster
+        bits = np.pad(bits, ((0, 0), (0, 8 - bits.shape[1]))).view(np.uint64)
+    bits = bits[:, 0] if bits.shape[1] == 1 else bits
+    _, first, inverse = np.unique(bits, axis=0, return_index=True, return_inverse=True)
+    return first, inverse.reshape(-1)

@@ -1,0 +1,244 @@
+"""`BifurcationMap`: what a scan found, cell by cell."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from cyclax.bifurcations.boundaries import Boundaries, boundaries
+from cyclax.bifurcations.cells import Found
+from cyclax.bifurcations.parameter import Grid, Parameter
+from cyclax.cycles.accept import accept_words
+from cyclax.cycles.evidence import Network
+from cyclax.cycles.result import Cycles
+from cyclax.cycles.solve import borders
+from cyclax.maps.registry import from_dict, to_dict
+from cyclax.storage import read_npz, write_atomically
+
+_FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BifurcationMap:
+    """The cycles in every cell of a grid of parameters. Arrays over cells have the shape of the grid.
+
+    - `grid`: `.names`, `.axes` (values of each parameter), `.shape`, `.at(cell)` (the model of a cell).
+    - `orders`: those that were searched. `found[k]`: all cycles of order k as arrays (`cell`, `words`, `points`,
+      `multipliers`, `margin`), sorted by cell.
+    - `layers`: `exponent` (largest Lyapunov exponent of orbits that stay, nats per step; nan where none stays),
+      `period` (of what attracts: 0 not periodic, -1 all orbits leave for infinity), `bounded` (share of orbits that
+      stay), and `proved`, each where it was asked for.
+    - `searched`: False where Ctrl-C came before.
+    - `report`: seconds, cells, starts, how many cells were `mended` by their neighbors, in how many sweeps.
+    """
+
+    grid: Grid
+    orders: tuple[int, ...]
+    found: dict[int, Found]
+    on_border: dict[int, np.ndarray]
+    layers: dict[str, np.ndarray]
+    searched: np.ndarray
+    report: dict[str, Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the grid."""
+        return self.grid.shape
+
+    def _tally(self, rows_of) -> np.ndarray:
+        tally = np.zeros((len(self.orders), self.grid.size), int)
+        for i, order in enumerate(self.orders):
+            tally[i] = np.bincount(rows_of(self.found[order]), minlength=self.grid.size)
+        return tally.reshape(-1, *self.shape)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """The number of cycles: `(orders, *grid)`."""
+        return self._tally(lambda table: table.cell)
+
+    @property
+    def stable_counts(self) -> np.ndarray:
+        """The number of stable cycles: `(orders, *grid)`."""
+        return self._tally(lambda table: table.cell[_spectral_radius(table) < 1])
+
+    @property
+    def largest_multiplier(self) -> np.ndarray:
+        """The largest |multiplier| of the most stable cycle, `(orders, *grid)`; nan where there is none."""
+        smallest = np.full((len(self.orders), self.grid.size), np.inf)
+        for i, order in enumerate(self.orders):
+            np.minimum.at(smallest[i], self.found[order].cell, _spectral_radius(self.found[order]))
+        return np.where(np.isinf(smallest), np.nan, smallest).reshape(-1, *self.shape)
+
+    @property
+    def degenerate(self) -> np.ndarray:
+        """Whether a solution was met that lies on a border or in a family, which no count includes."""
+        return np.stack([self.on_border[order] for order in self.orders]).reshape(-1, *self.shape)
+
+    def words(self, order: int, *place: int) -> np.ndarray:
+        """Give the words `(n, k, G)` of the cycles of one order in one cell."""
+        table = self.found[order]
+        begin, end = np.searchsorted(table.cell, [self._cell(place), self._cell(place) + 1])
+        return table.words[begin:end]
+
+    def _cell(self, place: tuple[int, ...]) -> int:
+        if len(place) != len(self.shape):
+            raise IndexError(f"the grid has {len(self.shape)} axes ({', '.join(self.grid.names)}), got {place}.")
+        for i, (index, size, name) in enumerate(zip(place, self.shape, self.grid.names, strict=True)):
+            if not -size <= index < size:
+                raise IndexError(f"{name} has {size} values, so index {i} cannot be {index}.")
+        return int(np.ravel_multi_index([i % size for i, size in zip(place, self.shape, strict=True)], self.shape))
+
+    def cell(self, *place: int) -> Cycles:
+        """Give the cycles of one cell, each solved again from its word and checked.
+
+        **Arguments:** the index along each axis.
+        """
+        cell = self._cell(place)
+        model = self.grid.at(cell)
+        with jax.enable_x64(True):
+            bounds = borders(model)
+            network = Network(model, bounds, jax.random.key(0), list(self.orders))
+            for order in self.orders:
+                words = self.words(order, *place)
+                if len(words):
+                    gates = np.where(bounds.effective, words, bounds.settled)
+                    states = np.zeros((len(words), model.num_states))
+                    accept_words(model, bounds, gates, states, network.evidence[order].accepted)
+            cycles = network.result(list(self.orders), _NoFinder(), 0.0, None)
+        proved = "proved" in self.layers and bool(self.layers["proved"].reshape(-1)[cell])
+        said = (
+            ("proved complete", "enumerated in this cell of the scan")
+            if proved
+            else ("unknown", f"a cell of a scan: {self.report['starts']} starts, and the words of its neighbors")
+        )
+        entries = {
+            order: {**entry, **dict(zip(("verdict", "reason"), said, strict=True))}
+            for order, entry in cycles.report["orders"].items()
+        }
+        return dataclasses.replace(cycles, report={**cycles.report, "orders": entries})
+
+    def boundaries(self) -> Boundaries:
+        """Give the edges between neighboring cells that differ, each with its typed and located events."""
+        return boundaries(self)
+
+    def values(self, *place: int) -> dict[str, float]:
+        """Give the values of the parameters in one cell."""
+        row = self.grid.values(np.array([self._cell(place)]))[0]
+        return dict(zip(self.grid.names, row.tolist(), strict=True))
+
+    # -- words about it ---------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        axes = " x ".join(
+            f"{name} ({len(values)} values, {values[0]:g} to {values[-1]:g})"
+            for name, values in zip(self.grid.names, self.grid.axes, strict=True)
+        )
+        lines = [f"BifurcationMap of {type(self.grid.model).__name__}: {axes}"]
+        for i, order in enumerate(self.orders):
+            number, stable = self.counts[i], self.stable_counts[i]
+            if number.any():
+                lines.append(
+                    f"  order {order}: in {np.count_nonzero(number)} of {self.grid.size} cells, at most {number.max()}"
+                    f"; stable in {np.count_nonzero(stable)}"
+                )
+        empty = [str(order) for i, order in enumerate(self.orders) if not self.counts[i].any()]
+        if empty:
+            lines.append(f"  none of order {', '.join(empty)}")
+        report = self.report
+        lines.append(
+            f"  {report['mended']} cells mended by their neighbors in {report['sweeps']} sweeps; "
+            f"{report['seconds']:.3g} s, {report['cells'] / max(report['seconds'], 1e-9):.3g} cells per second"
+        )
+        if "interrupted" in report:
+            lines.append(f"  {report['interrupted']} ({np.count_nonzero(self.searched)} cells searched)")
+        return "\n".join(lines)
+
+    # -- files ------------------------------------------------------------------------------------------------------
+
+    def to_xarray(self) -> Any:
+        """Give an `xarray.Dataset` with the parameters as coordinates. Needs `pip install 'cyclax[io]'`."""
+        try:
+            import xarray
+        except ImportError as error:
+            raise ImportError("to_xarray needs xarray: pip install 'cyclax[io]'.") from error
+        names = self.grid.names
+        layers = {
+            "counts": (("order", *names), self.counts, "number of cycles"),
+            "stable_counts": (("order", *names), self.stable_counts, "number of stable cycles"),
+            "largest_multiplier": (
+                ("order", *names),
+                self.largest_multiplier,
+                "largest modulus of the multipliers of the most stable cycle",
+            ),
+            "degenerate": (("order", *names), self.degenerate.astype(np.int8), "solutions on borders or in families"),
+            "searched": (names, self.searched.reshape(self.shape).astype(np.int8), "the cell has been searched"),
+        }
+        said = {
+            "exponent": "largest Lyapunov exponent, nats per step",
+            "period": "period of what attracts; 0 not periodic, -1 all orbits leave for infinity",
+            "bounded": "share of orbits that stay bounded",
+            "proved": "the cycles of the cell are proved complete",
+        }
+        for name, layer in self.layers.items():
+            layers[name] = (names, layer.astype(np.int8) if layer.dtype == bool else layer, said[name])
+        data = {name: (dims, values, {"long_name": text}) for name, (dims, values, text) in layers.items()}
+        coordinates = {"order": list(self.orders), **dict(zip(names, self.grid.axes, strict=True))}
+        return xarray.Dataset(data, coordinates, {"report": json.dumps(self.report)})
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to an `.npz` file, without pickle.
+
+        **Raises:** `TypeError` for a model of your own, or a parameter with `set=`: these have no file format.
+        """
+        if any(parameter.set is not None for parameter in self.grid.parameters):
+            raise TypeError("save: a parameter given by a function cannot be written; use to_xarray for the layers.")
+        arrays: dict[str, np.ndarray] = {"searched": self.searched}
+        model = {name: np.asarray(value).tolist() for name, value in to_dict(self.grid.model).items()}
+        header = {
+            "format": _FORMAT,
+            "model": model,
+            "parameters": [[p.leaf, list(p.index), p.offset] for p in self.grid.parameters],
+            "orders": list(map(int, self.orders)),
+            "report": self.report,
+        }
+        arrays["header"] = np.array(json.dumps(header))
+        for i, values in enumerate(self.grid.axes):
+            arrays[f"axis.{i}"] = values
+        for order, table in self.found.items():
+            for name, field in zip(Found._fields, table, strict=True):
+                arrays[f"found.{order}.{name}"] = field
+            arrays[f"degenerate.{order}"] = self.on_border[order]
+        for name, layer in self.layers.items():
+            arrays[f"layer.{name}"] = layer
+        write_atomically(Path(path), lambda stream: np.savez_compressed(stream, **arrays))  # pyright: ignore[reportArgumentType]
+
+    @classmethod
+    def load(cls, path: str | Path) -> "BifurcationMap":
+        """Read what `save` wrote."""
+        arrays = read_npz(path)
+        try:
+            header = json.loads(str(arrays["header"]))
+            model = from_dict(header["model"], source=str(path))
+            parameters = [Parameter(leaf, *index, offset=offset) for leaf, index, offset in header["parameters"]]
+            grid = Grid(model, {p: arrays[f"axis.{i}"] for i, p in enumerate(parameters)})
+            orders = tuple(header["orders"])
+            found = {k: Found(*(arrays[f"found.{k}.{name}"] for name in Found._fields)) for k in orders}
+            on_border = {k: arrays[f"degenerate.{k}"] for k in orders}
+        except (KeyError, ValueError, TypeError) as error:
+            raise ValueError(f"{path}: this is no bifurcation map that cyclax wrote ({error}).") from error
+        layers = {name.removeprefix("layer."): array for name, array in arrays.items() if name.startswith("layer.")}
+        return cls(grid, orders, found, on_border, layers, arrays["searched"], header["report"])
+
+
+@dataclasses.dataclass(frozen=True)
+class _NoFinder:
+    """Stands for the settings of a search that was none."""
+
+    unseen: float = 1e-3
+
+
+def _spectral_radius(table: Found) -> np.ndarray:
+    return np.max(np.abs(table.multipliers), axis=1, initial=0.0)

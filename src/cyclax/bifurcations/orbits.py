@@ -1,0 +1,131 @@
+"""What orbits do in each cell of a grid: largest Lyapunov exponent, period of what attracts, divergence, states."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from cyclax.bifurcations.cells import Stack, scales
+from cyclax.bifurcations.parameter import Grid
+from cyclax.cycles.arguments import checked_key, checked_model
+from cyclax.cycles.attractors import follow_tangents, period_of
+from cyclax.cycles.solve import borders_of_each
+from cyclax.cycles.starts import initial_states
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+
+# Orbits in each cell.
+ORBITS = 4
+# A state this many times larger than those that matter has left for infinity.
+_GONE = 1e6
+# Cells whose orbits are followed at once for a picture.
+_AT_ONCE = 1024
+
+
+@jax.jit
+def _run(models, z, v, limits, steps, longest):
+    def one(model, z, v, limit):
+        z, v, _, gone = follow_tangents(model, z, v, limit, steps)
+        z, _, growth, later = follow_tangents(model, z, v, limit, steps)
+        return growth / steps, gone | later, period_of(model, z, longest)
+
+    return jax.vmap(one)(models, z, v, limits)
+
+
+def orbits(stack: Stack, key, cells: int, steps: int, longest: int) -> dict[str, np.ndarray]:
+    """Follow a few orbits in each cell of a stack, `steps` to forget and `steps` to measure.
+
+    **Returns:** arrays over the cells: `exponent` (nats per step, the largest of the orbits that stay; nan where none
+    does), `period` (the shortest that an orbit settled on; 0 where none up to `longest`, -1 where none stays),
+    `bounded` (the share of orbits that stay).
+    """
+    number, num_states = len(stack.cells), stack.bounds.gradients.shape[-1]
+    rows = np.resize(np.arange(number), cells)
+    models = jax.tree.map(lambda leaf: leaf[rows], stack.models)
+    scale = scales(stack)[rows]
+    z, v = _initial(key, stack.cells[rows], scale, num_states=num_states, orbits=ORBITS)
+    growth, gone, period = (np.asarray(part)[:number] for part in _run(models, z, v, _GONE * scale, steps, longest))
+    growth = np.where(gone, -np.inf, growth)
+    largest = np.max(growth, axis=1)
+    settled = np.where((period > 0) & ~gone, period, longest + 1)
+    shortest = np.min(settled, axis=1)
+    all_gone = np.all(gone, axis=1)
+    return {
+        "cells": stack.cells,
+        "exponent": np.where(all_gone, np.nan, largest),
+        "period": np.where(all_gone, -1, np.where(shortest > longest, 0, shortest)),
+        "bounded": np.mean(~gone, axis=1),
+    }
+
+
+@jax.jit(static_argnames=("num_states", "orbits"))
+def _initial(key, cells, scale, *, num_states: int, orbits: int):
+    def one(cell, scale):
+        bits = jax.random.bits(jax.random.fold_in(key, cell), (2, orbits), jnp.uint64)
+        z = initial_states(bits, num_states, scale / 4)
+        v = jax.random.normal(jax.random.fold_in(key, cell), z.shape)
+        return z, v / jnp.linalg.norm(v, axis=0)
+
+    return jax.vmap(one)(cells, scale)
+
+
+def attractor_points(
+    model: AbstractPiecewiseLinearMap,
+    parameters: Mapping[Any, Any],
+    *,
+    key: Array | int,
+    transient: int = 1000,
+    points: int = 200,
+    orbits: int = 1,
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n points M"]]:
+    """Give states on the attractors for each value of one parameter, to draw behind a bifurcation diagram.
+
+    **Arguments:**
+
+    - `model`, `parameters`: as for `scan`, one parameter.
+    - `key`: a JAX random key, or an int seed: orbits begin at random states.
+    - `transient`: steps that are forgotten; `points`: states kept of each orbit.
+    - `orbits`: how many are followed for each value. More than one shows attractors that coexist.
+
+    **Returns:** the values `(n,)`, and the states `(n, orbits * points, M)`; nan where an orbit left for infinity.
+
+    **Raises:** `TypeError` and `ValueError` that name the argument.
+    """
+    grid, key = Grid(checked_model(model), parameters), checked_key(key)
+    if len(grid.shape) != 1:
+        raise ValueError(f"attractor_points: expected one parameter, got {len(grid.shape)} ({', '.join(grid.names)}).")
+    for name, number, least in (("transient", transient, 0), ("points", points, 1), ("orbits", orbits, 1)):
+        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < least:
+            raise ValueError(f"{name}: expected an int of at least {least}, got {number!r}.")
+    states = []
+    with jax.enable_x64(True):
+        for begin in range(0, grid.size, _AT_ONCE):
+            cells = np.arange(begin, min(begin + _AT_ONCE, grid.size))
+            models = grid.models(grid.values(cells))
+            stack = Stack(cells, models, borders_of_each(models, len(cells), grid.model.num_states))
+            scale = scales(stack)
+            z, _ = _initial(key, cells, scale, num_states=grid.model.num_states, orbits=orbits)
+            states.append(np.asarray(_kept(models, z, _GONE * scale, transient, points=points)))
+    return grid.axes[0], np.concatenate(states)
+
+
+@jax.jit(static_argnames="points")
+def _kept(models, z, limits, transient, *, points: int):
+    def one(model, z, limit):
+        z = jax.lax.fori_loop(0, transient, lambda _, z: jnp.clip(_stepped(model, z), -2 * limit, 2 * limit), z)
+
+        def on(z, _):
+            z = jnp.clip(_stepped(model, z), -2 * limit, 2 * limit)
+            return z, z
+
+        _, kept = jax.lax.scan(on, z, length=points)  # (points, M, orbits)
+        kept = jnp.where(jnp.max(jnp.abs(kept), axis=(0, 1)) < limit, kept, jnp.nan)
+        return jnp.transpose(kept, (2, 0, 1)).reshape(-1, kept.shape[1])
+
+    return jax.vmap(one)(models, z, limits)
+
+
+def _stepped(model, z):
+    return jax.vmap(model, in_axes=1, out_axes=1)(z)

@@ -1,0 +1,1 @@
+"""Lyapunov spectra of maps, recurrent cells and flows: how fast nearby states part."""

@@ -1,0 +1,95 @@
+"""Flows of ordinary differential equations as maps, with diffrax (`pip install 'cyclax[data]'`)."""
+
+from collections.abc import Callable
+from typing import Any, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+
+def _diffrax() -> Any:
+    try:
+        import diffrax
+    except ImportError as error:
+        raise ImportError("Flow needs diffrax: pip install 'cyclax[data]'.") from error
+    return diffrax
+
+
+@final
+class Flow(eqx.Module):
+    """The flow of `z' = vector_field(z)` over the time `dt`, as a map of the state.
+
+    Its spectrum is in nats per unit of time. Tangent vectors follow the variational equation
+    `V' = D vector_field(z) V`, integrated along with the state; an adaptive solver controls the error of both.
+
+    **Arguments:**
+
+    - `vector_field`: `(state) -> velocity`, or `(state, input) -> velocity` with an input that is held for the time
+      `dt`. State and velocity are arrays or pytrees of one structure.
+    - `dt`: the time of one step of the map, > 0. Frames are orthonormalized after each, so no exponent should change
+      lengths by more than, say, e^15 in this time.
+    - `solver`: a solver of diffrax; Tsitouras' 5(4) by default.
+    - `substeps`: so many steps of fixed size for each `dt`; by default the step size adapts.
+    - `rtol`, `atol`: tolerances of the adaptive steps.
+    - `max_steps`: most steps of the solver for each `dt`; where they do not suffice, the orbit counts as diverged.
+
+    **Raises:** `ImportError` that says what to install where diffrax is missing; `ValueError` for a bad `dt` or
+    `substeps`.
+    """
+
+    vector_field: Callable[..., Any]
+    dt: float = eqx.field(static=True)
+    solver: Any
+    substeps: int | None = eqx.field(static=True)
+    rtol: float = eqx.field(static=True)
+    atol: float = eqx.field(static=True)
+    max_steps: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        vector_field: Callable[..., Any],
+        dt: float,
+        *,
+        solver: Any = None,
+        substeps: int | None = None,
+        rtol: float = 1e-8,
+        atol: float = 1e-8,
+        max_steps: int = 4096,
+    ):
+        if not (np.isfinite(dt) and dt > 0):
+            raise ValueError(f"Flow: dt is the time of one step, a positive number, got {dt!r}.")
+        if substeps is not None and (isinstance(substeps, bool) or not isinstance(substeps, int) or substeps < 1):
+            raise ValueError(f"Flow: substeps must be a positive int, or None for adaptive steps, got {substeps!r}.")
+        self.vector_field = vector_field
+        self.dt, self.substeps, self.rtol, self.atol, self.max_steps = float(dt), substeps, rtol, atol, max_steps
+        self.solver = _diffrax().Tsit5() if solver is None else solver
+
+    def velocity(self, state: PyTree, s: PyTree = None) -> PyTree:
+        """Give the velocity at a state."""
+        return self.vector_field(state) if s is None else self.vector_field(state, s)
+
+    def __call__(self, state: PyTree, s: PyTree = None) -> PyTree:
+        """Follow the flow for the time `dt`."""
+        return self.integrate(lambda z: self.velocity(z, s), state)
+
+    def integrate(self, velocity: Callable[[Any], Any], y: PyTree) -> PyTree:
+        """Integrate `y' = velocity(y)` for the time `dt`; NaN where the solver gives up."""
+        diffrax = _diffrax()
+        if self.substeps is None:
+            steps: dict[str, Any] = {
+                "stepsize_controller": diffrax.PIDController(rtol=self.rtol, atol=self.atol),
+                "dt0": None,
+                "max_steps": self.max_steps,
+            }
+        else:
+            steps = {"dt0": self.dt / self.substeps, "max_steps": self.substeps + 1}
+        term = diffrax.ODETerm(lambda t, y, _: velocity(y))
+        # Without throwing: errors are raised once, by the driver, from the NaN.
+        solution = diffrax.diffeqsolve(
+            term, self.solver, t0=0.0, t1=self.dt, y0=y, saveat=diffrax.SaveAt(t1=True), throw=False, **steps
+        )
+        ended = solution.result == diffrax.RESULTS.successful
+        return jax.tree.map(lambda leaf: jnp.where(ended, leaf[0], jnp.nan), solution.ys)

@@ -1,0 +1,130 @@
+"""The kernels: state and frame carried along, orthonormalized, and the logarithms of what was taken off."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, suited
+from cyclax.lyapunov.model import Layout, adapted, push
+
+
+class Axes(NamedTuple):
+    """Which of model, state and inputs have a leading axis of orbits: 0 or None for each, as for `jax.vmap`."""
+
+    model: int | None = None
+    state: int | None = None
+    inputs: int | None = None
+
+
+class Carry(NamedTuple):
+    """Where B orbits stand. `alive`: still finite; `survived`: the steps that were."""
+
+    z: Float[Any, "D B"]
+    V: Float[Any, "D n B"]
+    alive: Bool[Any, " B"]
+    survived: Int[Any, " B"]
+
+
+class Setting(NamedTuple):
+    """What a chunk is compiled for, beside the shapes. A chunk has room for `capacity` orthonormalizations."""
+
+    layout: Layout
+    axes: Axes
+    every: int
+    capacity: int
+    orthonormalize: AbstractOrthonormalization
+
+
+@eqx.filter_jit
+def run_chunk(
+    model: Any, setting: Setting, carry: Carry, inputs: PyTree, groups: Int[Any, ""]
+) -> tuple[Carry, Float[Array, "capacity n B"]]:
+    """Carry the orbits on through `groups` (traced, at most the capacity) groups of `every` steps.
+
+    **Arguments:** `inputs`: leaves `(capacity * every, ...)`, with B in front where they are batched; or None.
+
+    **Returns:** where the orbits stand, and the logarithms of the diagonals of R, of which `groups` are written.
+    """
+    layout, axes, every, capacity, orthonormalize = setting
+    arrays, rest = eqx.partition(model, eqx.is_array)
+
+    def one(arrays, z, s, V):
+        return push(eqx.combine(arrays, rest), layout, z, s, V)
+
+    together = jax.vmap(one, in_axes=(axes.model, -1, axes.inputs, -1), out_axes=-1)
+    time_axis = 0 if axes.inputs is None else 1
+
+    def step(t, carry):
+        s = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, t, time_axis, keepdims=False), inputs)
+        z, V = together(arrays, carry.z, s, carry.V)
+        alive = carry.alive & jnp.all(jnp.isfinite(z), axis=0)
+        return Carry(z, V, alive, carry.survived + alive)
+
+    def group(g, both):
+        carry, logs = both
+        carry = step(g, carry) if every == 1 else jax.lax.fori_loop(g * every, (g + 1) * every, step, carry)
+        V, norms = orthonormalize(carry.V)
+        logs = jax.lax.dynamic_update_index_in_dim(logs, jnp.log(norms), g, 0)
+        return carry._replace(V=V), logs
+
+    logs = jnp.zeros((capacity, *carry.V.shape[1:]), carry.V.dtype)
+    return jax.lax.fori_loop(0, groups, group, (carry, logs))
+
+
+def lyapunov_exponents(
+    model: Any,
+    state: PyTree,
+    inputs: PyTree = None,
+    *,
+    steps: int,
+    warmup: int = 0,
+    num_exponents: int | None = None,
+    orthonormalize_every: int = 1,
+    dt: float | None = None,
+    orthonormalization: AbstractOrthonormalization | None = None,
+) -> Float[Array, " n"]:
+    """Give Lyapunov exponents as a pure function of model, state and inputs: for `jax.grad`, `vmap` and `jit`.
+
+    It computes in the precision that it is given (under `jax.enable_x64(True)`, with float64 leaves, in float64),
+    checks next to nothing, and says nothing of its errors: `lyapunov_spectrum` does. The gradient is the exact one of
+    these finite-time exponents. On a stable cycle it converges to that of the exponents; on a chaotic orbit it grows
+    with the steps, as all gradients along the orbit do.
+
+    **Arguments:**
+
+    - `model`, `state`, `inputs`: as for `lyapunov_spectrum`, without batches; inputs `(warmup + steps, ...)`.
+    - `steps`, `warmup`: steps that count, and steps before, whose tangents are kept but not counted; both multiples of
+      `orthonormalize_every`. Static.
+    - `num_exponents`, `orthonormalize_every`, `dt`, `orthonormalization`: as for `lyapunov_spectrum`.
+
+    **Returns:** `(n,)`, in the order of the frame: largest first once the frame has settled.
+
+    **Raises:** `ValueError` where steps and warm-up are no multiples of `orthonormalize_every`, or are too few.
+    """
+    model, layout = adapted(model), Layout.of(state)
+    every, number = orthonormalize_every, layout.size if num_exponents is None else num_exponents
+    if steps < 1 or warmup < 0 or every < 1 or steps % every or warmup % every:
+        raise ValueError(
+            f"steps and warmup: expected multiples of orthonormalize_every ({every}), steps 1 or more, got {steps} "
+            f"and {warmup}."
+        )
+    orthonormalize = suited(number) if orthonormalization is None else orthonormalization
+    z = layout.flat(jax.tree.map(jnp.asarray, state))
+    V = jnp.asarray(random_frame(layout.size, number), z.dtype)
+
+    def step(carry, s):
+        return push(model, layout, carry[0], s, carry[1]), None
+
+    @jax.checkpoint
+    def group(carry, s):
+        (z, V), _ = jax.lax.scan(step, carry, s, length=every)
+        V, norms = orthonormalize(V[..., None])
+        return (z, V[..., 0]), jnp.log(norms[:, 0])
+
+    grouped = jax.tree.map(lambda leaf: jnp.reshape(leaf, (-1, every, *jnp.shape(leaf)[1:])), inputs)
+    _, logs = jax.lax.scan(group, (z, V), grouped, length=(warmup + steps) // every)
+    time = steps * (getattr(model, "dt", 1.0) if dt is None else dt)
+    return jnp.sum(logs[warmup // every :], axis=0) / time

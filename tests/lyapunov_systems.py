@@ -1,0 +1,42 @@
+"""Systems whose exponents are known, and the plain NumPy loop that all of it is held against."""
+
+import jax.numpy as jnp
+import numpy as np
+
+
+def henon(z):
+    return jnp.stack([1 - 1.4 * z[0] ** 2 + z[1], 0.3 * z[0]])
+
+
+def logistic(z):
+    return 4 * z * (1 - z)
+
+
+def lorenz(z):
+    x, y, w = z
+    return jnp.stack([10 * (y - x), x * (28 - w) - y, x * y - 8 / 3 * w])
+
+
+def roessler(z):
+    x, y, w = z
+    return jnp.stack([-y - w, x + 0.2 * y, 0.2 + w * (x - 5.7)])
+
+
+def on_a_ring(number: int, seed: int) -> np.ndarray:
+    """Give starts for the Roessler system all around its axis: its orbits keep their phases for long."""
+    rng = np.random.default_rng(seed)
+    angle, radius = rng.uniform(0, 2 * np.pi, number), rng.uniform(2, 8, number)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle), np.zeros(number)], axis=1)
+
+
+def plain_exponents(step, jacobian, state, inputs, steps: int, warmup: int, number: int) -> np.ndarray:
+    """Give the exponents by the textbook: explicit Jacobians, Householder QR after each step, in NumPy."""
+    Q = np.linalg.qr(np.random.default_rng(5).normal(size=(state.size, number)))[0]
+    total = np.zeros(number)
+    for t in range(warmup + steps):
+        J = jacobian(state, inputs[t])
+        state = step(state, inputs[t])
+        Q, R = np.linalg.qr(J @ Q)
+        if t >= warmup:
+            total += np.log(np.abs(np.diag(R)))
+    return total / steps

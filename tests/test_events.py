@@ -1,0 +1,528 @@
+"""Events between two models, against closed forms, plain enumeration and simulation."""
+
+import itertools
+import json
+
+import jax
+import mpmath
+import numpy as np
+import pytest
+from conftest import CASES
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import cyclax as cx
+from cyclax.bifurcations.compare import compare, compare_pairs
+from cyclax.bifurcations.event import Event, feigin
+from cyclax.cycles.word import canonical_rotation, minimal_period, word_key
+
+Tent = cx.SkewTentMap
+
+
+def word(text: str) -> np.ndarray:
+    """One gate: L is closed, R open. More gates: steps apart by spaces, as 0 and 1."""
+    if set(text) <= set("LR"):
+        return np.array([[letter == "R"] for letter in text])
+    return np.array([[digit == "1" for digit in step] for step in text.split()])
+
+
+def letters(gates: np.ndarray) -> str:
+    turned = np.roll(gates, -canonical_rotation(gates), axis=0)
+    return "".join("R" if gate else "L" for gate in turned[:, 0])
+
+
+def enumerated(model, orders) -> cx.Cycles:
+    return cx.enumerate_cycles(model, orders, method=cx.Exhaustive(), progress=False)
+
+
+def between(a, b, s):
+    return jax.tree.map(lambda x, y: (1 - s) * x + s * y, a, b)
+
+
+def events_of(a, b, orders) -> tuple[Event, ...]:
+    return compare(a, b, enumerated(a, orders), enumerated(b, orders))
+
+
+def types(events) -> list[str]:
+    return [event.type for event in events]
+
+
+# The plain reference in one dimension: every word solved by the formula of the geometric sum.
+
+PRIMITIVE = {
+    order: [
+        gates
+        for gates in (np.array(some)[:, None] for some in itertools.product([False, True], repeat=order))
+        if minimal_period(gates) == order and canonical_rotation(gates) == 0
+    ]
+    for order in range(1, 6)
+}
+
+
+def tent_point(gates, left, right, offset):
+    """First point of the cycle with this word."""
+    slope, shift = 1, 0
+    for (gate,) in gates:
+        a = right if gate else left
+        slope, shift = a * slope, a * shift + offset
+    return shift / (1 - slope)
+
+
+def tent_margin(gates, left, right, offset):
+    """The smallest signed distance of a point to the border: positive where the word is a cycle."""
+    x, margins = tent_point(gates, left, right, offset), []
+    for (gate,) in gates:
+        margins.append(x if gate else -x)
+        x = (right if gate else left) * x + offset
+    return min(margins)
+
+
+def tent_words(model, orders) -> set[str]:
+    parameters = float(model.left), float(model.right), float(model.offset)
+    return {
+        letters(gates) for k in range(1, orders + 1) for gates in PRIMITIVE[k] if tent_margin(gates, *parameters) > 0
+    }
+
+
+def sides_of(event):
+    """The words that an event is about, and where they are cycles."""
+    flip = [(event.flip.word, event.flip.side)] if event.flip else []
+    return [*zip(event.words, event.sides, strict=True), *flip]
+
+
+def predicted(events, before, after, key, s) -> bool | None:
+    """Whether the events say that a word is a cycle at s; None where they say nothing of it."""
+    mine = [
+        (e.at, side) for e in events for w, side in sides_of(e) if word_key(w) == key and side in ("before", "after")
+    ]
+    if not mine:
+        return True if key in before and key in after else None
+    past = [side for at, side in mine if at <= s]
+    return past[-1] == "after" if past else mine[0][1] == "before"
+
+
+def check_all(events, before, after, exists, places):
+    """Each event is true just before and after it, and what goes on between them does so; ends agree."""
+    assert "unexplained" not in types(events), [str(event) for event in events]
+    near = 1e-6
+    for event in events:
+        if any(1e-12 < abs(event.at - other.at) < 3 * near for other in events) or not near < event.at < 1 - near:
+            continue
+        for gates, side in sides_of(event):
+            assert exists(gates, event.at - near) == (side in ("before", "both")), (str(event), str(gates))
+            assert exists(gates, event.at + near) == (side in ("after", "both")), (str(event), str(gates))
+    words = {word_key(gates): gates for event in events for gates, _ in sides_of(event)}
+    for s in places:
+        for key, gates in words.items():
+            if predicted(events, before, after, key, s) and all(abs(event.at - s) > near for event in events):
+                assert exists(gates, s), (gates, s, [str(event) for event in events])
+    for end, keys in ((0.0, before), (1.0, after)):
+        assert all(predicted(events, before, after, key, end) for key in keys), [str(event) for event in events]
+
+
+slopes = st.floats(-2.5, 2.5).map(lambda x: round(x, 4))
+
+
+@given(a=st.tuples(slopes, slopes), b=st.tuples(slopes, slopes), offsets=st.sampled_from([(1, 1), (-1, 1), (0.5, -2)]))
+@settings(max_examples=40)
+def test_one_dimension_against_the_closed_form(a, b, offsets):
+    """At any place of the way, exactly those words are cycles that the events say."""
+    first, last = Tent(*a, offsets[0]), Tent(*b, offsets[1])
+    assume(a[0] != a[1] or b[0] != b[1])  # else the gate never matters
+    for left, right in (a, b):
+        assume(all(abs(np.prod(np.where(g[:, 0], right, left)) - 1) > 1e-6 for k in range(1, 5) for g in PRIMITIVE[k]))
+    ends = [tent_words(model, 4) for model in (first, last)]
+    assume(
+        all(
+            abs(tent_margin(g, *p)) > 1e-6
+            for p in ((*a, offsets[0]), (*b, offsets[1]))
+            for k in (1, 2, 3, 4)
+            for g in PRIMITIVE[k]
+        )
+    )
+    events = compare(first, last, *([word(text) for text in sorted(end)] for end in ends), orders=range(1, 5))
+    before, after = ({word_key(word(text)) for text in end} for end in ends)
+
+    def exists(gates, s):
+        model = between(first, last, s)
+        return bool(tent_margin(gates, float(model.left), float(model.right), float(model.offset)) > 0)
+
+    check_all(events, before, after, exists, np.linspace(0.0137, 0.9871, 23))
+
+
+@pytest.mark.parametrize("left", [0.3, -0.4, 0.8, 0.55])
+def test_degenerate_flip_line_carries_both_events(left):
+    events = events_of(Tent(left, -0.9, 1.0), Tent(left, -1.2, 1.0), 2)
+    assert types(events) == ["degenerate flip"] * 2
+    assert np.allclose([event.at for event in events], 1 / 3, rtol=0, atol=1e-14)
+    assert sorted(event.order for event in events) == [1, 2]
+    fixed, double = sorted(events, key=lambda event: event.order)
+    assert letters(fixed.words[0]) == "R"
+    assert fixed.sides == ("both",)
+    assert fixed.gate is None
+    assert letters(double.words[0]) == "LR"
+    assert double.sides[0] == "after"
+    assert double.change == "continues"
+    assert abs(fixed.multipliers[0][0] + 1) < 1e-12
+    # The same from the other side.
+    back = events_of(Tent(left, -1.2, 1.0), Tent(left, -0.9, 1.0), 2)
+    assert types(back) == ["degenerate flip"] * 2
+    assert sorted(event.sides[0] for event in back) == ["before", "both"]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "text", "at"), [((1.5, 0.5), (0.5, 0.5), "L", 0.5), ((0.5, 2.0), (0.5, 0.8), "R", 5 / 6)]
+)
+def test_fixed_points_that_run_to_infinity(first, last, text, at):
+    """L at 1 / (1 - left) needs left > 1; R at 1 / (1 - right) needs right < 1."""
+    (event,) = events_of(Tent(*first, 1.0), Tent(*last, 1.0), 1)
+    assert event.type == "degenerate transcritical"
+    assert letters(event.words[0]) == text
+    assert abs(event.at - at) < 1e-14
+    assert event.change == ("disappears" if text == "L" else "appears")
+    assert event.sides == (("before",) if text == "L" else ("after",))
+    assert abs(event.multipliers[0][0] - 1) < 1e-12
+
+
+def planar_family(a_l: float) -> cx.PLRNN:
+    return cx.PLRNN(A=[[a_l, 0.8], [-0.4, 0.2]], W=[[-1.5 - a_l, 0], [0.9, 0]], h=[0.214, 0])
+
+
+def test_degenerate_transcritical_of_a_two_cycle():
+    """With (z_1 < 0, z_1 > 0) the product has a multiplier 1 where det(I - P) = 0 is 41/85 + a_l = 0."""
+    events = events_of(planar_family(-0.5), planar_family(0.5), 2)
+    (event,) = [event for event in events if event.type == "degenerate transcritical"]
+    assert event.order == 2
+    assert abs(event.at - 0.5 - -41 / 85) < 1e-13  # a_l = s - 1/2
+    assert sorted(event.words[0][:, 0]) == [False, True]
+    closed, opened = np.array([[-41 / 85, 0.8], [-0.4, 0.2]]), np.array([[-1.5, 0.8], [0.5, 0.2]])
+    assert abs(np.linalg.det(np.eye(2) - opened @ closed)) < 1e-14
+    assert event.change == "appears"
+    assert len(events) == 1
+
+
+def brute_collision(a, b):
+    """Which of L, R, LR exist before and after, for x' = a x + mu (x <= 0), b x + mu (x > 0), mu from -1 to 1."""
+    return [{w for w in ("L", "R", "LR") if tent_margin(word(w), a, b, mu) > 0} for mu in (-1.0, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [(a, b) for a in (-3, -1.4, -0.6, -0.3, 0.4, 0.7, 1.3, 3.5) for b in (-2.7, -1.2, -0.8, 0.2, 0.6, 1.7)]
+)
+def test_all_cases_of_one_dimension(a, b):
+    before, after = brute_collision(a, b)
+    events = events_of(Tent(a, b, -1.0), Tent(a, b, 1.0), 2)
+    (event,) = events
+    assert abs(event.at - 0.5) < 1e-15
+    assert event.order == 1
+    sides = {w: "before" if w in before else "after" for w in before | after}
+    assert {letters(w): side for w, side in zip(event.words, event.sides, strict=True)} == {w: sides[w] for w in "LR"}
+    assert event.type == ("nonsmooth fold" if sides["L"] == sides["R"] else "persistence")
+    assert (event.flip.side if event.flip else None) == sides.get("LR")
+    # What is simulated: with a stable cycle there, orbits from near 0 come to it.
+    for mu, side in ((-1.0, "before"), (1.0, "after")):
+        stable = [w for w, slope in (("L", a), ("R", b), ("LR", a * b)) if abs(slope) < 1 and sides.get(w) == side]
+        x = 1e-3
+        for _ in range(3000):
+            x = np.clip((a if x <= 0 else b) * x + mu, -1e6, 1e6)
+        if stable and abs(x) < 1e6:
+            y = x
+            for _ in stable[0]:
+                x = (a if x <= 0 else b) * x + mu
+            assert abs(x - y) < 1e-9
+
+
+entries = st.floats(-2, 2).map(lambda x: round(x, 3))
+
+
+@given(left=st.tuples(entries, entries), right=st.tuples(entries, entries), shift=st.tuples(entries, entries))
+@settings(max_examples=40)
+def test_planar_border_collisions(left, right, shift):
+    """Feigin's rule against enumeration on both sides of mu = 0, to order 2."""
+
+    def model(mu):
+        J = [np.array([[trace, 1.0], [-det, 0.0]]) for trace, det in (left, right)]
+        return cx.BorderCollisionNormalForm(left=J[0], right=J[1], h=mu * np.array([1 + shift[0] ** 2, shift[1]]))
+
+    # w' (I - J) with the first row of the adjugate gives the common test function: it must not vanish.
+    assume(left != right)
+    assume(abs(1 + shift[0] ** 2 + shift[1]) > 0.05)
+    products = [np.array([[t, 1.0], [-d, 0.0]]) for t, d in (left, right)]
+    for P in (*products, products[1] @ products[0]):
+        assume(min(abs(np.abs(np.linalg.eigvals(P)) - 1)) > 1e-3)
+    ends = [enumerated(model(mu), 2) for mu in (-1.0, 1.0)]
+    keys = [{word_key(cycle.gates) for cycle in end} for end in ends]
+    events = compare(model(-1.0), model(1.0), *ends)
+    assert "unexplained" not in types(events)
+    (event,) = [event for event in events if event.order == 1]
+    assert len(events) == 1
+    assert abs(event.at - 0.5) < 1e-14
+    for gates, side in zip(event.words, event.sides, strict=True):
+        assert [word_key(gates) in some for some in keys] == [side == "before", side == "after"]
+    assert event.type == ("nonsmooth fold" if event.sides[0] == event.sides[1] else "persistence")
+    double = word_key(word("LR"))
+    where = [double in some for some in keys]
+    assert (event.flip is not None) == any(where)
+    if event.flip is not None:
+        assert where == [event.flip.side == "before", event.flip.side == "after"]
+        assert word_key(event.flip.word) == double
+    counts = [sum(np.sum((v.imag == 0) & (sign * v.real > 1)) for v in event.multipliers) for sign in (1, -1)]
+    assert (counts[0] % 2 == 1) == (event.type == "nonsmooth fold")
+    assert (counts[1] % 2 == 1) == (event.flip is not None)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_two_networks_at_any_place_between(seed):
+    """Random 2-D networks: what the events say at places between is what enumeration finds there."""
+    a, b = (cx.PLRNN.random(2, key=jax.random.key(2 * seed + i), gain=1.8) for i in (0, 1))
+    first, last = enumerated(a, 2), enumerated(b, 2)
+    before, after = ({word_key(cycle.gates) for cycle in end} for end in (first, last))
+
+    def exists(gates, s):
+        return word_key(gates) in {word_key(cycle.gates) for cycle in enumerated(between(a, b, s), [len(gates)])}
+
+    check_all(compare(a, b, first, last), before, after, exists, np.linspace(0.07, 0.91, 4))
+
+
+def test_center_curve():
+    """A[0] A[1] - W[0,1] W[1,0] = 1 in the region where both gates are open."""
+    W, h = [[0, -0.64375], [0.52505308, 0]], [0.37298253, -0.97931491]
+    A0 = 0.8377689
+    on = (1 + W[0][1] * W[1][0]) / A0
+    a, b = (cx.PLRNN(A=[A0, on + d], W=W, h=h) for d in (-0.05, 0.1))
+    (event,) = events_of(a, b, 1)
+    assert event.type == "center"
+    assert event.sides == ("both",)
+    assert letters(event.words[0]) == "R"
+    assert abs(event.at - 1 / 3) < 1e-13
+    assert all(abs(abs(values[0]) - 1) < 1e-13 and values[0].imag > 0 for values in event.multipliers)
+
+
+def test_two_events_of_one_cycle_in_their_order():
+    """R flips at right = -1, then crosses the border as the offset does at 0: the same walked from both ends."""
+    first, last = Tent(0.5, -0.9, 1.0), Tent(0.5, -1.1, -0.25)
+    events = events_of(first, last, 1)
+    assert types(events) == ["degenerate flip", "persistence"]
+    assert np.allclose([event.at for event in events], [0.5, 0.8], rtol=0, atol=1e-14)
+    back = events_of(last, first, 1)
+    assert types(back) == ["persistence", "degenerate flip"]
+    assert np.allclose([event.at for event in back], [0.2, 0.5], rtol=0, atol=1e-14)
+    assert [event.sides for event in back] == [("before", "after"), ("both",)]
+
+
+def test_an_event_met_from_several_sides_is_one():
+    """R flips on its way to a fold with L; whoever comes back from the fold along R meets the flip again."""
+    events = events_of(Tent(2.32, -0.49, 1.0), Tent(1.73, -1.88, -1.0), 2)
+    assert types(events) == ["degenerate flip", "degenerate flip", "nonsmooth fold"]
+    assert [event.order for event in events] == [1, 2, 1]
+    assert abs(events[0].at - 0.51 / 1.39) < 1e-14
+    assert events[2].flip is not None
+    assert events[2].flip.side == "before"  # what the flip of R has brought forth ends there
+
+
+def test_a_word_of_both_ends_that_leaves_and_comes_back():
+    """LR is at both ends; that the collision at 1/2 brings it forth says that it had gone before."""
+    events = events_of(Tent(-1.5, 0.0, -1.0), Tent(0.0, -2.5, 1.0), 2)
+    assert types(events) == ["degenerate flip", "degenerate flip", "persistence"]
+    assert [event.order for event in events] == [1, 2, 1]
+    assert letters(events[1].words[0]) == "LR"
+    assert events[1].sides[0] == "before"
+    assert abs(events[1].at - 1 / 3) < 1e-14
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+def test_multiplier_one_with_and_without_a_solution(offset):
+    """Without an offset along the eigenvector there is a line of fixed points; with one they run to infinity."""
+
+    def model(a):
+        return cx.AlmostLinearRNN(A=[a, 0.5], W=[[0.0, 0.0], [0.0, -0.3]], h=[offset, 1.0], num_gated=1)
+
+    (event,) = events_of(model(0.5), model(1.25), 1)
+    assert event.type == ("degenerate transcritical" if offset else "family")
+    assert abs(event.at - 2 / 3) < 1e-14
+    assert event.sides == ("both",)  # no border stands in the way: it comes back from the other side
+
+
+def test_identical_models():
+    cycles = enumerated(planar_family(0.3), 3)
+    assert compare(planar_family(0.3), planar_family(0.3), cycles, cycles) == ()
+
+
+@pytest.mark.parametrize("missing", ["before", "after"])
+def test_a_cycle_that_was_missed(missing):
+    first, last = Tent(0.4, -1.9, 1.0), Tent(0.45, -1.95, 1.0)
+    full = [[cycle.gates for cycle in enumerated(model, 2)] for model in (first, last)]
+    assert len(full[0]) == len(full[1]) == 2
+    dropped = [list(words) for words in full]
+    dropped[missing == "after"] = [gates for gates in dropped[missing == "after"] if len(gates) == 1]
+    (event,) = compare(first, last, *dropped)
+    assert event.type == "unexplained"
+    assert event.missing == missing
+    assert letters(event.words[0]) == "LR"
+    assert event.at == float(missing == "after")
+    assert "not on the list" in event.reason
+    # And beyond an event: the partner of a fold.
+    fold = compare(Tent(0.5, 2.0, -1.0), Tent(0.5, 2.0, 1.0), [word("L")], [])
+    assert types(fold) == ["unexplained", "nonsmooth fold"]
+    assert letters(fold[0].words[0]) == "R"
+    assert fold[0].missing == "before"
+
+
+def test_a_word_that_is_no_cycle():
+    (event,) = compare(Tent(0.4, -0.5, 1.0), Tent(0.4, -0.4, 1.0), [word("R"), word("L")], [word("R")])
+    assert event.type == "unexplained"
+    assert event.missing is None
+    assert "no cycle" in event.reason
+
+
+def test_orders_that_were_not_searched_are_left_out():
+    first, last = Tent(0.3, -0.8, 1.0), Tent(0.3, -1.3, 1.0)
+    assert types(compare(first, last, enumerated(first, 1), enumerated(last, 4))) == ["degenerate flip"]
+    collision = compare(Tent(0.5, -1.5, -1.0), Tent(0.5, -1.5, 1.0), [word("L")], [word("R")])
+    assert types(collision) == ["persistence"]
+    assert collision[0].flip is not None
+
+
+def doubled(left, right, offset, mirrored):
+    """The skew tent map as a shallow network with two gates of one plane."""
+    sign = -1.0 if mirrored else 1.0
+    jump = right - left
+    # relu(-x) = relu(x) - x
+    A = left + (jump / 2 if mirrored else 0.0)
+    return cx.ShallowPLRNN(A=[A], W1=[[jump / 2, jump / 2]], W2=[[1.0], [sign]], h1=[offset], h2=[0.0, 0.0])
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(("a", "b"), [(0.5, -1.5), (0.5, 2.0), (0.5, -0.5)])
+def test_gates_with_one_plane_count_as_one(a, b, mirrored):
+    plain = events_of(Tent(a, b, -1.0), Tent(a, b, 1.0), 2)
+    twin = events_of(doubled(a, b, -1.0, mirrored), doubled(a, b, 1.0, mirrored), 2)
+    assert types(plain) == types(twin)
+    assert len(plain) == 1
+    assert plain[0].sides == twin[0].sides
+    assert [e.flip and e.flip.side for e in plain] == [e.flip and e.flip.side for e in twin]
+
+
+def test_gates_that_cancel_are_no_event():
+    def model(offset):
+        return cx.ShallowPLRNN(A=[0.5], W1=[[0.7, -0.7]], W2=[[1.0], [1.0]], h1=[offset], h2=[0.0, 0.0])
+
+    assert events_of(model(-1.0), model(1.0), 2) == ()
+
+
+def test_gates_that_matter_at_one_end_only():
+    """W[0, 0] = 0 at s = 0: there the gate switches nothing, and may stand in a word as it likes."""
+    first, last = (cx.PLRNN(A=[0.5], W=[[w]], h=[1.0]) for w in (0.0, -0.3))
+    assert compare(first, last, [word("L")], [word("R")]) == ()
+
+
+def test_several_borders_at_once_are_codimension_two():
+    first, last = (cx.PLRNN(A=[0.5, 0.4], W=[[0.0, 0.3], [-0.2, 0.0]], h=[mu, mu]) for mu in (-1.0, 1.0))
+    events = events_of(first, last, 1)
+    assert set(types(events)) == {"border collision"}
+    assert all("codimension two" in event.reason for event in events)
+
+
+@pytest.mark.parametrize("n", [12, 19, 30])
+def test_long_expanding_words(n):
+    """L^n R with multipliers up to 1e8, located as 60 digits have it."""
+    mpmath.mp.dps = 60
+    text = "L" * n + "R"
+    low, high = mpmath.mpf("-1.05"), mpmath.mpf("-60")
+
+    def margin(right):
+        return tent_margin(word(text), mpmath.mpf("1.6"), right, mpmath.mpf(1))
+
+    assert margin(low) < 0 < margin(high)
+    for _ in range(180):
+        middle = (low + high) / 2
+        low, high = (low, middle) if margin(middle) > 0 else (middle, high)
+    right = float(high)
+    first, last = Tent(1.6, right + 0.01, 1.0), Tent(1.6, right - 0.03, 1.0)
+    events = compare(first, last, [], [word(text)])
+    fold = [event for event in events if event.order == n + 1]
+    assert "nonsmooth fold" in types(fold)
+    (event,) = [event for event in fold if event.type == "nonsmooth fold"]
+    expected = (float(first.right) - high) / (mpmath.mpf(float(first.right)) - float(last.right))
+    assert abs(event.at - float(expected)) < 1e-12
+    mpmath.mp.dps = 15
+
+
+def test_many_pairs_are_as_one_by_one():
+    rng = np.random.default_rng(0)
+    pairs = [tuple(Tent(*rng.uniform(-2, 2, 2), rng.choice([-1.0, 1.0])) for _ in (0, 1)) for _ in range(25)]
+    ends = [[[word(text) for text in sorted(tent_words(pair[i], 4))] for pair in pairs] for i in (0, 1)]
+    alone = [compare(*pair, *words, orders=range(1, 5)) for pair, *words in zip(pairs, *ends, strict=True)]
+
+    def path(numbers, s):
+        chosen = [between(*pairs[i], place) for i, place in zip(numbers, s, strict=True)]
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *chosen)
+
+    def grouped(words):
+        groups = {}
+        for order in range(1, 5):
+            some = [(i, gates) for i, mine in enumerate(words) for gates in mine if len(gates) == order]
+            if some:
+                groups[order] = (np.array([i for i, _ in some]), np.stack([gates for _, gates in some]))
+        return groups
+
+    together = compare_pairs(path, len(pairs), *(grouped(end) for end in ends), orders=range(1, 5))
+    assert sum(map(len, together)) > 25
+    for one, other in zip(alone, together, strict=True):
+        assert types(one) == types(other)
+        for x, y in zip(one, other, strict=True):
+            assert abs(x.at - y.at) < 1e-12
+            assert x.sides == y.sides
+
+
+def test_nan_is_said_and_stays_where_it_is():
+    parameters = np.array([[0.3, -0.8], [np.nan, -0.8], [0.3, -0.8]])
+
+    def path(numbers, s):
+        left, right = parameters[numbers].T
+        return jax.tree.unflatten(jax.tree.structure(Tent(0.0, 0.0, 0.0)), [left, right - s / 2, np.ones(len(s))])
+
+    before = {1: (np.arange(3), np.ones((3, 1, 1), bool))}
+    after = {1: (np.arange(3), np.ones((3, 1, 1), bool)), 2: (np.arange(3), np.tile(word("LR"), (3, 1, 1)))}
+    events = compare_pairs(path, 3, before, after)
+    assert types(events[0]) == types(events[2]) == ["degenerate flip"] * 2
+    assert set(types(events[1])) == {"unexplained"}
+
+
+def test_printed_and_as_plain_values():
+    (event,) = events_of(Tent(0.5, -1.5, -1.0), Tent(0.5, -1.5, 1.0), 2)
+    assert str(event) == (
+        "persistence of a fixed point at s = 0.5: 0 (before) | 1 (after); gate 0 at step 0; with a 2-cycle 0 1 (after)"
+    )
+    plain = json.loads(json.dumps(event.to_dict(), allow_nan=False))
+    assert plain["flip"] == {"word": [[0], [1]], "side": "after"}
+    assert plain["type"] == "persistence"
+    assert plain["multipliers"] == [[[0.5, 0.0]], [[-1.5, 0.0]]]
+    assert repr(event) == "Event('persistence', order=1, at=0.5)"
+
+
+def test_feigin_leaves_undecided_what_is():
+    assert feigin(np.array([[[1.0]]]), np.array([[[0.5]]])).type == "border collision"
+    rule = feigin(np.array([[[-1.0]]]), np.array([[[0.5]]]))
+    assert rule.type == "persistence"
+    assert not rule.flips
+    assert "codimension two" in rule.reason
+
+
+def test_models_of_other_shapes_are_refused():
+    with pytest.raises(ValueError, match="one class and one shape"):
+        compare(Tent(1.0, 1.0, 1.0), cx.TentMap(1.0), [], [])
+    with pytest.raises(ValueError, match="expected gates of shape"):
+        compare(Tent(1.0, 1.0, 1.0), Tent(1.0, 1.5, 1.0), [np.ones((1, 2), bool)], [])
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="needs the shared cases")
+def test_a_network_with_a_long_cycle():
+    """From the network with a 16-cycle outward until it is gone: its tongue ends in folds."""
+    model = cx.load(CASES / "plrnn_2d_order16.json")
+    cycles = cx.enumerate_cycles(model, [16], progress=False)
+    assert cycles.counts[16] > 0
+    moved = cx.PLRNN(A=model.A + np.array([0.05, -0.03]), W=model.W, h=model.h)
+    events = compare(model, moved, [cycle.gates for cycle in cycles], [])
+    assert any(event.type == "nonsmooth fold" and event.order == 16 for event in events)
+    assert "unexplained" not in types(events)

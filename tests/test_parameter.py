@@ -1,0 +1,67 @@
+"""Parameters and grids: what moves, and what is refused."""
+
+import jax
+import numpy as np
+import pytest
+
+import cyclax as cx
+from cyclax.bifurcations.parameter import Grid
+
+MODEL = cx.PLRNN(A=[0.5, 0.6], W=[[0.0, 0.7], [0.8, 0.0]], h=[0.1, 0.2])
+
+
+def test_an_entry_is_replaced_or_moved():
+    grid = Grid(MODEL, {cx.Parameter("A", 0): [1.0, 2.0], cx.Parameter("W", 0, 1, offset=True): [-0.1, 0.0, 0.1]})
+    model = grid.at(5)
+    np.testing.assert_allclose(model.A, [2.0, 0.6])
+    np.testing.assert_allclose(model.W, [[0.0, 0.8], [0.8, 0.0]])
+    np.testing.assert_array_equal(model.h, MODEL.h)
+    assert grid.names == ("A[0]", "W[0,1]")
+    np.testing.assert_allclose(grid.values(np.array([5])), [[2.0, 0.1]])
+
+
+def test_names_and_functions():
+    shared = cx.Parameter("slope", set=lambda m, a: cx.PLRNN(A=jax.numpy.stack([a, a]), W=m.W, h=m.h))
+    np.testing.assert_allclose(Grid(MODEL, {shared: [0.1, 0.3]}).at(1).A, [0.3, 0.3])
+    assert cx.Parameter.parse(" W[0, 1] ") == cx.Parameter("W", 0, 1)
+    assert cx.Parameter.parse("slope").name == "slope"
+    assert len({cx.Parameter("A", 0), cx.Parameter("A", 0), cx.Parameter("A", 0, offset=True)}) == 2
+    assert Grid(cx.TentMap(1.5), {"slope": [1.0, 1.2]}).at(1).slope == 1.2
+    assert repr(cx.Parameter("A", 0, offset=True)) == "Parameter(A[0] (offset))"
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({}, "expected a dict"),
+        ([("A[0]", [1.0])], "expected a dict"),
+        ({"B[0]": [1.0]}, "PLRNN has no weight 'B', but A, W, h"),
+        ({"A[2]": [1.0]}, r"A has shape \(2,\)"),
+        ({"A": [1.0]}, r"A has shape \(2,\)"),
+        ({"A[0": [1.0]}, "is no parameter"),
+        ({"A[0]": [1.0, np.nan]}, r"A\[0\]: value 1 is nan"),
+        ({"A[0]": [1.0, 1.0]}, "must all rise or all fall"),
+        ({"A[0]": [1.0, 3.0, 2.0]}, "must all rise or all fall"),
+        ({"A[0]": 1.0}, "expected a 1-D array"),
+        ({"A[0]": [1.0], cx.Parameter("A", -2): [1.0]}, "are the same entry"),
+        ({"A[0]": [1.0], cx.Parameter("A", 0, offset=True): [1.0]}, "are the same entry"),
+        ({cx.Parameter("a", set=lambda m, a: float(a)): [1.0]}, "written with jax.numpy"),
+        ({cx.Parameter("a", set=lambda m, a: m.A * a): [1.0]}, "a model of the same class"),
+        (
+            {cx.Parameter("a", set=lambda m, a: m): [1.0], cx.Parameter("a", set=lambda m, a: m): [2.0]},
+            "have the same name",
+        ),
+    ],
+)
+def test_bad_grids(axes, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        Grid(MODEL, axes)
+
+
+def test_bad_parameters():
+    with pytest.raises(TypeError, match="name of a weight"):
+        cx.Parameter(0, 1)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match="must be ints"):
+        cx.Parameter("A", 0.5)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="neither an index nor an offset"):
+        cx.Parameter("A", 0, set=lambda m, a: m)

@@ -1,0 +1,362 @@
+"""Maps over parameters, against enumeration and closed forms in every cell."""
+
+import itertools
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from conftest import CASES, case_names
+
+import cyclax as cx
+from cyclax.bifurcations import scan as scan_module
+from cyclax.bifurcations.cells import Found
+
+TENT = cx.SkewTentMap(left=0.5, right=-1.5, offset=1.0)
+
+
+def three_gates() -> cx.ShallowPLRNN:
+    return cx.ShallowPLRNN.random(2, 3, key=jax.random.key(5), gain=3.0)
+
+
+def missed_and_false(result: cx.BifurcationMap, cells=None) -> tuple[int, int]:
+    """Compare cells with enumeration of all words; cells with solutions on borders or families are left out."""
+    missed = false = 0
+    for cell in range(result.grid.size) if cells is None else cells:
+        place = np.unravel_index(cell, result.shape)
+        if result.degenerate[(slice(None), *place)].any():
+            continue
+        model = result.grid.at(cell)
+        complete = cx.enumerate_cycles(model, list(result.orders), method=cx.Exhaustive(), progress=False)
+        if complete.degenerate:
+            continue
+        here = result.cell(*place)
+        for order in result.orders:
+            theirs = {c.gates.tobytes(): c for c in complete.of_order(order)}
+            mine = {c.gates.tobytes(): c for c in here.of_order(order)}
+            missed, false = missed + len(theirs.keys() - mine.keys()), false + len(mine.keys() - theirs.keys())
+            for word in theirs.keys() & mine.keys():
+                np.testing.assert_allclose(mine[word].points, theirs[word].points, atol=1e-9)
+                np.testing.assert_allclose(mine[word].multipliers, theirs[word].multipliers, rtol=1e-7, atol=1e-9)
+    return missed, false
+
+
+@pytest.mark.parametrize(
+    ("model", "axes", "orders"),
+    [
+        (TENT, {"left": np.linspace(-2, 2, 8), "right": np.linspace(-2, 2, 7)}, 6),
+        (three_gates(), {"W1[0,0]": np.linspace(-3, 3, 7), "h1[1]": np.linspace(-2, 2, 6)}, 3),
+        (cx.BorderCollisionNormalForm(left=[[1.2, 1], [-0.4, 0]], right=[[-1.5, 1], [-0.3, 0]], h=[0.7, 0.0]),
+         {"h[0]": np.linspace(-1, 1, 6), "right[0,0]": np.linspace(-2, 1, 6)}, 5),
+    ],
+    ids=["skew tent", "shallow", "normal form"],
+)  # fmt: skip
+def test_every_cell_equals_enumeration(model, axes, orders):
+    result = cx.scan(model, axes, orders, key=0, orbit_steps=0)
+    assert missed_and_false(result) == (0, 0)
+    assert result.counts.sum() > result.grid.size // 2
+    for order in result.orders:
+        assert [len(result.words(order, *place)) for place in np.ndindex(result.shape)] == list(
+            result.counts[order - 1].reshape(-1)
+        )
+
+
+def test_neighbors_mend_what_few_starts_miss():
+    axes = {"left": np.linspace(1.1, 2.4, 12), "right": np.linspace(-2.4, -1.1, 12)}
+    settings = dict(key=1, starts=4, moves=4, orbit_steps=0)
+    starved = cx.scan(TENT, axes, 6, heal=False, **settings)
+    before = missed_and_false(starved)
+    healed = cx.scan(TENT, axes, 6, **settings)
+    assert before[0] > 20
+    assert before[1] == 0
+    assert missed_and_false(healed) == (0, 0)
+    gained = np.any(healed.counts > starved.counts, axis=0)
+    assert healed.report["mended"] == np.count_nonzero(gained)
+
+
+def test_existence_of_L_n_R_in_closed_form():
+    """x_0 > 0 and x_1 .. x_n <= 0: the point of the word solved by hand, and its signs looked at."""
+    left, right = np.linspace(-2, 2, 21) + 0.013, np.linspace(-2, 2, 21) - 0.007
+    result = cx.scan(TENT, {"left": left, "right": right}, 5, key=0, orbit_steps=0)
+    for n in (1, 2, 3, 4):
+        word = np.zeros((n + 1, 1), bool)
+        word[-1] = True  # the smallest rotation has the open gate last
+        for (i, a), (j, b) in itertools.product(enumerate(left), enumerate(right)):
+            # x_1 = b x_0 + 1, x_{t+1} = a x_t + 1, and back to x_0.
+            offsets = sum(a**t for t in range(n + 1))
+            x = [offsets / (1 - b * a**n)]
+            for slope in (b, *[a] * (n - 1)):
+                x.append(slope * x[-1] + 1)
+            exists = x[0] > 0 and all(y < 0 for y in x[1:])
+            found = any(np.array_equal(w, word) for w in result.words(n + 1, i, j))
+            assert found == exists, (n, a, b)
+
+
+def test_the_result_does_not_depend_on_chunks():
+    axes = {"A[0]": np.linspace(-0.8, 0.8, 5), "W[0,1]": np.linspace(-2, 2, 4)}
+    model = cx.PLRNN.random(3, key=jax.random.key(4), gain=2.5)
+    one, other = (cx.scan(model, axes, 3, key=0, cells=cells, orbit_steps=50) for cells in (7, 64))
+    same(one, other, 1e-12)
+
+
+def same(one: cx.BifurcationMap, other: cx.BifurcationMap, tolerance: float) -> None:
+    for order in one.orders:
+        a, b = one.found[order], other.found[order]
+        np.testing.assert_array_equal(a.cell, b.cell)
+        np.testing.assert_array_equal(a.words, b.words)
+        np.testing.assert_allclose(a.points, b.points, rtol=tolerance, atol=tolerance)
+    assert one.layers.keys() == other.layers.keys()
+
+
+def test_layers_tell_chaos_from_periods():
+    result = cx.scan(TENT, {"left": [0.5, 1.6], "right": [-3.5, -1.9, -1.0, -0.5]}, 3, key=0, orbit_steps=3000)
+    exponent, period = result.layers["exponent"], result.layers["period"]
+    # left 0.5, right -3.5: chaotic bands or long periods; -0.5: a fixed point with that multiplier.
+    assert period[0, 3] == 1
+    assert exponent[0, 3] == pytest.approx(np.log(0.5), abs=1e-6)
+    # left 1.6, right -1.9: chaos; its exponent lies between the logarithms of the slopes.
+    assert period[1, 1] == 0
+    assert np.log(1.6) < exponent[1, 1] < np.log(1.9)
+    # left 1.6, right -3.5: all orbits leave.
+    assert period[1, 0] == -1
+    assert np.isnan(exponent[1, 0])
+    assert result.layers["bounded"][1, 0] == 0
+
+
+@pytest.mark.skipif("plrnn_2d_order16" not in case_names(), reason="needs ../shared/cases")
+def test_the_narrow_tongue_is_not_lost():
+    model = cx.load(CASES / "plrnn_2d_order16.json")
+    values = [np.linspace(a - 0.05, a + 0.05, 11) for a in model.A]
+    result = cx.scan(model, {"A[0]": values[0], "A[1]": values[1]}, [16], key=0, orbit_steps=0)
+    assert result.counts[0, 5, 5] == 2
+    for i, j in np.ndindex(result.shape):
+        one = cx.enumerate_cycles(result.grid.at(11 * i + j), [16], budget=20.0, progress=False)
+        if one.report["orders"]["16"]["verdict"] == "proved complete":
+            assert one.counts[16] == result.counts[0, i, j], (i, j)
+
+
+def test_proved_cells():
+    result = cx.scan(TENT, {"right": np.linspace(-2.2, -0.3, 4)}, 4, key=0, exact=True, orbit_steps=0)
+    assert result.layers["proved"].all()
+    assert result.cell(0).report["orders"]["3"]["verdict"] == "proved complete"
+    plain = cx.scan(TENT, {"right": np.linspace(-2.2, -0.3, 4)}, 4, key=0, orbit_steps=0)
+    assert plain.cell(0).report["orders"]["3"]["verdict"] == "unknown"
+    for order in result.orders:
+        np.testing.assert_array_equal(result.found[order].words, plain.found[order].words)
+
+
+def test_a_solution_on_a_border_is_marked_and_not_counted():
+    result = cx.scan(cx.PLRNN(A=[0.5], W=[[-1.0]], h=[0.0]), {"h[0]": [-1.0, 0.0, 1.0]}, 1, key=0, orbit_steps=0)
+    assert result.counts[0].tolist() == [1, 0, 1]
+    assert result.degenerate[0].tolist() == [False, True, False]
+
+
+def test_file(tmp_path):
+    result = cx.scan(TENT, {"left": [0.3, 0.5], cx.Parameter("right", offset=True): [-1.0, 0.0]}, 3, key=0)
+    result.save(tmp_path / "map.npz")
+    again = cx.BifurcationMap.load(tmp_path / "map.npz")
+    same(result, again, 0)
+    assert repr(again) == repr(result)
+    assert again.grid.names == result.grid.names
+    assert again.cell(1, 1).counts == result.cell(1, 1).counts
+    np.savez(tmp_path / "other.npz", a=1)
+    with pytest.raises(ValueError, match="no bifurcation map"):
+        cx.BifurcationMap.load(tmp_path / "other.npz")
+    function = cx.Parameter("both", set=lambda m, a: cx.SkewTentMap(a, -a, 1.0))
+    with pytest.raises(TypeError, match="cannot be written"):
+        cx.scan(TENT, {function: [0.5]}, 1, key=0, orbit_steps=0).save(tmp_path / "map.npz")
+
+
+def test_places_outside_the_grid():
+    result = cx.scan(TENT, {"left": [0.3, 0.5]}, 1, key=0, orbit_steps=0)
+    assert result.values(-1) == {"left": 0.5}
+    with pytest.raises(IndexError, match="left has 2 values"):
+        result.cell(2)
+    with pytest.raises(IndexError, match="has 1 axes"):
+        result.cell(0, 0)
+
+
+@pytest.mark.parametrize(
+    "settings", [dict(starts=0), dict(moves=0.5), dict(cells=0), dict(longest_period=0), dict(orbit_steps=-1)]
+)
+def test_bad_settings_name_themselves(settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        cx.scan(TENT, {"left": [0.5]}, 1, key=0, **settings)
+
+
+# -- the store --------------------------------------------------------------------------------------------------------
+
+AXES = {"left": np.linspace(-2, 2, 6), "right": np.linspace(-2, 2, 7)}
+
+
+def small_scan(**arguments) -> cx.BifurcationMap:
+    return cx.scan(TENT, AXES, 4, key=0, cells=8, starts=8, orbit_steps=20, **arguments)
+
+
+def test_a_store_is_gone_on_with(tmp_path, monkeypatch):
+    whole = small_scan()
+    same(small_scan(store=tmp_path / "a"), whole, 0)
+    files = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert "scan-0000000.npz" in files
+    # Any part of it may be missing: what comes out is the same to the last bit.
+    for drop in (slice(2, None), slice(0, 3), slice(1, None, 2)):
+        for name in [name for name in files if name.endswith(".npz")][drop]:
+            (tmp_path / "a" / name).unlink()
+        same(small_scan(store=tmp_path / "a"), whole, 0)
+    # And what is there is not computed again.
+    monkeypatch.setattr(scan_module._Scan, "_first", None)
+    monkeypatch.setattr(scan_module._Scan, "_tried", None)
+    monkeypatch.setattr(scan_module._Scan, "_drawn", None)
+    same(small_scan(store=tmp_path / "a"), whole, 0)
+
+
+def test_another_configuration_is_refused(tmp_path):
+    small_scan(store=tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=r"another configuration .*orders"):
+        cx.scan(TENT, AXES, 3, key=0, cells=8, starts=8, orbit_steps=20, store=tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_damaged_chunk_names_itself(tmp_path):
+    small_scan(store=tmp_path)
+    damaged = tmp_path / "scan-0000002.npz"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"scan-0000002.npz.*Delete it"):
+        small_scan(store=tmp_path)
+    damaged.unlink()
+    same(small_scan(store=tmp_path), small_scan(), 0)
+
+
+def test_a_full_disk_leaves_the_store_whole(tmp_path, monkeypatch):
+    real, calls = np.savez, itertools.count()
+
+    def full(stream, **arrays):
+        if next(calls) >= 3:
+            stream.write(b"half a file")
+            raise OSError(28, "No space left on device")
+        real(stream, **arrays)
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        small_scan(store=tmp_path)
+    assert not list(tmp_path.glob(".*"))
+    monkeypatch.undo()
+    assert list(tmp_path.glob("*.npz"))
+    same(small_scan(store=tmp_path), small_scan(), 0)
+
+
+def test_other_folders_are_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="is not a folder"):
+        small_scan(store=tmp_path / "file")
+    np.savez(tmp_path / "other.npz", a=1)
+    with pytest.raises(ValueError, match="holds other files"):
+        small_scan(store=tmp_path)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "scan.json").write_text("{")
+    with pytest.raises(ValueError, match="cannot be read"):
+        small_scan(store=tmp_path / "b")
+
+
+def test_ctrl_c_keeps_the_cells_that_are_done(monkeypatch):
+    real = scan_module._Scan._first
+    calls = itertools.count()
+
+    def interrupted(self, cells):
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return real(self, cells)
+
+    monkeypatch.setattr(scan_module._Scan, "_first", interrupted)
+    result = small_scan()
+    assert "interrupted by Ctrl-C" in result.report["interrupted"]
+    assert 0 < np.count_nonzero(result.searched) < result.grid.size
+    assert "interrupted" in repr(result)
+    monkeypatch.undo()
+    whole = small_scan(heal=False)
+    done = result.searched.reshape(result.shape)
+    np.testing.assert_array_equal(result.counts[:, done], whole.counts[:, done])
+    assert not result.counts[:, ~done].any()
+
+
+# -- other machines ---------------------------------------------------------------------------------------------------
+
+PROGRAM = """
+import sys, jax
+{setup}
+import numpy as np, cyclax as cx
+tent = cx.SkewTentMap(left=0.5, right=-1.5, offset=1.0)
+axes = dict(left=np.linspace(-2, 2, 6), right=np.linspace(-2, 2, 7))
+result = cx.scan(tent, axes, 4, key=0, cells=8, starts=8, orbit_steps=20{arguments})
+{check}
+result.save(sys.argv[1])
+"""
+
+
+def run(path: Path, setup: str = "", arguments: str = "", check: str = "") -> subprocess.Popen:
+    program = PROGRAM.format(setup=setup, arguments=arguments, check=check)
+    return subprocess.Popen([sys.executable, "-c", program, str(path)], stderr=subprocess.PIPE, text=True)
+
+
+def finished(process: subprocess.Popen) -> None:
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+
+
+@pytest.mark.slow
+def test_four_devices(tmp_path):
+    setup = "jax.config.update('jax_num_cpu_devices', 4)"
+    finished(run(tmp_path / "map.npz", setup, check="assert len(jax.devices()) == 4"))
+    same(cx.BifurcationMap.load(tmp_path / "map.npz"), small_scan(), 1e-12)
+
+
+@pytest.mark.slow
+def test_two_processes(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    setup = "jax.distributed.initialize('127.0.0.1:{port}', 2, {i})"
+    both = [
+        run(tmp_path / f"{i}.npz", setup.format(port=port, i=i), check="assert jax.process_count() == 2")
+        for i in range(2)
+    ]
+    for process in both:
+        finished(process)
+    for i in range(2):
+        same(cx.BifurcationMap.load(tmp_path / f"{i}.npz"), small_scan(), 1e-12)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_resumed(tmp_path):
+    """kill -9 at 20 random moments of a scan that keeps its chunks; it ends as if it had never been killed."""
+    rng = np.random.default_rng(0)
+    arguments = f", store={str(tmp_path / 'store')!r}"
+    killed = 0
+    for _ in range(20):
+        process = run(tmp_path / "map.npz", arguments=arguments)
+        try:
+            process.communicate(timeout=float(rng.uniform(2.0, 12.0)))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            killed += 1
+        for path in (tmp_path / "store").glob("scan.json"):
+            json.loads(path.read_text())
+        if process.returncode == 0:  # begin again
+            for path in (tmp_path / "store").iterdir():
+                path.unlink()
+    assert killed >= 5
+    finished(run(tmp_path / "map.npz", arguments=arguments))
+    same(cx.BifurcationMap.load(tmp_path / "map.npz"), small_scan(), 0)
+
+
+def test_tables_are_sorted():
+    result = small_scan()
+    for table in result.found.values():
+        assert isinstance(table, Found)
+        assert np.all(np.diff(table.cell) >= 0)
