@@ -7,7 +7,7 @@ architecture. Three piecewise-linear RNNs of one family show it, with the interv
 should be forced.
 """
 
-import sys
+import argparse
 
 import jax
 import matplotlib.pyplot as plt
@@ -69,7 +69,9 @@ def loss_gradients(model: cx.ClippedShallowPLRNN, states: np.ndarray, times: np.
 
 def main() -> None:
     """Draw the picture, and print the table."""
-    picture = sys.argv[1] if len(sys.argv) > 1 else "gradients_and_exponents.png"
+    parser = argparse.ArgumentParser(description="Draw loss gradients beside Lyapunov exponents.")
+    parser.add_argument("picture", nargs="?", default="gradients_and_exponents.png")
+    picture = parser.parse_args().picture
     figure, (ax, right) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
     time, times = np.arange(1, STEPS + 1), np.arange(20, STEPS + 1, 20)
     print("gain   lambda_1             slope of log |gradient|   forcing interval")
