@@ -17,8 +17,9 @@ ROOMS = [
     "testing",
     "maps",
     "lyapunov",
-    "data",
     "metrics",
+    "data",
+    "plans",
     "storage",
     "version",
 ]

@@ -82,7 +82,7 @@ def test_order_one_edges_of_the_order_16_family():
     assert len(crossed) == 41
 
 
-def test_no_events_between_equal_cells_and_segments_are_as_long_as_cells():
+def test_no_events_between_equal_cells_and_lone_places_have_segments_as_long_as_cells():
     tent = cx.SkewTentMap(left=0.5, right=-1.5, offset=1.0)
     calm = cx.scan(tent, {"left": [0.2, 0.3], "right": [-0.5, -0.4]}, 2, key=0, orbit_steps=0).boundaries()
     assert len(calm) == 0
@@ -91,7 +91,10 @@ def test_no_events_between_equal_cells_and_segments_are_as_long_as_cells():
     result = cx.scan(tent, {"left": [0.2, 0.3, 0.6], "right": [-1.2, -0.8]}, 2, key=0, orbit_steps=0)
     (ends,) = result.boundaries().segments(order=1).values()
     np.testing.assert_allclose(ends[:, :, 1], -1)
-    np.testing.assert_allclose(np.sort(ends[:, :, 0], axis=1), [[0.2, 0.25], [0.25, 0.45], [0.45, 0.6]])
+    np.testing.assert_allclose(np.sort(ends[:, :, 0], axis=1), [[0.2, 0.3], [0.3, 0.6]])
+    alone = cx.scan(tent, {"left": [0.2], "right": [-1.2, -0.8]}, 2, key=0, orbit_steps=0)
+    (ends,) = alone.boundaries().segments(order=1).values()
+    np.testing.assert_allclose(ends, [[[0.2, -1], [0.2, -1]]])
     line = cx.scan(tent, {"right": [-1.2, -0.8]}, 2, key=0, orbit_steps=0)
     with pytest.raises(ValueError, match="two parameters, not 1"):
         line.boundaries().segments()

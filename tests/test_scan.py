@@ -13,7 +13,7 @@ import pytest
 from conftest import CASES, case_names
 
 import cyclax as cx
-from cyclax.bifurcations import scan as scan_module
+from cyclax.bifurcations import sweeps
 from cyclax.bifurcations.cells import Found
 
 TENT = cx.SkewTentMap(left=0.5, right=-1.5, offset=1.0)
@@ -208,9 +208,9 @@ def test_a_store_is_gone_on_with(tmp_path, monkeypatch):
             (tmp_path / "a" / name).unlink()
         same(small_scan(store=tmp_path / "a"), whole, 0)
     # And what is there is not computed again.
-    monkeypatch.setattr(scan_module._Scan, "_first", None)
-    monkeypatch.setattr(scan_module._Scan, "_tried", None)
-    monkeypatch.setattr(scan_module._Scan, "_drawn", None)
+    monkeypatch.setattr(sweeps.Sweeps, "_first", None)
+    monkeypatch.setattr(sweeps.Sweeps, "_tried", None)
+    monkeypatch.setattr(sweeps.Sweeps, "_drawn", None)
     same(small_scan(store=tmp_path / "a"), whole, 0)
 
 
@@ -264,7 +264,7 @@ def test_other_folders_are_refused(tmp_path):
 
 
 def test_ctrl_c_keeps_the_cells_that_are_done(monkeypatch):
-    real = scan_module._Scan._first
+    real = sweeps.Sweeps._first
     calls = itertools.count()
 
     def interrupted(self, cells):
@@ -272,7 +272,7 @@ def test_ctrl_c_keeps_the_cells_that_are_done(monkeypatch):
             raise KeyboardInterrupt
         return real(self, cells)
 
-    monkeypatch.setattr(scan_module._Scan, "_first", interrupted)
+    monkeypatch.setattr(sweeps.Sweeps, "_first", interrupted)
     result = small_scan()
     assert "interrupted by Ctrl-C" in result.report["interrupted"]
     assert 0 < np.count_nonzero(result.searched) < result.grid.size

@@ -5,10 +5,13 @@ from typing import Any as _Any
 from cyclax.bifurcations.boundaries import Boundaries
 from cyclax.bifurcations.compare import compare
 from cyclax.bifurcations.event import Event
+from cyclax.bifurcations.jumps import Jump, JumpRule
 from cyclax.bifurcations.map import BifurcationMap
 from cyclax.bifurcations.orbits import attractor_points
 from cyclax.bifurcations.parameter import Parameter
 from cyclax.bifurcations.scan import scan
+from cyclax.bifurcations.track import Track, track
+from cyclax.bifurcations.tracker import Tracker
 from cyclax.cycles.attractors import Attractor, Attractors, attractors
 from cyclax.cycles.certify import certify
 from cyclax.cycles.enumerate import BranchAndBound, Exhaustive, WordGraph, enumerate_cycles
@@ -69,6 +72,9 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "scan",
     "Parameter",
     "compare",
+    "track",
+    "Tracker",
+    "JumpRule",
     "attractor_points",
     "simulate",
     "lyapunov_spectrum",
@@ -92,6 +98,8 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "BifurcationMap",
     "Boundaries",
     "Event",
+    "Track",
+    "Jump",
     "Spectrum",
     "CovariantVectors",
     "__version__",
@@ -100,7 +108,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
 
 def __getattr__(name: str) -> _Any:
     # Matplotlib is an extra, and slow to import: only who plots pays for it. What tests models is for their authors.
-    if name in ("plot", "testing"):
+    if name in ("data", "metrics", "plot", "testing"):
         import importlib
 
         return importlib.import_module(f"cyclax.{name}")

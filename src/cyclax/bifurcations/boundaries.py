@@ -9,6 +9,7 @@ import numpy as np
 from cyclax.bifurcations.cells import Found, codes_of
 from cyclax.bifurcations.compare import compare_pairs
 from cyclax.bifurcations.event import Event
+from cyclax.bifurcations.line import Line
 from cyclax.bifurcations.parameter import Grid
 from cyclax.cycles.word import word_key
 
@@ -24,7 +25,7 @@ class Boundaries:
     - `events`: for each edge a tuple of `Event`; `event.at` is a share of the way from the first cell to the second.
     """
 
-    grid: Grid
+    grid: Grid | Line
     first: np.ndarray
     second: np.ndarray
     axis: np.ndarray
@@ -142,11 +143,11 @@ def boundaries(result: "BifurcationMap") -> Boundaries:
     return Boundaries(grid, first, second, axis, tuple(events))
 
 
-def _next(cells: np.ndarray, grid: Grid, axis: int) -> np.ndarray:
+def _next(cells: np.ndarray, grid: Grid | Line, axis: int) -> np.ndarray:
     return cells + int(np.prod(grid.shape[axis + 1 :]))
 
 
-def _differs(table: Found, grid: Grid, axis: int) -> np.ndarray:
+def _differs(table: Found, grid: Grid | Line, axis: int) -> np.ndarray:
     """Say of each cell whether the cycles of a table differ, in word or stability, from those of the next cell."""
     outside = np.sum(np.abs(table.multipliers) > 1, axis=1)
     # How many multipliers are outside the unit circle becomes part of the word.

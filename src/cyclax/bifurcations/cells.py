@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from cyclax.bifurcations.line import Line
 from cyclax.bifurcations.parameter import Grid
 from cyclax.cycles.find import segments_for
 from cyclax.cycles.newton import GOLDEN
@@ -99,13 +100,14 @@ class Settings:
 class Searcher:
     """The search of the cells of one grid. Methods must be called under `jax.enable_x64(True)`."""
 
-    def __init__(self, grid: Grid, key: Array, settings: Settings):
+    def __init__(self, grid: Grid | Line, key: Array, settings: Settings):
         self.grid, self.key, self.settings = grid, key, settings
         self.num_states, self.num_gates = grid.model.num_states, grid.model.num_gates
 
     def segments(self, orders: list[int]) -> dict[int, int]:
         """Choose how many segments each order is shot in: by the fastest growth in some cells, whatever the chunks."""
-        cells = np.unique(np.linspace(0, self.grid.size - 1, _MEASURED).astype(int))
+        usable = np.flatnonzero(self.grid.usable)
+        cells = usable[np.unique(np.linspace(0, len(usable) - 1, _MEASURED).astype(int))]
         stack = self.stack(np.resize(cells, _MEASURED))
         # What no Jacobian can exceed needs no measurement (and no compilation).
         with np.errstate(all="ignore"):

@@ -103,6 +103,25 @@ class Event:
             "reason": self.reason,
         }
 
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Event":
+        """Read what `to_dict` gave."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        flip = content["flip"]
+        return cls(
+            **{name: content[name] for name in names}
+            | {
+                "at": _number(content["at"]),
+                "bracket": _number(content["bracket"]),
+                "words": tuple(np.array(word, bool) for word in content["words"]),
+                "sides": tuple(content["sides"]),
+                "multipliers": tuple(
+                    np.array([complex(_number(re), _number(im)) for re, im in some]) for some in content["multipliers"]
+                ),
+                "flip": flip and Flip(np.array(flip["word"], bool), flip["side"]),
+            }
+        )
+
     def __repr__(self) -> str:
         return f"Event({self.type!r}, order={self.order}, at={self.at:.12g})"
 
@@ -193,3 +212,7 @@ def _spelled(word: np.ndarray) -> str:
 
 def _plain(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else float(value)

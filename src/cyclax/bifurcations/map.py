@@ -10,6 +10,7 @@ import numpy as np
 
 from cyclax.bifurcations.boundaries import Boundaries, boundaries
 from cyclax.bifurcations.cells import Found
+from cyclax.bifurcations.line import Line
 from cyclax.bifurcations.parameter import Grid, Parameter
 from cyclax.cycles.accept import accept_words
 from cyclax.cycles.evidence import Network
@@ -35,7 +36,7 @@ class BifurcationMap:
     - `report`: seconds, cells, starts, how many cells were `mended` by their neighbors, in how many sweeps.
     """
 
-    grid: Grid
+    grid: Grid | Line
     orders: tuple[int, ...]
     found: dict[int, Found]
     on_border: dict[int, np.ndarray]
@@ -193,6 +194,8 @@ class BifurcationMap:
 
         **Raises:** `TypeError` for a model of your own, or a parameter with `set=`: these have no file format.
         """
+        if not isinstance(self.grid, Grid):
+            raise TypeError("save: this map is of a sequence of models; save the Track.")
         if any(parameter.set is not None for parameter in self.grid.parameters):
             raise TypeError("save: a parameter given by a function cannot be written; use to_xarray for the layers.")
         arrays: dict[str, np.ndarray] = {"searched": self.searched}

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from cyclax.cycles.evidence import model_hash
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 _ENTRY = re.compile(r"^\s*([A-Za-z_]\w*)\s*(?:\[([\d\s,]+)\])?\s*$")
@@ -125,6 +126,11 @@ class Grid:
         """The names of the parameters."""
         return tuple(parameter.name for parameter in self.parameters)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What axes are called in pictures."""
+        return tuple(f"offset of {p.name}" if p.offset else p.name for p in self.parameters)
+
     def values(self, cells: np.ndarray) -> Float[np.ndarray, "n P"]:
         """Give the parameter values of cells `(n,)`."""
         places = np.unravel_index(cells, self.shape)
@@ -135,6 +141,19 @@ class Grid:
         size = 1 << max(4, (len(values) - 1).bit_length())
         stack = self._build(self.model, np.resize(values, (size, values.shape[1])))
         return jax.tree.map(lambda leaf: np.asarray(leaf)[: len(values)], stack)
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Which cells have a model: here all."""
+        return np.ones(self.size, bool)
+
+    def identity(self) -> dict[str, Any]:
+        """Say what is scanned, in plain values."""
+        return {
+            "model": model_hash(self.model),
+            "parameters": [repr(parameter) for parameter in self.parameters],
+            "values": [values.tolist() for values in self.axes],
+        }
 
     def at(self, cell: int) -> AbstractPiecewiseLinearMap:
         """Give the model of one cell."""

@@ -112,9 +112,9 @@ def _checked_parameters(path: Path, table: Any) -> dict[Parameter, np.ndarray]:
             f'{path}: [parameters] holds one line for each, such as "A[0]" = {{from = 0, to = 1, count = 9}}'
         )
     parameters: dict[Parameter, np.ndarray] = {}
-    for name, said in table.items():
+    for name, value in table.items():
         where = f"{path}, [parameters] {name!r}"
-        said = {"values": said} if isinstance(said, list) else said
+        said: dict[str, Any] = {"values": value} if isinstance(value, list) else value
         check_keys(said, _RANGE, where)
         try:
             parameter = Parameter.parse(name, offset=bool(said.get("offset", False)))

@@ -38,34 +38,48 @@ def checked_orders(orders: int | Iterable[int]) -> list[int]:
 
 def checked_models(model: Any) -> tuple[list[AbstractPiecewiseLinearMap], bool]:
     """Give the models, one by one, with NumPy float64 leaves, and whether they came as a batch."""
+    single = isinstance(model, AbstractPiecewiseLinearMap) and _unstacked(model) is None
+    if single:
+        return [checked_model(model)], False
+    given = stacked_models(model)
+    several = not isinstance(model, AbstractPiecewiseLinearMap)
+    return [checked_model(one, f"model[{i}]" if several else "model") for i, one in enumerate(given)], True
+
+
+def stacked_models(model: Any, name: str = "model") -> list[AbstractPiecewiseLinearMap]:
+    """Give the models of a sequence, or of one map whose leaves are stacked, once they have one class and shape."""
     if isinstance(model, AbstractPiecewiseLinearMap):
-        stack = _unstacked(model)
-        return ([checked_model(model)], False) if stack is None else ([checked_model(one) for one in stack], True)
+        return _unstacked(model) or [model]
     if not isinstance(model, Sequence) or isinstance(model, (str, bytes)):
         raise TypeError(
-            f"model: expected a map of cyclax (PLRNN, ShallowPLRNN, ..), or a sequence of maps, got "
+            f"{name}: expected a map of cyclax (PLRNN, ShallowPLRNN, ..), or a sequence of maps, got "
             f"{type(model).__name__}; a file is read by cyclax.load(path)."
         )
     if not model:
-        raise ValueError("model: an empty sequence of models; give at least one.")
-    models = [checked_model(one, f"model[{i}]") for i, one in enumerate(model)]
-    shapes = [_shape(one) for one in models]
+        raise ValueError(f"{name}: an empty sequence of models; give at least one.")
+    for i, one in enumerate(model):
+        _require_map(one, f"{name}[{i}]")
+    shapes = [_shape(one) for one in model]
     for i, shape in enumerate(shapes):
         if shape != shapes[0]:
             raise ValueError(
-                f"model: the models of a batch must be of one class and one shape; model[0] is {shapes[0][0]} and "
-                f"model[{i}] is {shape[0]}. Search them one by one."
+                f"{name}: the models of a batch must be of one class and one shape; {name}[0] is {shapes[0][0]} and "
+                f"{name}[{i}] is {shape[0]}. Search them one by one."
             )
-    return models, True
+    return list(model)
 
 
-def checked_model(model: Any, name: str = "model") -> AbstractPiecewiseLinearMap:
-    """Give the model with NumPy float64 leaves, once all of them are finite."""
+def _require_map(model: Any, name: str) -> None:
     if not isinstance(model, AbstractPiecewiseLinearMap):
         raise TypeError(
             f"{name}: expected a map of cyclax (PLRNN, ShallowPLRNN, ..), got {type(model).__name__}; "
             "a file is read by cyclax.load(path)."
         )
+
+
+def checked_model(model: Any, name: str = "model") -> AbstractPiecewiseLinearMap:
+    """Give the model with NumPy float64 leaves, once all of them are finite."""
+    _require_map(model, name)
     # Models put together by tree operations have not passed their own check.
     getattr(model, "__check_init__", lambda: None)()
     for path, leaf in jax.tree_util.tree_leaves_with_path(model):
@@ -102,7 +116,7 @@ def _passes(model: AbstractPiecewiseLinearMap) -> bool:
 
 def _shape(model: AbstractPiecewiseLinearMap) -> tuple[str, Any]:
     leaves, structure = jax.tree.flatten(model)
-    shapes = ", ".join(str(leaf.shape) for leaf in leaves)
+    shapes = ", ".join(str(np.shape(leaf)) for leaf in leaves)
     return f"{type(model).__name__} with leaves of shapes {shapes}", structure
 
 

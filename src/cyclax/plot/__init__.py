@@ -7,5 +7,16 @@ from cyclax.plot.cycles import cycles
 from cyclax.plot.diagrams import bifurcation_diagram, scan_picture
 from cyclax.plot.maps import bifurcation_map
 from cyclax.plot.spectrum import running_exponents, spectrum
+from cyclax.plot.track import track
+from cyclax.plot.training import training
 
-__all__ = ["bifurcation_diagram", "bifurcation_map", "cycles", "running_exponents", "scan_picture", "spectrum"]
+__all__ = [
+    "bifurcation_diagram",
+    "bifurcation_map",
+    "cycles",
+    "running_exponents",
+    "scan_picture",
+    "spectrum",
+    "track",
+    "training",
+]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Every type has a color (Okabe and Ito, 2008) and a line of its own, for prints without color.
-_EVENTS: dict[str, tuple[str, Any]] = {
+EVENTS: dict[str, tuple[str, Any]] = {
     "persistence": ("#56B4E9", (0, (1, 1))),
     "nonsmooth fold": ("#000000", "-"),
     "degenerate transcritical": ("#D55E00", (0, (5, 1.5))),
@@ -34,8 +34,8 @@ def checked_segments(boundaries: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Refuse what cannot be drawn; leave out what is empty."""
     segments = {name: np.asarray(some, float) for name, some in boundaries.items()}
     for name, some in segments.items():
-        if name not in _EVENTS:
-            raise ValueError(f"boundaries: {name!r} is no type of event; these are {', '.join(_EVENTS)}.")
+        if name not in EVENTS:
+            raise ValueError(f"boundaries: {name!r} is no type of event; these are {', '.join(EVENTS)}.")
         if some.ndim != 3 or some.shape[1:] != (2, 2):
             raise ValueError(f"boundaries: expected segments (n, 2, 2) of type {name!r}, got shape {some.shape}.")
     return {name: some for name, some in segments.items() if len(some)}
@@ -50,7 +50,7 @@ def draw_edges(ax: "Axes", segments: dict[str, np.ndarray], *, column: bool) -> 
     # A white rim keeps a line visible on every color, and lines of different types apart.
     rim = [Stroke(linewidth=2.6, foreground="white"), Normal()]
     handles = []
-    for name, (color, line) in _EVENTS.items():
+    for name, (color, line) in EVENTS.items():
         if name not in segments:
             continue
         chains = _chained(segments[name])

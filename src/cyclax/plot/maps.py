@@ -139,10 +139,8 @@ def _segments_of(result: BifurcationMap) -> dict[str, np.ndarray]:
 
 def parameter_name(result: BifurcationMap, axis: int) -> str:
     """Give what stands at an axis."""
-    parameter = result.grid.parameters[axis]
     # A dollar sign would begin a formula.
-    name = parameter.name.replace("$", r"\$")
-    return f"offset of {name}" if parameter.offset else name
+    return result.grid.labels[axis].replace("$", r"\$")
 
 
 @dataclasses.dataclass

@@ -1,0 +1,88 @@
+"""What the verbs on systems and series are given: each argument checked once, with a message that says what to do."""
+
+import math
+import operator
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+
+def whole(value: Any, name: str, least: int) -> int:
+    """Give an int that is at least `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected an int, got {value!r}.") from None
+    if isinstance(value, (bool, np.bool_)) or number < least:
+        raise ValueError(f"{name}: expected {least} or more, got {value!r}.")
+    return number
+
+
+def real(value: Any, name: str, meaning: str, *, positive: bool) -> float:
+    """Give a finite float that is positive, or not negative."""
+    least = "a positive number" if positive else "a number of 0 or more"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected {meaning}, {least}, got {value!r}.") from None
+    if not math.isfinite(number) or number < 0 or (positive and number == 0):
+        raise ValueError(f"{name}: expected {meaning}, {least}, got {value!r}.")
+    return number
+
+
+def checked_key(key: Any) -> Array:
+    """Turn an int seed into a key; pass keys through."""
+    if isinstance(key, jax.Array) and jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key):
+        return key
+    if isinstance(key, jax.Array) and key.shape == (2,):  # a key of the old style
+        return jax.random.wrap_key_data(key)
+    try:
+        seed = operator.index(key)
+    except TypeError:
+        raise TypeError(f"key: expected a JAX random key or an int seed, got {key!r}.") from None
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"key: a seed lies between 0 and 2^63 - 1, got {seed}.")
+    with jax.enable_x64(True):  # all 64 bits of the seed count, whatever the global setting
+        return jax.random.key(seed)
+
+
+def checked_series(series: Any, name: str = "series", *, least: int = 1) -> Float[np.ndarray, "T N"]:
+    """Give a series as float64 `(T, N)`, once it has been checked; `(T,)` is a single column.
+
+    **Arguments:** `series`: numbers, time along the first axis. `name`: what to call it in messages. `least`: the
+    smallest number of rows.
+
+    **Raises:** `TypeError` where these are no real numbers; `ValueError` for a wrong shape, too few rows, or NaN and
+    inf, saying in which row and column.
+    """
+    try:
+        array = np.asarray(series)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{name}: expected rows of one length, (T, N); {error}.") from error
+    if array.dtype.kind not in "fiub" and not jax.numpy.issubdtype(array.dtype, np.floating):
+        raise TypeError(f"{name}: expected real numbers, got an array of {array.dtype}.")
+    if array.ndim not in (1, 2) or 0 in array.shape[1:]:
+        remedy = " For several series, take them one by one." if array.ndim == 3 else ""
+        raise ValueError(f"{name}: expected shape (T, N), time first, or (T,), got {array.shape}.{remedy}")
+    array = np.asarray(array, np.float64)
+    array = array[:, None] if array.ndim == 1 else array
+    if len(array) < least:
+        raise ValueError(f"{name}: {least} rows or more are needed, but it has {len(array)}, in shape {array.shape}.")
+    refuse_nonfinite(array, name)
+    return array
+
+
+def refuse_nonfinite(array: Float[np.ndarray, "T N"], name: str) -> None:
+    """Raise `ValueError` that says in which row and column NaN or inf stands."""
+    finite = np.isfinite(array)
+    if finite.all():
+        return
+    row, column = np.argwhere(~finite)[0].tolist()
+    number = int(np.sum(~finite))
+    more = f", the first of {number}" if number > 1 else ""
+    raise ValueError(
+        f"{name}: {array[row, column]} in row {row}, column {column}{more} (counted from 0). "
+        "Cut the series there, or fill the gap."
+    )

@@ -1,0 +1,236 @@
+"""Series: read from files, standardized, embedded in delays, cut into windows, and made noisy."""
+
+import csv
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
+
+from cyclax.data.arguments import checked_key, checked_series, real, whole
+
+# A column whose deviation is this part of its size differs by rounding only.
+_ROUNDING = 1e-12
+
+
+def load_series(
+    path: str | Path, *, columns: Sequence[int | str] | None = None, delimiter: str = ","
+) -> Float[np.ndarray, "T N"]:
+    """Read a series from a `.npy` or `.csv` file; time runs along the rows.
+
+    **Arguments:** `path`: the file. A first row of a `.csv` that is not made of numbers is its header; empty lines and
+    what follows a `#` are skipped. `columns`: which to keep, in this order, by number from 0, or by their names in the
+    header. `delimiter`: what stands between the entries of a `.csv`.
+
+    **Returns:** `(T, N)`, NumPy float64; a file with one number a row has N = 1.
+
+    **Raises:** `FileNotFoundError`; `ValueError` that names the file, for another suffix, entries that are no numbers,
+    NaN and inf (with row and column), rows of different lengths, a wrong shape, and columns that it does not have.
+    """
+    path = Path(path)
+    names: list[str] | None = None
+    if path.suffix == ".npy":
+        array = _read_npy(path)
+    elif path.suffix == ".csv":
+        array, names = _read_csv(path, delimiter)
+    else:
+        raise ValueError(f"{path}: series are read from .npy and .csv files; numpy.save and numpy.savetxt write them.")
+    try:
+        # Columns that are left out may hold anything.
+        if columns is None:
+            return checked_series(array, str(path))
+        chosen = _chosen(path, columns, array, names)
+        return checked_series(array[:, chosen], f"{path}, columns {list(columns)}")
+    except TypeError as error:  # a file that holds the wrong thing is a wrong value
+        raise ValueError(str(error)) from error
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    with open(path, "rb") as stream:
+        try:
+            array = np.load(stream, allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise ValueError(f"{path}: this is not a readable .npy file ({error}); is the file complete?") from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path}: this is an archive of {list(array)}; save one array with numpy.save.")
+    return array[:, None] if array.ndim == 1 else array
+
+
+def _read_csv(path: Path, delimiter: str) -> tuple[np.ndarray, list[str] | None]:
+    with open(path, encoding="utf-8-sig", newline="") as stream:
+        lines = [(i, line) for i, line in enumerate(stream, 1) if line.split("#")[0].strip()]
+    if not lines:
+        raise ValueError(f"{path}: the file is empty.")
+    first = _entries(lines[0][1], delimiter)
+    names = None if any(_is_number(entry) for entry in first) else first
+    body = lines[1:] if names else lines
+    if not body:
+        raise ValueError(f"{path}: there is a header, but no row of numbers below it.")
+    try:
+        return np.loadtxt((line for _, line in body), delimiter=delimiter, ndmin=2), names
+    except ValueError:
+        raise ValueError(f"{path}: {_trouble(body, delimiter, len(first))}") from None
+
+
+def _entries(line: str, delimiter: str) -> list[str]:
+    return [entry.strip() for entry in next(csv.reader([line.split("#")[0].strip()], delimiter=delimiter))]
+
+
+def _trouble(body: list[tuple[int, str]], delimiter: str, width: int) -> str:
+    """Say what is wrong with rows that could not be read: the slow way, which knows where."""
+    for number, line in body:
+        entries = _entries(line, delimiter)
+        if len(entries) != width:
+            return f"line {number} has {len(entries)} entries, and the first row {width}; delimiter is {delimiter!r}."
+        for column, entry in enumerate(entries):
+            if not entry:
+                return f"line {number}, column {column} (counted from 0) is empty. Fill the gap, or cut the series."
+            if not _is_number(entry):
+                return f"line {number}, column {column} (counted from 0): {entry!r} is not a number."
+    return f"its rows could not be read with the delimiter {delimiter!r}."
+
+
+def _is_number(entry: str) -> bool:
+    try:
+        float(entry)
+    except ValueError:
+        return False
+    return True
+
+
+def _chosen(path: Path, columns: Sequence[int | str], array: np.ndarray, names: list[str] | None) -> list[int]:
+    if isinstance(columns, str) or not len(columns):
+        raise ValueError(f"columns: expected a sequence of numbers or names, such as [0, 2], got {columns!r}.")
+    if array.ndim != 2:
+        raise ValueError(f"{path}: expected shape (T, N), time first, or (T,), got {array.shape}.")
+    chosen = []
+    for column in columns:
+        if isinstance(column, str):
+            if column not in (names or []):
+                there = f"its header has {names}" if names else "it has no header; give numbers from 0"
+                raise ValueError(f"{path}: there is no column {column!r}; {there}.")
+            chosen.append((names or []).index(column))
+        elif not 0 <= whole(column, "columns", 0) < array.shape[1]:
+            raise ValueError(f"{path}: there is no column {column}; it has {array.shape[1]}, counted from 0.")
+        else:
+            chosen.append(int(column))
+    return chosen
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Standardization:
+    """What `standardize` did: `apply` does it to another series of the same columns, `undo` takes it back.
+
+    `mean`, `deviation` `(N,)`: those of each column, in the units of the series.
+    """
+
+    mean: Float[np.ndarray, " N"]
+    deviation: Float[np.ndarray, " N"]
+
+    def apply(self, series: Float[ArrayLike, "... N"]) -> Float[Any, "... N"]:
+        """Give `(series - mean) / deviation`; NumPy float64 for NumPy, else in the dtype of the series."""
+        mean, deviation = self._like(series)
+        return (series - mean) / deviation
+
+    def undo(self, series: Float[ArrayLike, "... N"]) -> Float[Any, "... N"]:
+        """Give `series * deviation + mean`; NumPy float64 for NumPy, else in the dtype of the series."""
+        mean, deviation = self._like(series)
+        return series * deviation + mean
+
+    def _like(self, series: Any) -> tuple[Any, Any]:
+        if np.shape(series)[-1:] != self.mean.shape:
+            raise ValueError(f"series: expected (.., {len(self.mean)}), as standardized, got {np.shape(series)}.")
+        if isinstance(series, jax.Array):
+            return self.mean.astype(series.dtype), self.deviation.astype(series.dtype)
+        return self.mean, self.deviation
+
+
+def standardize(
+    series: Float[ArrayLike, "T N"], *, names: Sequence[str] | None = None
+) -> tuple[Float[np.ndarray, "T N"], Standardization]:
+    """Shift and scale each column to mean 0 and standard deviation 1.
+
+    **Arguments:** `series`: `(T, N)`, in any units, or `(T,)`. `names`: of the columns, for messages.
+
+    **Returns:** `(T, N)`, float64, without units; and the `Standardization`, which can be undone.
+
+    **Raises:** `ValueError` that names constant columns; for NaN (with row and column), or fewer than 2 rows.
+    """
+    array = checked_series(series, least=2)
+    mean, deviation = np.mean(array, axis=0), np.std(array, axis=0)
+    constant = np.flatnonzero(deviation <= _ROUNDING * np.max(np.abs(array), axis=0))
+    if len(constant):
+        labels = [f"{i} ({names[i]})" if names is not None else str(i) for i in constant.tolist()]
+        number = "column" if len(labels) == 1 else "columns"
+        raise ValueError(
+            f"series: {number} {', '.join(labels)} (counted from 0) hold{'s' * (len(labels) == 1)} one value only, "
+            f"{array[0, constant[0]] + 0.0:g}, which has no deviation to divide by. "
+            f"Leave out: numpy.delete(series, {constant.tolist()}, axis=1)."
+        )
+    transform = Standardization(mean, deviation)
+    return transform.apply(array), transform
+
+
+def delay_embedding(series: Float[ArrayLike, "T N"], dimension: int, delay: int) -> Float[np.ndarray, "rows Nd"]:
+    """Put delayed copies of a series beside each other: row t is (x[t], x[t + delay], .., x[t + (d - 1) delay]).
+
+    For generic observables, and d above twice the attractor's dimension, the rows trace a copy of the attractor
+    (F. Takens, "Detecting strange attractors in turbulence", 1981; T. Sauer, J. A. Yorke, M. Casdagli, "Embedology",
+    Journal of Statistical Physics 65, 579, 1991).
+
+    **Arguments:** `series`: `(T, N)` or `(T,)`. `dimension`: the number of copies d. `delay`: in samples.
+
+    **Returns:** `(T - (d - 1) delay, N d)`, float64; the N columns of the series first, then those one delay later.
+
+    **Raises:** `ValueError` where the series is too short, with the numbers; as in `standardize` for NaN and shapes.
+    """
+    array = checked_series(series)
+    dimension, delay = whole(dimension, "dimension", 1), whole(delay, "delay", 1)
+    reach = (dimension - 1) * delay
+    if len(array) <= reach:
+        raise ValueError(
+            f"series: {len(array)} rows are too short for {dimension} copies with a delay of {delay}, which take "
+            f"{reach + 1}. Give a longer series, or a smaller dimension or delay."
+        )
+    rows = len(array) - reach
+    return np.concatenate([array[i * delay : i * delay + rows] for i in range(dimension)], axis=1)
+
+
+def windows(series: Float[ArrayLike, "T N"], length: int) -> Float[np.ndarray, "W length N"]:
+    """Give all stretches of a series, one from every start; the last one ends with the last row.
+
+    **Arguments:** `series`: `(T, N)` or `(T,)`. `length`: rows in a window.
+
+    **Returns:** `(T - length + 1, length, N)`, float64: a read-only view, which takes no memory.
+
+    **Raises:** `ValueError` where the series is shorter than a window; as in `standardize` for NaN and shapes.
+    """
+    array = checked_series(series)
+    length = whole(length, "length", 1)
+    if length > len(array):
+        raise ValueError(
+            f"series: its {len(array)} rows are too short for a window of {length}. "
+            "Give a longer series, or a shorter window."
+        )
+    return np.moveaxis(np.lib.stride_tricks.sliding_window_view(array, length, axis=0), -1, 1)
+
+
+def add_observation_noise(series: Float[ArrayLike, "T N"], level: float, key: Array | int) -> Float[np.ndarray, "T N"]:
+    """Add independent normal noise to every entry.
+
+    **Arguments:** `series`: `(T, N)` or `(T,)`. `level`: the noise's standard deviation, as a part of that of each
+    column: 0.05 is 5 %. `key`: a JAX key, or an int seed; equal keys give equal noise.
+
+    **Returns:** `(T, N)`, float64.
+
+    **Raises:** `ValueError` for a negative level; as in `standardize` for NaN and shapes.
+    """
+    array = checked_series(series)
+    level = real(level, "level", "the noise in standard deviations of each column", positive=False)
+    with jax.enable_x64(True):
+        noise = np.asarray(jax.random.normal(checked_key(key), array.shape, "float64"))
+    return array + level * np.std(array, axis=0) * noise

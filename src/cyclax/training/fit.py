@@ -1,0 +1,286 @@
+"""`fit`: the verb. Chunks of updates, checkpoints, and when to stop, are driven here."""
+
+import os
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from tqdm.auto import tqdm
+
+from cyclax.training.arguments import Problem, checked_problem, described
+from cyclax.training.loop import Data, Logs, Recipe, Setting, advance, advance_many, cast, first_state
+from cyclax.training.model import Affine, LatentModel
+from cyclax.training.products import most_terms
+from cyclax.training.result import Fit
+from cyclax.training.store import Arrays, Store
+from cyclax.version import __version__
+
+# A chunk is at most so many updates, and takes about so many seconds: then Ctrl-C is heard.
+_LONGEST_CHUNK, _SECONDS = 4096, 0.5
+
+
+def fit(
+    model: Any,
+    series: Any,
+    *,
+    forcing: Any,
+    steps: int,
+    key: Array | int,
+    optimizer: Any = None,
+    regularizers: Any = (),
+    batch: int = 16,
+    length: int = 200,
+    dtype: Any = np.float32,
+    checkpoint_every: int | None = None,
+    keep_every: int = 1,
+    store: str | Path | None = None,
+    callback: Callable[[int, Any], Any] | None = None,
+    vmap: bool | None = None,
+    progress: bool = True,
+) -> Any:
+    """Train a network on time series by backpropagation through time, forced by the data.
+
+    Each update draws windows of the series, runs the network along them from the estimated first state, pulled towards
+    the data as `forcing` says, and descends the gradient of the mean squared error of the *unforced* states.
+
+    **Arguments:**
+
+    - `model`: a map of cyclax, whose first N units are then the observations; or a `LatentModel`.
+    - `series`: `(steps, N)`, or a list of such; standardized, or nearly so. Windows do not reach across series.
+    - `forcing`: `FreeRunning()`, `SparseForcing(interval)` or `GeneralizedForcing(alpha)`.
+    - `steps`: the number of updates.
+    - `key`: a JAX random key, or an int seed. Update i draws its windows from `fold_in(key, i)`.
+    - `optimizer`: `RAdam(..)`, by default with a rate that falls from 1e-3 to 1e-6, or any optimizer of optax.
+    - `regularizers`: one or several of `ManifoldAttractor`, `L2`, `ConditionNumber`.
+    - `batch`, `length`: windows of an update, and their steps (a window has length + 1 rows).
+    - `dtype`: of the training, float32 or float64, whatever JAX's setting.
+    - `checkpoint_every`: updates between checkpoints, a twentieth of all by default. `keep_every`: of every n-th, the
+      model is kept.
+    - `store`: a folder for the checkpoints. Training that was stopped, in whatever way, goes on from the last one with
+      the same arguments, and ends with the same weights bit by bit.
+    - `callback`: called at every checkpoint with the number of updates done and the model (a tuple of models for
+      several runs), on the host.
+    - `vmap`: of several runs, whether one program trains them all. By default on GPUs; CPUs train one run per core,
+      which is several times faster there.
+    - `progress`: show a bar on a terminal when it takes longer than a second.
+
+    Several runs are trained at once where `model`, `forcing` or `optimizer` is a list: seeds, values of alpha, learning
+    rates. Lists are equally long; run i uses `fold_in(key, i)` for `key`.
+
+    **Returns:** a `Fit`; for several runs a tuple of them. After Ctrl-C what there is, marked so. Where a loss,
+    gradient or weight stops being finite, that run ends with a `RuntimeWarning`, and `.model` is the last good one.
+
+    **Raises:** `TypeError` and `ValueError` that name the argument and the remedy.
+
+    **Reference:** Mikhaeil, Monfared, Durstewitz, NeurIPS 2022; Hess, Monfared, Brenner, Durstewitz, ICML 2023.
+    """
+    problem = checked_problem(
+        model,
+        series,
+        forcing=forcing,
+        optimizer=optimizer,
+        regularizers=regularizers,
+        steps=steps,
+        key=key,
+        batch=batch,
+        length=length,
+        dtype=dtype,
+        checkpoint_every=checkpoint_every,
+        keep_every=keep_every,
+    )
+    runs = len(problem.models)
+    together = runs > 1 and (jax.default_backend() != "cpu" if vmap is None else vmap)
+    kept = None if store is None else Store(store, {"format": 1, "version": __version__} | problem.configuration())
+    with jax.enable_x64(problem.dtype == np.float64):
+        fits = _Training(problem, together, kept, callback, progress).run()
+    for i, one in enumerate(fits):
+        if one.stopped and "finite" in one.stopped:
+            which = f"run {i}: " if problem.many else ""
+            warnings.warn(f"fit: {which}{one.stopped}", RuntimeWarning, stacklevel=2)
+    return fits if problem.many else fits[0]
+
+
+class _Training:
+    """One call of `fit`: groups of runs, each a state of one compiled program."""
+
+    def __init__(self, problem: Problem, together: bool, store: Store | None, callback: Any, progress: bool):
+        self.problem, self.together, self.store = problem, together, store
+        self.callback, self.progress, self.began = callback, progress, time.perf_counter()
+        self.runs, self.interrupted = len(problem.models), None
+        self.setting = Setting(problem.length, problem.batch, most_terms(), min(_LONGEST_CHUNK, problem.steps))
+        self.data = Data(jnp.asarray(problem.series, problem.dtype), jnp.asarray(problem.starts))
+        self.recipes = [Recipe(*cast(tuple(one[:-1]), problem.dtype), key=one.key) for one in problem.recipes]
+        self.states = [first_state(m, r, problem.dtype) for m, r in zip(problem.models, self.recipes, strict=True)]
+        if together:
+            self.recipes, self.states = [_stacked(self.recipes)], [_stacked(self.states)]
+        # Calls of LAPACK from two threads may wait for each other for ever (jaxlib 0.10.2): a learned read-out uses it.
+        alone = any(isinstance(model.observation, Affine) for model in problem.models)
+        self.threads = 1 if alone else max(1, min(len(self.states), os.cpu_count() or 1))
+        self.done, self.resumed_at = 0, 0
+        self.logs = Logs(*(np.zeros((self.runs, 0)) for _ in Logs._fields))
+        self.failed = np.full(self.runs, -1)
+        self.kept: list[tuple[int, list[np.ndarray]]] = []
+        self._resume()
+
+    def run(self) -> tuple[Fit, ...]:
+        """Train to the end, or as far as it goes."""
+        problem, chunk, seconds = self.problem, min(64, self.setting.capacity), 0.0
+        hidden = None if self.progress else True
+        looks = {"desc": "fit", "unit": "update", "delay": 1, "disable": hidden, "leave": False}
+        bar = tqdm(total=problem.steps, initial=self.done, **looks)
+        pool = ThreadPoolExecutor(self.threads)
+        with bar, pool:
+            if self.done == 0:
+                self._checkpoint(first=True)
+            # Compiled by one thread, for all.
+            self._advance(pool, 0, only=1)
+            while self.done < problem.steps and np.any(self.failed < 0) and not self.interrupted:
+                due = problem.checkpoint_every - self.done % problem.checkpoint_every
+                number = min(chunk, due, problem.steps - self.done)
+                took = self._advance(pool, number)
+                seconds += took
+                bar.set_postfix_str(f"loss {np.nanmean(self.logs.loss[:, -number:]):.3g}", refresh=False)
+                bar.update(number)
+                chunk = int(np.clip(number * _SECONDS / took, 1, self.setting.capacity))
+                if self.done % problem.checkpoint_every == 0 or self.done == problem.steps:
+                    self._checkpoint()
+        return self._results(seconds)
+
+    def _advance(self, pool: ThreadPoolExecutor, number: int, only: int | None = None) -> float:
+        """Make the next updates of all runs; give the seconds they took. Ctrl-C is heard afterwards."""
+        bounds = [jnp.asarray(i, jnp.int32) for i in (self.done, self.done + number, self.problem.steps)]
+        double = self.problem.dtype == np.float64
+        program = advance_many if self.together else advance
+
+        def work(i: int) -> Logs:
+            with jax.enable_x64(double):
+                self.states[i], logs = program(self.setting, self.data, self.recipes[i], self.states[i], *bounds)
+                return Logs(*(np.asarray(log)[..., :number] for log in logs))
+
+        begin = time.perf_counter()
+        futures = [pool.submit(work, i) for i in range(len(self.states) if only is None else only)]
+        while True:
+            try:
+                wait(futures)
+                break
+            except KeyboardInterrupt:
+                self.interrupted = (
+                    f"interrupted by Ctrl-C after {self.done + number:,} of {self.problem.steps:,} updates"
+                )
+        if number == 0:
+            _ = [future.result() for future in futures]
+            return 0.0
+        fresh = [np.atleast_2d(np.stack(log)) for log in zip(*(future.result() for future in futures), strict=True)]
+        fresh = Logs(*(log.reshape(self.runs, number).astype(np.float64) for log in fresh))
+        bad = fresh.good == 0
+        new = (self.failed < 0) & bad.any(axis=1)
+        self.failed = np.where(new, self.done + np.argmax(bad, axis=1), self.failed)
+        self.logs = Logs(*(np.concatenate(pair, axis=1) for pair in zip(self.logs, fresh, strict=True)))
+        self.done += number
+        return time.perf_counter() - begin
+
+    # -- checkpoints --------------------------------------------------------------------------------------------------
+
+    def _leaves(self, tree: Any) -> list[np.ndarray]:
+        """Give the leaves of one field of all states, the first axis being the runs."""
+        groups = [[np.asarray(leaf) for leaf in jax.tree.leaves(one)] for one in tree]
+        return groups[0] if self.together else [np.stack(leaves) for leaves in zip(*groups, strict=True)]
+
+    def _checkpoint(self, first: bool = False) -> None:
+        number = self.done // self.problem.checkpoint_every
+        leaves = self._leaves([state.model for state in self.states])
+        if first or number % self.problem.keep_every == 0 or self.done == self.problem.steps:
+            self.kept.append((self.done, leaves))
+            if self.store is not None:
+                self.store.save_model(self.done, leaves)
+        if self.store is not None:
+            arrays: Arrays = {f"state{i}": leaf for i, leaf in enumerate(self._leaves(self.states))}
+            arrays |= {f"log.{name}": log for name, log in self.logs._asdict().items()}
+            arrays |= {"done": np.asarray(self.done), "failed": self.failed}
+            arrays["kept"] = np.asarray([update for update, _ in self.kept])
+            self.store.save(arrays)
+        if self.callback is not None and not first:
+            models = tuple(self._model(leaves, i) for i in range(self.runs))
+            self.callback(self.done, models if self.problem.many else models[0])
+
+    def _resume(self) -> None:
+        arrays = None if self.store is None else self.store.load()
+        if self.store is None or arrays is None:
+            return
+        structure = jax.tree.structure(self.states[0])
+        leaves = [arrays[f"state{i}"] for i in range(structure.num_leaves)]
+        groups = [leaves] if self.together else [[leaf[i] for leaf in leaves] for i in range(self.runs)]
+        self.states = [jax.tree.unflatten(structure, [jnp.array(leaf) for leaf in group]) for group in groups]
+        self.logs = Logs(*(arrays[f"log.{name}"] for name in Logs._fields))
+        self.done = self.resumed_at = int(arrays["done"])
+        self.failed = arrays["failed"]
+        self.kept = [(int(update), self.store.load_model(int(update))) for update in arrays["kept"]]
+
+    # -- results ------------------------------------------------------------------------------------------------------
+
+    def _model(self, leaves: list[np.ndarray], run: int) -> LatentModel:
+        structure = jax.tree.structure(self.problem.models[run])
+        return jax.tree.unflatten(structure, [np.asarray(leaf[run], np.float64) for leaf in leaves])
+
+    def _results(self, seconds: float) -> tuple[Fit, ...]:
+        problem = self.problem
+        leaves = self._leaves([state.model for state in self.states])
+        made = (self.done - self.resumed_at) * self.runs
+        report = {
+            "seconds": time.perf_counter() - self.began,
+            "updates_per_second": made / seconds if seconds else np.nan,
+            "resumed_at": self.resumed_at,
+            "runs": self.runs,
+            "batch": problem.batch,
+            "length": problem.length,
+            "dtype": str(problem.dtype),
+            "version": __version__,
+        }
+        fits = []
+        for run in range(self.runs):
+            failed = int(self.failed[run])
+            number = self.done if failed < 0 else failed + 1
+            logs = Logs(*(log[run, :number].copy() for log in self.logs))
+            stopped = self.interrupted
+            if failed >= 0:
+                stopped = _why(logs, failed)
+            kept = [(update, some) for update, some in self.kept if failed < 0 or update <= failed]
+            described_run = {
+                "forcing": described(problem.recipes[run].forcing),
+                "optimizer": described(problem.recipes[run].optimizer),
+            }
+            fits.append(
+                Fit(
+                    self._model(leaves, run),
+                    tuple(self._model(some, run) for _, some in kept),
+                    tuple(update for update, _ in kept),
+                    logs.loss,
+                    logs.gradient_norm,
+                    logs.strength,
+                    stopped,
+                    report | described_run,
+                )
+            )
+        return tuple(fits)
+
+
+def _why(logs: Logs, failed: int) -> str:
+    """Say what was not finite in update number `failed`, and what may help."""
+    what = "loss" if not np.isfinite(logs.loss[failed]) else "gradient"
+    if np.isfinite(logs.loss[failed]) and np.isfinite(logs.gradient_norm[failed]):
+        what = "change of the weights"
+    return (
+        f"the {what} of update {failed} was not finite; the model is the one before it. Force more (a larger alpha, a "
+        "shorter interval), lower the learning rate, or clip gradients: RAdam(clip=1.0)."
+    )
+
+
+def _stacked(trees: list[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)

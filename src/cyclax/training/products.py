@@ -1,0 +1,89 @@
+"""Small matrix products written out as sums, so that XLA fuses a whole time step into one loop over the batch.
+
+A step of a small network is bound by the number of calls, not by arithmetic: on CPUs each product is a call, and what
+`vmap` puts around it (transposes of a few hundred numbers) are more. Written as a sum of products of columns with rows,
+the step becomes one element-wise loop: a forward pass of 200 steps at M = 20 with 16 lanes takes 0.3 ms instead of 1.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.extend.core as core
+import jax.numpy as jnp
+from jaxtyping import Array
+
+# Up to so many terms, and only on CPUs: at 20 terms sums are 1.5 to 2 times faster, at 50 products are.
+_TERMS = 32
+# Primitives that call what stands in one of their parameters.
+_CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
+
+
+def most_terms() -> int:
+    """Give up to how many terms a product is written out on the device in use; 0 means never."""
+    return _TERMS if jax.default_backend() == "cpu" else 0
+
+
+def with_sums(function: Callable[..., Any], terms: int) -> Callable[..., Any]:
+    """Give the same function with every matrix product of up to `terms` terms written out as a sum.
+
+    **Arguments:** `function`: of pytrees of arrays; `terms`: 0 changes nothing.
+
+    **Returns:** a function of the same arguments. It is not meant to be differentiated.
+    """
+    if terms == 0:
+        return function
+
+    def written_out(*arguments: Any) -> Any:
+        closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+        results = _evaluate(closed.jaxpr, closed.consts, jax.tree.leaves(arguments), terms)
+        return jax.tree.unflatten(jax.tree.structure(shapes), results)
+
+    return written_out
+
+
+def _evaluate(jaxpr: Any, constants: Any, arguments: Any, terms: int) -> list[Any]:
+    """Run a jaxpr, operation by operation."""
+    values: dict[Any, Any] = {}
+
+    def read(variable: Any) -> Any:
+        return variable.val if isinstance(variable, core.Literal) else values[variable]
+
+    for variable, value in [*zip(jaxpr.constvars, constants, strict=True), *zip(jaxpr.invars, arguments, strict=True)]:
+        values[variable] = value
+    for equation in jaxpr.eqns:
+        name, inputs = equation.primitive.name, [read(variable) for variable in equation.invars]
+        # Calls are taken apart; a rule of its own for derivatives has done its work, as nothing here is differentiated.
+        inner = equation.params.get(_CALLS[name]) if name in _CALLS else None
+        if inner is not None:
+            results = _evaluate(inner.jaxpr, inner.consts, inputs, terms)
+        elif name == "dot_general" and _is_small(equation, terms):
+            results = [_sum(inputs[0], inputs[1], equation.params["dimension_numbers"])]
+        else:
+            results = equation.primitive.bind(*inputs, **equation.params)
+            results = results if equation.primitive.multiple_results else [results]
+        for variable, value in zip(equation.outvars, results, strict=True):
+            values[variable] = value
+    return [read(variable) for variable in jaxpr.outvars]
+
+
+def _is_small(equation: Any, terms: int) -> bool:
+    (left, _), _ = equation.params["dimension_numbers"]
+    return len(left) == 1 and 0 < equation.invars[0].aval.shape[left[0]] <= terms
+
+
+def _sum(left: Array, right: Array, dimension_numbers: Any) -> Array:
+    """Contract two arrays over one axis, in the axes' order of `jax.lax.dot_general`."""
+    ((over_left,), (over_right,)), (batch_left, batch_right) = dimension_numbers
+    batch = len(batch_left)
+    left = jnp.moveaxis(left, (*batch_left, over_left), (*range(batch), -1))
+    right = jnp.moveaxis(right, (*batch_right, over_right), (*range(batch), -1))
+    free_left, free_right = left.ndim - batch - 1, right.ndim - batch - 1
+
+    def term(k: int) -> Array:
+        some, other = left[..., k], right[..., k]
+        shape = (*other.shape[:batch], *[1] * free_left, *other.shape[batch:])
+        return some.reshape(*some.shape, *[1] * free_right) * other.reshape(shape)
+
+    return functools.reduce(jnp.add, (term(k) for k in range(left.shape[-1])))

@@ -1,0 +1,94 @@
+"""What is added to the loss. Each is an object that is called with the model and gives a number."""
+
+import abc
+from typing import Any, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from cyclax.training.fields import number
+from cyclax.training.model import Affine, LatentModel
+
+
+class AbstractRegularizer(eqx.Module):
+    """A term of the loss that depends on the weights alone."""
+
+    def check(self, model: LatentModel) -> None:
+        """Raise a `TypeError` where the model has not what is regularized."""
+
+    @abc.abstractmethod
+    def __call__(self, model: LatentModel) -> Float[Array, ""]:
+        """Give the term."""
+
+
+@final
+class ManifoldAttractor(AbstractRegularizer):
+    """Pulls some units of a PLRNN towards a line attractor, so that they remember.
+
+    strength (sum_i (A_ii - 1)^2 + sum_{i, j != i} W_ij^2 + sum_i h_i^2), over the last `units` units i.
+
+    **Arguments:** `strength`; `units`: how many, from the end (those not observed directly come last).
+
+    **Reference:** Schmidt, Koppe, Monfared, Beutelspacher, Durstewitz, *Identifying nonlinear dynamical systems with
+    multiple time scales and long-range dependencies*, ICLR 2021.
+    """
+
+    strength: Any = eqx.field(converter=number)
+    units: int = eqx.field(static=True)
+
+    def check(self, model):
+        """Require A, W and h, and so many units."""
+        missing = [name for name in ("A", "W", "h") if not hasattr(model.map, name)]
+        if missing:
+            raise TypeError(
+                f"ManifoldAttractor: {type(model.map).__name__} has no {', '.join(missing)}; it is for maps with A, W "
+                "and h, such as PLRNN."
+            )
+        if not 1 <= self.units <= model.num_states:
+            raise ValueError(f"ManifoldAttractor: units must lie in 1..{model.num_states}, got {self.units}.")
+
+    def __call__(self, model):
+        """Give the term."""
+        map_: Any = model.map
+        A, W, h = map_.A, map_.W, map_.h
+        diagonal = A if A.ndim == 1 else jnp.diagonal(A)
+        off = W * (1 - np.eye(len(h)))
+        if A.ndim == 2:
+            off = off + A * (1 - np.eye(len(h)))
+        rows = slice(len(h) - self.units, None)
+        return self.strength * (jnp.sum((diagonal[rows] - 1) ** 2) + jnp.sum(off[rows] ** 2) + jnp.sum(h[rows] ** 2))
+
+
+@final
+class L2(AbstractRegularizer):
+    """strength times the sum of the squares of all weights of the map. **Arguments:** `strength`."""
+
+    strength: Any = eqx.field(converter=number)
+
+    def __call__(self, model):
+        """Give the term."""
+        return self.strength * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(model.map))
+
+
+@final
+class ConditionNumber(AbstractRegularizer):
+    """strength times the logarithm of the condition number of the read-out: states are estimated by its inverse.
+
+    **Arguments:** `strength`.
+    """
+
+    strength: Any = eqx.field(converter=number)
+
+    def check(self, model):
+        """Require an affine read-out."""
+        if not isinstance(model.observation, Affine):
+            raise TypeError("ConditionNumber: the model has no affine read-out; drop it, or observe through Affine.")
+
+    def __call__(self, model):
+        """Give the term."""
+        observation: Any = model.observation
+        values = jnp.linalg.svd(observation.B, compute_uv=False)
+        return self.strength * (jnp.log(values[0]) - jnp.log(values[-1]))

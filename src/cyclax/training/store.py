@@ -1,0 +1,86 @@
+"""A folder of checkpoints: killed at any moment, training goes on from the last one.
+
+`training.json` says what is trained; other arguments are refused. `state.npz` is the newest checkpoint;
+`model-0001000.npz` holds the leaves of the models after that many updates, the first axis being the runs. Every file is
+written under a temporary name and renamed: what is there is whole.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cyclax.storage import read_npz, write_atomically
+
+_CONFIGURATION, _STATE = "training.json", "state.npz"
+Arrays = dict[str, np.ndarray]
+
+
+class Store:
+    """The folder of one call of `fit`.
+
+    **Raises:** `ValueError` where the folder holds another training, and says what differs; `OSError` where it cannot
+    be written.
+    """
+
+    def __init__(self, folder: str | Path, configuration: dict[str, Any]):
+        self.folder = Path(folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"store: {self.folder} is not a folder that can be written ({error.strerror}).") from error
+        path = self.folder / _CONFIGURATION
+        wanted = json.loads(json.dumps(configuration))
+        if not path.exists():
+            if any(self.folder.glob("*.npz")):
+                raise ValueError(f"store: {self.folder} holds other files and no {_CONFIGURATION}; choose another.")
+            write_atomically(path, lambda stream: stream.write(json.dumps(wanted, indent=1).encode()))
+            return
+        try:
+            kept = json.loads(path.read_text())
+        except (ValueError, OSError) as error:
+            raise ValueError(f"store: {path} cannot be read ({error}); choose another folder.") from error
+        different = sorted(name for name in {*kept, *wanted} if kept.get(name) != wanted.get(name))
+        if different:
+            pairs = ((name, _short(kept.get(name)), _short(wanted.get(name))) for name in different)
+            said = "; ".join(f"{name}: {there} there, {now} now" for name, there, now in pairs)
+            raise ValueError(
+                f"store: {self.folder} holds another training ({said}). Choose another folder, or give the same "
+                "arguments to go on with this one."
+            )
+
+    def load(self) -> Arrays | None:
+        """Give the newest checkpoint, None where there is none."""
+        path = self.folder / _STATE
+        return self._read(path) if path.exists() else None
+
+    def save(self, arrays: Arrays) -> None:
+        """Replace the newest checkpoint."""
+        self._write(self.folder / _STATE, arrays)
+
+    def load_model(self, update: int) -> list[np.ndarray]:
+        """Give the leaves of the models after so many updates."""
+        arrays = self._read(self._model(update))
+        return [arrays[f"leaf{i}"] for i in range(len(arrays))]
+
+    def save_model(self, update: int, leaves: list[np.ndarray]) -> None:
+        """Keep the leaves of the models."""
+        self._write(self._model(update), {f"leaf{i}": leaf for i, leaf in enumerate(leaves)})
+
+    def _model(self, update: int) -> Path:
+        return self.folder / f"model-{update:07d}.npz"
+
+    def _write(self, path: Path, arrays: Arrays) -> None:
+        write_atomically(path, lambda stream: np.savez(stream, **arrays))  # pyright: ignore[reportArgumentType]
+
+    def _read(self, path: Path) -> Arrays:
+        try:
+            return read_npz(path)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{error} Delete {self.folder}, and training begins anew.") from error
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}.."

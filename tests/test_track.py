@@ -1,0 +1,196 @@
+"""Sequences of models: cycles of each, typed events between, jumps of the loss beside them."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import cyclax as cx
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+RIGHT = np.linspace(-0.53, -2.53, 21)
+
+
+def tents(values=RIGHT) -> list:
+    """Skew tent maps: the fixed point loses stability at right = -1, the 2-cycle, born there, at right = -2."""
+    return [cx.SkewTentMap(0.5, right, 1.0) for right in values]
+
+
+@pytest.fixture(scope="module")
+def tent():
+    losses = np.exp(-np.arange(21) / 20.0)
+    losses[5:] *= 4.0  # a jump from model 4, right = -0.93, to model 5, -1.03
+    norms = np.ones(21)
+    norms[5] = 30.0
+    return cx.track(tents(), 2, key=0, losses=losses, gradient_norms=norms)
+
+
+def test_events_are_where_theory_has_them(tent):
+    two = [int(right < -1) for right in RIGHT]
+    assert tent.counts == [{1: 1, 2: number} for number in two]
+    stable = [{1: int(right > -1), 2: int(-2 < right < -1)} for right in RIGHT]
+    assert tent.stable_counts == stable
+    places = {(event.order, event.type): RIGHT[0] + (RIGHT[-1] - RIGHT[0]) * event.at / 20 for event in tent.events}
+    flips = {key: value for key, value in places.items() if key[1] == "degenerate flip"}
+    assert flips.keys() == {(1, "degenerate flip"), (2, "degenerate flip")}
+    assert flips[1, "degenerate flip"] == pytest.approx(-1, abs=1e-12)
+    assert {round(p, 10) for e in tent.events if (p := RIGHT[0] - 0.1 * e.at) is not None} == {-1.0, -2.0}
+    assert sorted(tent.events, key=lambda event: event.at) == list(tent.events)
+    cycle = tent[10].of_order(2)[0]
+    low = (1 + RIGHT[10]) / (1 - 0.5 * RIGHT[10])
+    np.testing.assert_allclose(np.sort(cycle.points[:, 0]), [low, 0.5 * low + 1], atol=1e-12)
+
+
+def test_a_jump_is_paired_with_its_event_and_its_gradient_peak(tent):
+    (jump,) = tent.jumps
+    assert (jump.step, jump.peak) == (4, 5)
+    assert {event.type for event in jump.events} == {"degenerate flip"}
+    assert "degenerate flip" in str(jump)
+    explained = tent.explained()
+    # Events at 4.7 (twice) and 14.7: within one step of steps 3, 4, 5 and 13, 14, 15.
+    assert explained == (1, 1, 6 / 20)
+    assert tent.explained(["center"])[:2] == (1, 0)
+    with pytest.raises(ValueError, match="zebra is no type"):
+        tent.explained(["zebra"])
+    assert "1 of 1 jumps have an event within reach; by chance 30% would" in repr(tent)
+
+
+def test_the_rule_for_jumps_finds_what_was_planted_and_nothing_else():
+    rng = np.random.default_rng(0)
+    walk = -0.002 * np.arange(400) + 0.03 * rng.normal(size=400)
+    assert cx.JumpRule().jumps(np.exp(walk)) == []
+    walk[100:] += 1.0
+    walk[250:] -= 0.8
+    walk[300], walk[301] = walk[300] + np.log(3), np.nan
+    found = [(first, last) for first, last, _ in cx.JumpRule().jumps(np.exp(walk))]
+    assert found == [(99, 99), (249, 249), (299, 299)]
+    # A curve without noise has no scatter: there, `least` decides.
+    smooth = np.exp(-np.arange(50) / 50.0)
+    assert cx.JumpRule().jumps(smooth) == []
+    smooth[20:] *= 1.05
+    assert cx.JumpRule().jumps(smooth) == []
+    assert cx.JumpRule(least=0.02).jumps(smooth) == [(19, 19, 19)]
+    norms = np.exp(0.1 * rng.normal(size=100))
+    norms[[30, 31, 70]] = [20.0, 30.0, 5.0]
+    assert cx.JumpRule().peaks(norms) == [31, 70]
+    with pytest.raises(ValueError, match="threshold must be positive"):
+        cx.JumpRule(threshold=0.0)
+
+
+def test_models_that_diverged_are_gaps():
+    models = tents()
+    models[7] = cx.SkewTentMap(0.5, -1.23, 1.0)
+    broken = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), models[7])
+    models[7] = broken
+    result = cx.track(models, 2, key=0)
+    whole = cx.track(tents(), 2, key=0)
+    assert result.gaps == [7]
+    assert result.counts[7] == {}
+    assert [c for i, c in enumerate(result.counts) if i != 7] == [c for i, c in enumerate(whole.counts) if i != 7]
+    assert [e.at for e in result.events] == pytest.approx([e.at for e in whole.events])
+    assert "models 7" in repr(result)
+    with pytest.raises(ValueError, match="all of them hold NaN"):
+        cx.track([broken, broken], 2, key=0)
+
+
+def test_one_model_and_other_arguments():
+    alone = cx.track(tents([-1.5]), 2, key=0)
+    assert (alone.counts, alone.events) == ([{1: 1, 2: 1}], ())
+    stack = jax.tree.map(lambda *leaves: np.stack(leaves), *tents([-0.9, -1.5]))
+    assert cx.track(stack, 2, key=0).counts == [{1: 1, 2: 0}, {1: 1, 2: 1}]
+    mixed = [cx.PLRNN(np.ones(m) / 2, np.zeros((m, m)), np.ones(m)) for m in (2, 3)]
+    with pytest.raises(ValueError, match=r"models\[0\] is PLRNN .* and models\[1\] is PLRNN"):
+        cx.track(mixed, 2, key=0)
+    with pytest.raises(TypeError, match=r"models\[1\]: expected a map"):
+        cx.track([cx.TentMap(1.5), 3.0], 2, key=0)
+    with pytest.raises(ValueError, match="empty sequence"):
+        cx.track([], 2, key=0)
+    with pytest.raises(ValueError, match=r"losses: expected one number for each of the 21 models, got shape \(3,\)"):
+        cx.track(tents(), 2, key=0, losses=[1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="starts: expected a positive int"):
+        cx.track(tents(), 2, key=0, starts=0)
+
+
+def test_save_and_load(tent, tmp_path):
+    tent.save(tmp_path / "track.npz")
+    read = cx.Track.load(tmp_path / "track.npz")
+    assert repr(read) == repr(tent)
+    assert read.counts == tent.counts
+    for one, other in zip(read.events, tent.events, strict=True):
+        assert one.to_dict() == other.to_dict()
+    assert [dataclasses.replace(j, events=()) == dataclasses.replace(j, events=()) for j in read.jumps]
+    np.testing.assert_array_equal(read[12][0].points, tent[12][0].points)
+    (tmp_path / "other.npz").write_bytes((tmp_path / "track.npz").read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"other\.npz"):
+        cx.Track.load(tmp_path / "other.npz")
+
+
+def test_a_tracker_sees_events_as_they_come(tent):
+    said = []
+    tracker = cx.Tracker(2, key=0, report=said.append)
+    for i, model in enumerate(tents()):
+        tracker(100 * i, model)
+    assert tracker.counts == tent.counts
+    assert [event.at for event in tracker.events] == pytest.approx([event.at for event in tent.events])
+    assert len(said) == len(tent.events)
+    assert said[0].startswith("update 470.0: degenerate flip")
+    assert tracker.track().counts == tent.counts
+
+
+def test_words_reach_models_whose_own_starts_missed_them():
+    """With two starts a model, the 200-odd cycles of chaotic tents are missed by most, and handed over."""
+    values = np.linspace(-1.7, -1.75, 12)
+    models = [cx.SkewTentMap(1.8, right, 1.0) for right in values]
+    few = cx.track(models, 7, key=0, starts=2)
+    exact = [cx.enumerate_cycles(model, 7) for model in models]
+    assert few.counts == [dict(cycles.counts) for cycles in exact]
+    assert few.cycles.report["mended"] > 0
+    for i in (0, 11):
+        for one, other in zip(few[i], exact[i], strict=True):
+            np.testing.assert_array_equal(one.gates, other.gates)
+            np.testing.assert_allclose(one.multipliers, other.multipliers)
+
+
+def test_the_picture_says_what_happened(tent):
+    from matplotlib.figure import Figure
+
+    axes = cx.plot.track(tent, Figure().subplots(3))
+    assert [ax.get_ylabel() for ax in axes] == ["loss", "norm of the gradient", "order"]
+    assert axes[-1].get_xlabel() == "model"
+    texts = [text.get_text() for text in axes[0].get_legend().get_texts()]
+    assert texts == ["degenerate flip"]
+    at = sorted({float(line.get_xdata()[0]) for line in axes[0].lines if len(set(line.get_xdata())) == 1} - {4.5})
+    assert at == pytest.approx(sorted({event.at for event in tent.events}))
+    with pytest.raises(ValueError, match="has 3 panels, got 1"):
+        cx.plot.track(tent, [axes[0]])
+
+
+@pytest.mark.parametrize("name", ["multistable", "singlestable"])
+def test_published_sequences_equal_enumeration(name):
+    path = DATA / f"{name}_sequence.npz"
+    if not path.exists():
+        pytest.skip("shared/data is not here")
+    with np.load(path) as data:
+        models = [
+            cx.ShallowPLRNN(data["A"], W1, W2, data["h1"], data["h2"])
+            for W1, W2 in zip(data["W1"], data["W2"], strict=True)
+        ]
+    result = cx.track(models, 1, key=0)
+    for i in range(0, 150, 7):
+        exact = cx.enumerate_cycles(models[i], 1, progress=False)
+        assert exact.report["orders"]["1"]["verdict"] == "proved complete"
+        assert result.counts[i] == dict(exact.counts)
+        for one, other in zip(result[i], exact, strict=True):
+            np.testing.assert_allclose(one.points, other.points, rtol=1e-9, atol=1e-9)
+    assert "unexplained" not in result.types
+    # Counts change by what the events say: a fold by two, a cycle that runs to infinity by one.
+    for i in range(149):
+        change = result.counts[i + 1][1] - result.counts[i][1]
+        said = 0
+        for event in result.events:
+            if i <= event.at < i + 1 and event.type != "persistence":
+                weight = 2 if event.type == "nonsmooth fold" else 1
+                said += weight * {"appears": 1, "disappears": -1, "continues": 0}[event.change]
+        assert change == said

@@ -1,0 +1,190 @@
+"""Forced trajectories, losses and gradients against plain NumPy loops, jax.grad and finite differences."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import cyclax as cx
+from cyclax.training.forcing import FreeRunning, GeneralizedForcing, SparseForcing
+from cyclax.training.jacobians import GeometricMeanNorm, ProductNorm, WeightBound, weight_bound
+from cyclax.training.loop import Data, Setting, cast, loss_of, windows
+from cyclax.training.model import Affine, LatentModel, LinearStart
+from cyclax.training.products import with_sums
+from cyclax.training.regularizers import L2, ConditionNumber, ManifoldAttractor
+from cyclax.training.rollout import forced_state, rollout
+from tests.plain import plain_map, plain_pieces
+
+T, B = 9, 4
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def projections(M: int):
+    square = np.random.default_rng(1).normal(size=(M, M))
+    return {"all": np.ones(M), "one unit": (np.arange(M) < 1) * 1.0, "matrix": square / np.linalg.norm(square, 2)}
+
+
+def problem(model, projection, seed=0):
+    rng, M = np.random.default_rng(seed), model.num_states
+    arrays = rng.normal(size=(M, B)), rng.normal(size=(T, M, B)), rng.uniform(0.3, 1, T)
+    return (cast(model, jnp.float64), jnp.asarray(projection), *map(jnp.asarray, arrays))
+
+
+@pytest.mark.parametrize("seen", ["all", "one unit", "matrix"])
+def test_rollout_is_the_plain_loop(model, seen):
+    K = projections(model.num_states)[seen]
+    arguments = problem(model, K)
+    states, forced = rollout(32, *arguments)
+    F, K = plain_map(model), np.diag(K) if K.ndim == 1 else K
+    _, _, z0, estimates, strengths = map(np.asarray, (0, 0, *arguments[2:]))
+    for b in range(B):
+        z = z0[:, b]
+        for t in range(T):
+            pulled = z + strengths[t] * (estimates[t, :, b] - K @ z)
+            z = F(pulled)
+            np.testing.assert_allclose(forced[t, :, b], pulled, rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(states[t, :, b], z, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("terms", [0, 32])
+def test_gradients_are_those_of_the_plain_scan(model, terms):
+    weights = jnp.asarray(np.random.default_rng(5).normal(size=(T, model.num_states, B)))
+
+    for K in projections(model.num_states).values():
+        map_, K, z0, estimates, strengths = problem(model, K)
+
+        def plain(map_, K, z0, estimates, strengths=strengths):
+            def step(z, inputs):
+                estimate, strength = inputs
+                z = jax.vmap(lambda z, e: map_(forced_state(K, z, e, strength)), -1, -1)(z, estimate)
+                return z, z
+
+            return jnp.sum(weights * jax.lax.scan(step, z0, (estimates, strengths))[1] ** 2)
+
+        def ours(*arguments, strengths=strengths):
+            return jnp.sum(weights * rollout(terms, *arguments, strengths)[0] ** 2)
+
+        wanted = jax.grad(plain, (0, 1, 2, 3))(map_, K, z0, estimates)
+        found = jax.grad(ours, (0, 1, 2, 3))(map_, K, z0, estimates)
+        for a, b in zip(jax.tree.leaves(wanted), jax.tree.leaves(found), strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-12, atol=1e-12 * float(jnp.max(jnp.abs(a))))
+
+
+def latent(observation: str) -> LatentModel:
+    map_ = cx.ShallowPLRNN.random(4, 6, key=jax.random.key(2), gain=0.5)
+    seen = 3 if observation == "identity" else Affine.random(int(observation), 4, key=jax.random.key(3))
+    model = LatentModel.observing(map_, seen)
+    rng = np.random.default_rng(4)
+    if model.start is not None:
+        model = LatentModel(map_, model.observation, LinearStart(*(rng.normal(size=x.shape) for x in (model.start.L, model.start.l))))  # noqa: E501  # fmt: skip
+    return cast(model, jnp.float64)
+
+
+@pytest.mark.parametrize("observation", ["identity", "2", "4", "6"])
+@pytest.mark.parametrize(
+    "forcing", [FreeRunning(), SparseForcing(3), GeneralizedForcing(0.3)], ids=lambda f: type(f).__name__
+)
+def test_loss_is_the_plain_one_on_unforced_states(observation, forcing):
+    model = latent(observation)
+    N = model.num_observed
+    x = np.random.default_rng(0).normal(size=(T + 1, N, B))
+    setting = Setting(T, B, 32, 1)
+    strengths = forcing.strengths(jnp.asarray(forcing.strength.first()), T)
+    wanted_alpha = {"FreeRunning": np.zeros(T), "SparseForcing": (np.arange(T) % 3 == 0) * 1.0}
+    np.testing.assert_array_equal(strengths, wanted_alpha.get(type(forcing).__name__, np.full(T, 0.3)))
+    F = plain_map(jax.tree.map(np.asarray, model.map))
+    read = np.eye(4)[:N] if observation == "identity" else np.asarray(model.observation.B)
+    offset = np.zeros(N) if observation == "identity" else np.asarray(model.observation.b)
+    inverse = np.linalg.pinv(read)
+    total = 0.0
+    for b in range(B):
+        z = inverse @ (x[0, :, b] - offset)
+        if model.start is not None:
+            learned = np.asarray(model.start.L) @ x[0, :, b] + np.asarray(model.start.l)
+            z = z + learned - inverse @ read @ learned
+        for t in range(T):
+            z = F(z + float(strengths[t]) * inverse @ (x[t, :, b] - offset - read @ z))
+            total += np.sum((read @ z + offset - x[t + 1, :, b]) ** 2)
+    loss, _ = loss_of(setting, model, jnp.asarray(x), strengths)
+    np.testing.assert_allclose(loss, total / (T * N * B), rtol=1e-10)
+
+    value = lambda model: loss_of(setting, model, jnp.asarray(x), strengths)[0]  # noqa: E731
+    gradients = jax.tree.leaves(jax.grad(value)(model))
+    leaves, structure = jax.tree.flatten(model)
+    rng = np.random.default_rng(6)
+    directions = [rng.normal(size=leaf.shape) for leaf in leaves]
+    moved = lambda h: value(structure.unflatten([a + h * d for a, d in zip(leaves, directions, strict=True)]))  # noqa: E731
+    slope = (moved(1e-6) - moved(-1e-6)) / 2e-6
+    np.testing.assert_allclose(
+        sum(np.sum(g * d) for g, d in zip(gradients, directions, strict=True)), slope, rtol=1e-5, atol=1e-8
+    )
+
+
+def test_windows_are_consecutive_rows():
+    series = np.arange(60.0).reshape(30, 2)
+    data = Data(jnp.asarray(series), jnp.asarray([0, 3, 20], jnp.int32))
+    x = np.asarray(windows(Setting(T, 50, 0, 1), data, jax.random.key(0)))
+    assert x.shape == (T + 1, 2, 50)
+    begins = {int(value) for value in x[0, 0] / 2}
+    assert begins == {0, 3, 20}
+    assert np.all(np.diff(x, axis=0) == 2)
+
+
+def test_sums_are_products():
+    def function(a, b, c):
+        return {"x": jax.nn.relu(a @ b) + jnp.einsum("ij,kj->ik", a, c), "y": jnp.tensordot(a, b, 1).sum()}
+
+    rng = np.random.default_rng(0)
+    arrays = [jnp.asarray(rng.normal(size=s)) for s in ((3, 5), (5, 2), (2, 5))]
+    wanted, found = function(*arrays), with_sums(function, 8)(*arrays)
+    assert "dot_general" not in str(jax.make_jaxpr(with_sums(function, 8))(*arrays))
+    assert "dot_general" in str(jax.make_jaxpr(with_sums(function, 4))(*arrays))
+    for name, value in wanted.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-13)
+
+
+def test_norms_are_singular_values(model):
+    map_ = cast(model, jnp.float64)
+    forced = np.random.default_rng(3).normal(size=(T, model.num_states, B))
+    pieces = plain_pieces(model)
+    J = np.array([[pieces(forced[t, :, b])[2] for b in range(B)] for t in range(T)])
+    norms = np.linalg.norm(J, 2, axis=(2, 3))
+    with np.errstate(divide="ignore"):
+        wanted = np.exp(np.log(norms).mean(axis=0)).max()
+    found = float(GeometricMeanNorm(stride=1, iterations=200)(map_, jnp.asarray(forced)))
+    np.testing.assert_allclose(found, wanted, rtol=1e-3)
+    assert 0.9 * wanted <= float(GeometricMeanNorm(stride=1)(map_, jnp.asarray(forced))) <= wanted * (1 + 1e-9)
+    product = J[0]
+    for t in range(1, T):
+        product = J[t] @ product
+    rate = np.max(np.linalg.norm(product, 2, axis=(1, 2)) ** (1 / T))
+    np.testing.assert_allclose(ProductNorm(iterations=100)(map_, jnp.asarray(forced)), rate, rtol=1e-3)
+    if type(model).__name__ not in ("TentMap", "SkewTentMap", "LoziMap", "BorderCollisionNormalForm"):
+        assert norms.max() <= float(weight_bound(map_)) * (1 + 1e-12)
+    else:
+        with pytest.raises(TypeError, match="no bound is known for"):
+            WeightBound()(map_, jnp.asarray(forced))
+
+
+def test_regularizers():
+    rng = np.random.default_rng(0)
+    map_ = cx.PLRNN(A=rng.normal(size=3), W=rng.normal(size=(3, 3)), h=rng.normal(size=3))
+    model = LatentModel.observing(map_, 1)
+    off = map_.W - np.diag(np.diag(map_.W))
+    wanted = np.sum((map_.A[1:] - 1) ** 2) + np.sum(off[1:] ** 2) + np.sum(map_.h[1:] ** 2)
+    np.testing.assert_allclose(ManifoldAttractor(0.5, 2)(model), wanted / 2, rtol=1e-12)
+    squares = sum(np.sum(leaf**2) for leaf in (map_.A, map_.W, map_.h))
+    np.testing.assert_allclose(L2(0.1)(model), squares / 10, rtol=1e-12)
+    seen = LatentModel.observing(map_, Affine(rng.normal(size=(2, 3)), np.zeros(2)))
+    np.testing.assert_allclose(ConditionNumber(1.0)(seen), np.log(np.linalg.cond(seen.observation.B)), rtol=1e-10)
+    with pytest.raises(TypeError, match="no affine read-out"):
+        ConditionNumber(1.0).check(model)
+    with pytest.raises(ValueError, match=r"units must lie in 1\.\.3"):
+        ManifoldAttractor(1.0, 4).check(model)
+    with pytest.raises(TypeError, match="has no W, h"):
+        ManifoldAttractor(1.0, 1).check(LatentModel.observing(cx.ShallowPLRNN.random(2, 3, key=jax.random.key(0)), 2))
