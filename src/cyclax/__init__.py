@@ -35,6 +35,13 @@ from cyclax.maps.files import load, save
 from cyclax.maps.plrnn import PLRNN, LowRankPLRNN, MeanCenteredPLRNN
 from cyclax.maps.relu_rnn import LeakyReLURNN, ReLURNN
 from cyclax.maps.shallow import ClippedShallowPLRNN, ShallowPLRNN
+from cyclax.training.fit import fit
+from cyclax.training.forcing import Adaptive, Annealed, FreeRunning, GeneralizedForcing, Scheduled, SparseForcing
+from cyclax.training.jacobians import GeometricMeanNorm, ProductNorm, WeightBound
+from cyclax.training.model import Affine, Identity, LatentModel
+from cyclax.training.optimizers import RAdam
+from cyclax.training.regularizers import L2, ConditionNumber, ManifoldAttractor
+from cyclax.training.result import Fit
 from cyclax.version import __version__
 
 __all__ = [  # noqa: RUF022 - grouped as in the documentation
@@ -77,6 +84,23 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "JumpRule",
     "attractor_points",
     "simulate",
+    "fit",
+    "FreeRunning",
+    "SparseForcing",
+    "GeneralizedForcing",
+    "Adaptive",
+    "Annealed",
+    "Scheduled",
+    "GeometricMeanNorm",
+    "ProductNorm",
+    "WeightBound",
+    "RAdam",
+    "ManifoldAttractor",
+    "L2",
+    "ConditionNumber",
+    "LatentModel",
+    "Identity",
+    "Affine",
     "lyapunov_spectrum",
     "lyapunov_exponents",
     "covariant_vectors",
@@ -100,6 +124,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "Event",
     "Track",
     "Jump",
+    "Fit",
     "Spectrum",
     "CovariantVectors",
     "__version__",

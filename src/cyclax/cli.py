@@ -83,6 +83,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     scan.add_argument("plan", metavar="SCAN.toml", help="model, orders, parameters, settings and output")
     scan.set_defaults(command=_scan)
+    train = commands.add_parser(
+        "train",
+        help="train a network on a time series",
+        description="Train a network on a time series, as a TOML file says (docs/training.md). Training that was "
+        "stopped goes on where it was when the same file is given again.",
+        allow_abbrev=False,
+    )
+    train.add_argument("plan", metavar="TRAIN.toml", help="data, model, forcing, optimizer, training and output")
+    train.add_argument("--plot", type=Path, metavar="FILE", help=f"draw the training ({', '.join(_PICTURES)})")
+    train.set_defaults(command=_train)
     _add_lyapunov(commands)
     return parser
 
@@ -174,6 +184,24 @@ def _scan(arguments: argparse.Namespace) -> int:
     if picture is not None:
         _draw(picture, plot.scan_picture(result, ax, boundaries=plan.boundaries))
     if "Ctrl-C" in result.report.get("interrupted", ""):
+        return 130
+    return 0 if read else 141
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from cyclax import plot
+    from cyclax.plot.cycles import new_axes
+    from cyclax.training.plan import train_from_toml
+
+    if arguments.plot is not None:
+        _require_writable(arguments.plot, _PICTURES, "--plot")
+    ax = None if arguments.plot is None else new_axes(shown=False)
+    result = train_from_toml(arguments.plan)
+    fits = result if isinstance(result, tuple) else (result,)
+    read = _print("\n".join(map(str, fits)))
+    if ax is not None:
+        _draw(arguments.plot, plot.training(fits[0], ax))
+    if any(fit.stopped and "Ctrl-C" in fit.stopped for fit in fits):
         return 130
     return 0 if read else 141
 

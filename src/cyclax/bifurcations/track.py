@@ -8,7 +8,7 @@ import functools
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from cyclax.cycles.result import Cycles
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.registry import from_dict, to_dict
 from cyclax.storage import read_npz, write_atomically
+from cyclax.training.result import Fit
 from cyclax.version import __version__
 
 _FORMAT = 1
@@ -42,7 +43,7 @@ BIFURCATIONS = (
 
 
 def track(
-    models: Sequence[AbstractPiecewiseLinearMap] | AbstractPiecewiseLinearMap,
+    models: Sequence[AbstractPiecewiseLinearMap] | AbstractPiecewiseLinearMap | Fit,
     orders: int | Iterable[int],
     *,
     key: Array | int,
@@ -63,7 +64,8 @@ def track(
     **Arguments:**
 
     - `models`: a sequence of maps of one class and shape, or one map whose leaves are stacked `(n, ...)`. Models that
-      hold NaN or inf are gaps: nothing is said of them, nor of the steps beside them.
+      hold NaN or inf are gaps: nothing is said of them, nor of the steps beside them. Or a `Fit`: the maps of the
+      models that it kept, with the mean of the losses and the largest norm of the gradient from each to the next.
     - `orders`: an int K means 1..K; a sequence means exactly these minimal periods.
     - `key`: a JAX random key, or an int seed. Model i draws from `fold_in(key, i)`.
     - `losses`, `gradient_norms`: of each model `(n,)`; jumps of the loss are paired with events.
@@ -75,6 +77,11 @@ def track(
     **Raises:** `TypeError` and `ValueError` that name the argument and the remedy.
     """
     began = time.perf_counter()
+    if isinstance(models, Fit):
+        losses = _from_each(models, models.losses, np.mean) if losses is None else losses
+        norms = models.gradient_norms
+        gradient_norms = _from_each(models, norms, np.max) if gradient_norms is None else gradient_norms
+        models = models.maps
     line, key, wanted = Line(models), checked_key(key), checked_orders(orders)
     for name, value in (("starts", starts), ("moves", moves)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
@@ -108,6 +115,12 @@ def track(
     ]
     report["seconds"] = time.perf_counter() - began
     return Track(cycles, tuple(events), series["losses"], series["gradient_norms"], rule or JumpRule())
+
+
+def _from_each(run: Fit, values: np.ndarray, summary: Callable[[np.ndarray], Any]) -> np.ndarray:
+    """Sum up what was logged from each kept model to the next; the last one may have had no further update."""
+    ends = [*run.updates[1:], len(values)]
+    return np.array([summary(values[i:j]) if j > i else np.nan for i, j in zip(run.updates, ends, strict=True)])
 
 
 def _checked_series(name: str, values: Any, number: int) -> np.ndarray:

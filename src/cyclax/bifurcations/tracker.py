@@ -30,9 +30,9 @@ class Tracker:
         self.events: list[Event] = []
 
     def __call__(self, update: int, model: Any) -> None:
-        """Take in the model after an update: a map, or what has one as `.latent`."""
+        """Take in the model after an update: a map, or a `LatentModel`."""
         self.updates.append(int(update))
-        self.models.append(getattr(model, "latent", model))
+        self.models.append(getattr(model, "map", model))
         step = track(self.models[-2:], self.orders, key=self.key, progress=False)
         self.counts.append(step.counts[-1])
         for event in step.events:

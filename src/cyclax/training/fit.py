@@ -18,7 +18,7 @@ from cyclax.training.arguments import Problem, checked_problem, described
 from cyclax.training.loop import Data, Logs, Recipe, Setting, advance, advance_many, cast, first_state
 from cyclax.training.model import Affine, LatentModel
 from cyclax.training.products import most_terms
-from cyclax.training.result import Fit
+from cyclax.training.result import Fit, mean_of_finite
 from cyclax.training.store import Arrays, Store
 from cyclax.version import __version__
 
@@ -146,7 +146,7 @@ class _Training:
                 number = min(chunk, due, problem.steps - self.done)
                 took = self._advance(pool, number)
                 seconds += took
-                bar.set_postfix_str(f"loss {np.nanmean(self.logs.loss[:, -number:]):.3g}", refresh=False)
+                bar.set_postfix_str(f"loss {mean_of_finite(self.logs.loss[:, -number:]):.3g}", refresh=False)
                 bar.update(number)
                 chunk = int(np.clip(number * _SECONDS / took, 1, self.setting.capacity))
                 if self.done % problem.checkpoint_every == 0 or self.done == problem.steps:

@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from cyclax.training.forcing import AbstractForcing
 from cyclax.training.model import LatentModel
-from cyclax.training.optimizers import AbstractOptimizer
+from cyclax.training.optimizers import AbstractOptimizer, global_norm
 from cyclax.training.rollout import rollout
 
 
@@ -90,12 +89,12 @@ def update(setting: Setting, data: Data, recipe: Recipe, total: Array, state: St
         return sum((term(model) for term in recipe.regularizers), start=loss), (loss, forced)
 
     gradients, (loss, forced) = jax.grad(penalized, has_aux=True)(state.model)
-    norm = optax.global_norm(gradients)
+    norm = global_norm(gradients)
     part = (i / jnp.maximum(total - 1, 1)).astype(loss.dtype)
     changes, optimizer = recipe.optimizer.changes(gradients, state.optimizer, state.model, part)
     model = jax.tree.map(lambda leaf, change: (leaf + change).astype(leaf.dtype), state.model, changes)
     strength = recipe.forcing.strength.following(state.strength, i, state.model.map, forced)
-    good = state.good & jnp.isfinite(loss) & jnp.isfinite(norm) & jnp.isfinite(optax.global_norm(model))
+    good = state.good & jnp.isfinite(loss) & jnp.isfinite(norm) & jnp.isfinite(global_norm(model))
     after = State(model, optimizer, jnp.asarray(strength, loss.dtype), good)
     after = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, state._replace(good=good))
     return after, Logs(loss, norm, state.strength, good)

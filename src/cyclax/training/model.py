@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array, times
+from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array
 from cyclax.maps.initial import gaussian
 
 
@@ -184,7 +184,7 @@ class LatentModel(eqx.Module):
         if self.start is None:
             return told
         learned, projection = self.start(x), self.observation.projection()
-        seen = projection[:, None] * learned if projection.ndim == 1 else times(projection, learned)
+        seen = projection[:, None] * learned if projection.ndim == 1 else projection @ learned
         return told + learned - seen
 
     def generate(self, x: Any, steps: int) -> Float[np.ndarray, "steps+1 N"]:

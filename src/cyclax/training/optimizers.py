@@ -12,6 +12,11 @@ from jaxtyping import Array, Float, PyTree
 from cyclax.training.fields import number, require_number
 
 
+def global_norm(tree: PyTree) -> Float[Array, ""]:
+    """Give the Euclidean norm of all numbers in a tree."""
+    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))
+
+
 class AbstractOptimizer(eqx.Module):
     """From gradients to changes of the weights."""
 
@@ -51,7 +56,7 @@ class RAdam(AbstractOptimizer):
     def changes(self, gradients, state, parameters, part):
         """Give changes and the next state."""
         if self.clip is not None:
-            factor = jnp.minimum(1, self.clip / optax.global_norm(gradients))
+            factor = jnp.minimum(1, self.clip / global_norm(gradients))
             gradients = jax.tree.map(lambda leaf: factor * leaf, gradients)
         steps, state = optax.scale_by_radam().update(gradients, state)
         rate = self.learning_rate * (self.last_rate / self.learning_rate) ** part

@@ -10,6 +10,12 @@ from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.training.model import LatentModel
 
 
+def mean_of_finite(values: np.ndarray) -> float:
+    """Give the mean of what is finite, NaN where nothing is."""
+    finite = values[np.isfinite(values)]
+    return float(np.mean(finite)) if finite.size else np.nan
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fit:
     """A trained model. All weights are float64 (those of a training in float32, exactly).
@@ -58,12 +64,11 @@ class Fit:
                 f"  forcing    {forcing}, {changed}; batches of {report.get('batch')} windows of {report.get('length')}"
             )
             few = max(1, number // 20)
-            first, final = np.nanmean(self.losses[:few]), np.nanmean(self.losses[-few:])
+            first, final = mean_of_finite(self.losses[:few]), mean_of_finite(self.losses[-few:])
+            norms = self.gradient_norms[np.isfinite(self.gradient_norms)]
+            norms = norms if len(norms) else np.array([np.nan])
             lines.append(f"  loss       {first:.3g} -> {final:.3g} (means over the first and last {few} updates)")
-            lines.append(
-                f"  gradient   norm {np.nanmedian(self.gradient_norms[-few:]):.3g} at the end, "
-                f"{np.nanmax(self.gradient_norms):.3g} at most"
-            )
+            lines.append(f"  gradient   norm {np.median(norms[-few:]):.3g} at the end, {np.max(norms):.3g} at most")
         speed = report.get("updates_per_second", np.nan)
         resumed = f", resumed at {report['resumed_at']:,}" if report.get("resumed_at") else ""
         lines.append(

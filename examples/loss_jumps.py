@@ -1,0 +1,120 @@
+"""Jumps of the loss that are bifurcations: `python examples/loss_jumps.py [PICTURE.png] [--seeds N]`.
+
+After Eisenmann, Monfared, Goering, Durstewitz, "Bifurcations and loss jumps in RNN training" (2023). A network of two
+units with a stable fixed point, reached slowly, is the teacher. Students, PLRNNs of two units, learn its orbit by plain
+gradient descent (the norm of the gradient is clipped at 10, else runs that jump never come back), free running; with
+generalized forcing, alpha = 0.1 as in the paper; and with alpha above 1 - 1/|J|, measured at every update. All models
+of every run are tracked: their cycles, and every event between one update and the next.
+
+Prints a table over all seeds, and draws the free run with the largest jump after update 100 that has a bifurcation
+within one step, around that jump.
+"""
+
+import argparse
+from collections import Counter
+
+import matplotlib.pyplot as plt
+import numpy as np
+import optax
+
+import cyclax as cx
+
+STEPS, LENGTH, ORDERS = 2000, 100, 4
+# Before, a run is still finding its way; jumps are many.
+SETTLED = 100
+FORCINGS = {
+    "free running": cx.FreeRunning(),
+    "alpha = 0.1": cx.GeneralizedForcing(0.1),
+    "alpha above the bound": cx.GeneralizedForcing(cx.Adaptive(cx.WeightBound(), every=1)),
+}
+
+
+def teacher() -> cx.PLRNN:
+    """Give a network with a fixed point at (1.5, 1), both gates open, with multipliers 0.95 and 0.5."""
+    turn = np.array([[np.cos(0.6), -np.sin(0.6)], [np.sin(0.6), np.cos(0.6)]])
+    P = turn @ np.diag([0.95, 0.5]) @ turn.T
+    A = np.array([0.5, 0.4])
+    return cx.PLRNN(A=A, W=P - np.diag(A), h=(np.eye(2) - P) @ np.array([1.5, 1.0]))
+
+
+def student(seed: int) -> cx.PLRNN:
+    """Draw a network to train."""
+    rng = np.random.default_rng(seed)
+    return cx.PLRNN(A=rng.uniform(0.3, 0.9, 2), W=0.6 * rng.normal(size=(2, 2)), h=0.2 * rng.normal(size=2))
+
+
+def tracked(forcing, seeds: int) -> list[cx.Track]:
+    """Train students, keep the model of every update, and track them all."""
+    series = cx.simulate(teacher(), [-1.0, 0.5], LENGTH)
+    runs = cx.fit(
+        [student(seed) for seed in range(seeds)],
+        series,
+        forcing=forcing,
+        optimizer=optax.chain(optax.clip_by_global_norm(10.0), optax.sgd(0.005)),
+        steps=STEPS,
+        key=0,
+        batch=1,  # the series is one window: the gradient is exact, and every step the same
+        length=LENGTH,
+        dtype=np.float64,
+        checkpoint_every=1,
+    )
+    return [cx.track(run, ORDERS, key=0, progress=False) for run in runs]
+
+
+def summary(name: str, tracks: list[cx.Track]) -> None:
+    """Print what happened in all runs of one kind."""
+    types = Counter(event.type for track in tracks for event in track.events)
+    said = [track.explained() for track in tracks]
+    with_jumps = [one for one in said if one.jumps]
+    chance = sum(one.jumps * one.chance for one in said) / max(sum(one.jumps for one in said), 1)
+    transcritical = sum("degenerate transcritical" in track.types for track in tracks)
+    final = np.median([track.losses[-2] for track in tracks])
+    print(f"\n{name}: {len(tracks)} runs, final loss {final:.3g} (median)")
+    print(f"  events: {', '.join(f'{number} {kind}' for kind, number in types.most_common()) or 'none'}")
+    print(f"  runs with a degenerate transcritical bifurcation: {transcritical}")
+    print(
+        f"  jumps: {sum(one.jumps for one in said)} in {len(with_jumps)} runs, {sum(one.explained for one in said)} "
+        f"with a bifurcation within one step; by chance {chance * sum(one.jumps for one in said):.2f} would have one"
+    )
+
+
+def main() -> None:
+    """Train, track, print and draw."""
+    parser = argparse.ArgumentParser(description="Bifurcations behind the jumps of the loss.")
+    parser.add_argument("picture", nargs="?", default="loss_jumps.png")
+    parser.add_argument("--seeds", type=int, default=20)
+    arguments = parser.parse_args()
+    free: list[cx.Track] = []
+    for name, forcing in FORCINGS.items():
+        tracks = tracked(forcing, arguments.seeds)
+        summary(name, tracks)
+        if name == "free running":
+            free = tracks
+    late = [(jump, track) for track in free for jump in track.jumps if jump.step >= SETTLED and is_explained(jump)]
+    if not late:
+        print("no free run jumps at a bifurcation after its beginning")
+        return
+    jump, chosen = max(late, key=lambda pair: abs(np.log(pair[0].after / pair[0].before)))
+    seed = next(i for i, track in enumerate(free) if track is chosen)
+    print(f"\nfree run {seed}:\n{chosen}")
+    for one in chosen.jumps:
+        if one.step >= SETTLED and is_explained(one):
+            print(f"  {one}")
+    axes = cx.plot.track(chosen)
+    axes[0].set_title(f"free running, seed {seed}", loc="right", fontsize="small")
+    first, last = jump.step - 60, jump.step + 60
+    for ax, values in zip(axes, (chosen.losses, chosen.gradient_norms), strict=False):
+        shown = values[first:last]
+        ax.set_ylim(0.8 * np.nanmin(shown), 1.5 * np.nanmax(shown))
+    axes[0].set_xlim(first, last)
+    plt.savefig(arguments.picture, dpi=150, bbox_inches="tight")
+    print(f"wrote {arguments.picture}")
+
+
+def is_explained(jump: cx.Jump) -> bool:
+    """Say whether a bifurcation lies within one step of a jump; a cycle that crosses a border and persists is none."""
+    return any(event.type not in ("persistence", "unexplained") for event in jump.events)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""TOML files and pictures of trainings."""
+
+import json
+
+import jax
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import cyclax as cx
+from cyclax.training.fit import fit
+from cyclax.training.forcing import Adaptive, FreeRunning, GeneralizedForcing
+from cyclax.training.jacobians import ProductNorm
+from cyclax.training.optimizers import RAdam
+from cyclax.training.plan import train_from_toml
+from cyclax.training.regularizers import L2
+
+matplotlib.use("Agg")
+
+PLAN = """
+[data]
+path = "series.npy"
+[model]
+kind = "ShallowPLRNN"
+num_states = 3
+num_hidden = 6
+gain = 0.3
+[forcing]
+kind = "GeneralizedForcing"
+alpha = {kind = "Adaptive", norm = {kind = "ProductNorm"}, every = 3}
+[optimizer]
+learning_rate = 2e-3
+[[regularizers]]
+kind = "L2"
+strength = 1e-5
+[training]
+steps = 12
+batch = 4
+length = 10
+[output]
+folder = "out"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    t = np.arange(300) * 0.3
+    np.save(tmp_path / "series.npy", np.stack([3 * np.sin(t) + 5, np.cos(t)], axis=1))
+    return tmp_path
+
+
+def train(folder, text):
+    (folder / "train.toml").write_text(text)
+    return train_from_toml(folder / "train.toml", progress=False)
+
+
+def test_a_plan_is_what_fit_does(folder):
+    result = train(folder, PLAN)
+    series = np.load(folder / "series.npy")
+    wanted = fit(
+        cx.ShallowPLRNN.random(3, 6, gain=0.3, key=jax.random.key(0)),
+        (series - series.mean(axis=0)) / series.std(axis=0),
+        forcing=GeneralizedForcing(Adaptive(ProductNorm(), every=3)),
+        optimizer=RAdam(2e-3),
+        regularizers=L2(1e-5), steps=12, batch=4, length=10, key=0, progress=False,
+    )  # fmt: skip
+    np.testing.assert_array_equal(result.losses, wanted.losses)
+    np.testing.assert_array_equal(cx.load(folder / "out" / "network.npz").W1, wanted.map.W1)
+    history = np.load(folder / "out" / "history.npz")
+    np.testing.assert_array_equal(history["strengths"], wanted.strengths)
+    kept = json.loads((folder / "out" / "standardization.json").read_text())
+    np.testing.assert_allclose(kept["mean"], series.mean(axis=0))
+    assert train(folder, PLAN).report["resumed_at"] == 12
+
+
+def test_several_seeds_and_an_affine_readout(folder):
+    text = PLAN.replace("gain = 0.3", 'gain = 0.3\nseed = [1, 2]\nobservation = "affine"')
+    results = train(folder, text)
+    assert len(results) == 2
+    assert all((folder / "out" / f"network-{i}.npz").exists() for i in range(2))
+
+
+WRONG = [
+    (("[forcing]", "[forcign]"), "forcign is no table. Did you mean forcing"),
+    (("steps = 12", "step = 12"), r"step is no entry of \[training\]. Did you mean steps"),
+    (("num_hidden", "num_hiden"), "num_hiden is no entry of .model. for ShallowPLRNN. Did you mean num_hidden"),
+    (('"ShallowPLRNN"', '"ShalowPLRNN"'), "ShalowPLRNN is no kind of model. Did you mean ShallowPLRNN"),
+    (("every = 3", "evry = 3"), "evry is no entry of Adaptive. Did you mean every"),
+    (('"ProductNorm"', '"Product"'), "Product is no kind of norm. Did you mean ProductNorm"),
+    (("learning_rate", "learningrate"), "learningrate is no entry of RAdam. Did you mean learning_rate"),
+    (("strength = 1e-5", ""), r"L2 in \[regularizers\] needs strength"),
+    (("num_hidden = 6", ""), "missing 1 required positional argument: 'num_hidden'"),
+    (('path = "series.npy"', ""), r"\[data\] needs path"),
+    (("steps = 12", ""), r"\[training\] needs steps"),
+    (("[model]", "[model"), "this is no TOML file"),
+    (("batch = 4", "batch = 0"), "train.toml: batch: expected a positive int, got 0"),
+    (("[[regularizers]]", "[regularizers]"), r"write \[\[regularizers\]\]"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG, ids=[message[:24] for _, message in WRONG])
+def test_wrong_entries(folder, change, message):
+    with pytest.raises(ValueError, match=message):
+        train(folder, PLAN.replace(*change))
+
+
+def test_picture(folder):
+    result = train(folder, PLAN)
+    ax = cx.plot.training(result)
+    assert ax.get_xlabel() == "update"
+    assert {line.get_label() for line in ax.get_lines()} >= {"gradient norm", "loss (mean squared error)"}
+    right = ax.figure.axes[1]
+    np.testing.assert_array_equal(right.get_lines()[0].get_ydata(), result.strengths)
+    plt.close("all")
+    with pytest.raises(TypeError, match="must be what fit returns, Fit, got int"):
+        cx.plot.training(3)
+    free = fit(result.map, np.load(folder / "series.npy"), forcing=FreeRunning(), steps=3, length=5, key=0)
+    assert len(cx.plot.training(free).figure.axes) == 1
+    plt.close("all")
