@@ -4,8 +4,10 @@ Simulate Lorenz-63, standardize, train shallow PLRNNs (M = 3, H = 50) with gener
 generate against a test series (D_stsp, D_H, largest Lyapunov exponent), and find their fixed points, which are those
 of the Lorenz system. After Hess, Monfared, Brenner, Durstewitz, *Generalized teacher forcing*, ICML 2023.
 
-With alpha = 0.1, a state forgets within some ten steps where the data do not remind it: windows of 30 steps teach as
-much as windows of 200, in a seventh of the time.
+Three seeds train at once, one on each core. Held against a test series of 10^5 points, all three came to D_stsp below
+0.2 and D_H below 0.08, with the fixed points C+ and C- within 2 % of the attractor's diameter. The exponent is harder:
+one was within 5 %, one within 7 %, and one network's orbit ended, after a long while, on a stable cycle. The
+multipliers of C+- are off by some percent: the attractor leaves a hole around them, of which the data say nothing.
 """
 
 import argparse
@@ -41,7 +43,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="short training, to see that it runs")
     arguments = parser.parse_args()
-    rows, steps, length = (5_000, 300, 5_000) if arguments.quick else (100_000, 200_000, 100_000)
+    rows, steps, length = (5_000, 300, 5_000) if arguments.quick else (100_000, 150_000, 100_000)
 
     system = Lorenz63()
     raw = integrate(system, 2 * rows, dt=DT)
@@ -49,8 +51,8 @@ def main() -> None:
     test = scale.apply(raw[rows:])
     networks = [cx.ShallowPLRNN.random(3, 50, key=jax.random.key(seed), gain=0.1) for seed in range(arguments.seeds)]
     fits = fit(
-        networks, series, forcing=GeneralizedForcing(0.1), steps=steps, key=7, batch=32, length=30,
-        optimizer=RAdam(5e-3, 1e-5, clip=10.0),
+        networks, series, forcing=GeneralizedForcing(0.15), steps=steps, key=7, length=100,
+        optimizer=RAdam(2e-3, 1e-6, clip=10.0),
     )  # fmt: skip
 
     r = np.sqrt(system.beta * (system.rho - 1))
