@@ -15,6 +15,7 @@ from jaxtyping import Array
 from tqdm.auto import tqdm
 
 from cyclax.training.arguments import Problem, checked_problem, described
+from cyclax.training.jacobians import WeightBound
 from cyclax.training.loop import Data, Logs, Recipe, Setting, advance, advance_many, cast, first_state
 from cyclax.training.model import Affine, LatentModel
 from cyclax.training.products import most_terms
@@ -120,8 +121,11 @@ class _Training:
         self.states = [first_state(m, r, problem.dtype) for m, r in zip(problem.models, self.recipes, strict=True)]
         if together:
             self.recipes, self.states = [_stacked(self.recipes)], [_stacked(self.states)]
-        # Calls of LAPACK from two threads may wait for each other for ever (jaxlib 0.10.2): a learned read-out uses it.
+        # Calls of LAPACK from two threads may wait for each other for ever (jaxlib 0.10.2): a learned read-out uses it,
+        # and so does the bound on the weights.
+        measures = [getattr(recipe.forcing.strength, "norm", None) for recipe in problem.recipes]
         alone = any(isinstance(model.observation, Affine) for model in problem.models)
+        alone |= any(isinstance(norm, WeightBound) for norm in measures)
         self.threads = 1 if alone else max(1, min(len(self.states), os.cpu_count() or 1))
         self.done, self.resumed_at = 0, 0
         self.logs = Logs(*(np.zeros((self.runs, 0)) for _ in Logs._fields))
