@@ -91,6 +91,7 @@ def test_fixed_points_equal_enumeration():
     assert check_fixed_points(models) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SEQUENCE.is_file(), reason="shared data absent")
 def test_a_training_run():
     """150 networks of a training run: 478 fixed points, all found."""

@@ -223,6 +223,7 @@ def test_a_line_of_cycles_with_a_repeated_word():
     assert [[True], [True]] in words[2].tolist()
 
 
+@pytest.mark.slow
 def test_identical_units():
     rng = np.random.default_rng(5)
     W1, W2, h2 = 2 * rng.normal(size=(2, 4)), rng.normal(size=(4, 2)), rng.normal(size=4)

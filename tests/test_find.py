@@ -93,7 +93,10 @@ def test_planted_in_plrnn(num_states, order):
         assert planted_cycle(cx.find_cycles(model, [order], key=0), points)
 
 
-@pytest.mark.parametrize(("num_hidden", "order"), [(7, 3), (12, 7), (30, 7), (70, 3)])
+@pytest.mark.parametrize(
+    ("num_hidden", "order"),
+    [pytest.param(7, 3, marks=pytest.mark.slow), (12, 7), pytest.param(30, 7, marks=pytest.mark.slow), (70, 3)],
+)
 def test_planted_in_shallow_plrnn(num_hidden, order):
     for seed in range(2):
         model, points = planted_shallow(2, num_hidden, order, seed)
@@ -109,6 +112,7 @@ def test_planted_in_large_plrnn(seed):
     assert planted_cycle(cx.find_cycles(model, [7], key=0), points)
 
 
+@pytest.mark.slow
 def test_result_does_not_depend_on_lanes():
     model = cx.LoziMap(1.7, 0.5)
     narrow, wide = (cx.find_cycles(model, 9, key=5, finder=cx.SCYFI(lanes=lanes)) for lanes in (32, 700))

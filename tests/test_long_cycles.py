@@ -58,10 +58,8 @@ def test_lozi(order):
         assert cycle.stability == "saddle"
 
 
-@pytest.mark.parametrize(
-    ("seed", "least"),
-    [(83, 1e4), pytest.param(78, 1e4, marks=pytest.mark.slow), pytest.param(89, 1e7, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("seed", "least"), [(83, 1e4), (78, 1e4), (89, 1e7)])
 def test_chaotic_networks_in_five_dimensions(seed, least):
     model = cx.ClippedShallowPLRNN.random(5, 30, key=jax.random.key(seed), gain=2.0 + seed % 5)
     cycles = cx.find_cycles(model, [60], key=0, finder=FEW)
@@ -99,6 +97,7 @@ def test_segments_are_chosen_by_the_growth():
     assert report["100"]["segments"] > 1
 
 
+@pytest.mark.slow
 def test_result_does_not_depend_on_lanes():
     model = cx.LoziMap(1.7, 0.5)
     narrow, wide = (cx.find_cycles(model, [80], key=5, finder=cx.SCYFI(starts=512, lanes=lanes)) for lanes in (32, 300))

@@ -26,7 +26,13 @@ def check_planted(name: str, order: int, seed: int) -> None:
         assert abs(left.pop(nearest) - value) < 1e-8
 
 
-@pytest.mark.parametrize("name", PLANTERS)
+# Three kinds of gates in the fast tests, all classes in the slow ones.
+_QUICK = ("PLRNN", "ShallowPLRNN", "ReLURNN")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in _QUICK else pytest.param(name, marks=pytest.mark.slow) for name in PLANTERS]
+)
 def test_planted(name):
     """One test for each class: the orders share a compilation."""
     for order, seeds in ((1, 2), (3, 2), (7, 1)):

@@ -127,6 +127,7 @@ def test_layers_tell_chaos_from_periods():
     assert result.layers["bounded"][1, 0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("plrnn_2d_order16" not in case_names(), reason="needs ../shared/cases")
 def test_the_narrow_tongue_is_not_lost():
     model = cx.load(CASES / "plrnn_2d_order16.json")

@@ -167,7 +167,7 @@ def test_the_picture_says_what_happened(tent):
         cx.plot.track(tent, [axes[0]])
 
 
-@pytest.mark.parametrize("name", ["multistable", "singlestable"])
+@pytest.mark.parametrize("name", [pytest.param("multistable", marks=pytest.mark.slow), "singlestable"])
 def test_published_sequences_equal_enumeration(name):
     path = DATA / f"{name}_sequence.npz"
     if not path.exists():

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from plain import plain_map, plain_pieces
+from plain import plain_map
 
 import cyclax as cx
 from cyclax.training.forcing import FreeRunning, GeneralizedForcing, SparseForcing
@@ -151,11 +151,16 @@ def test_sums_are_products():
         np.testing.assert_allclose(found[name], value, rtol=1e-13)
 
 
+def jacobian(model, z: np.ndarray) -> np.ndarray:
+    """Give the Jacobian by central differences, which are exact within a region."""
+    F, steps = plain_map(model), 1e-6 * np.eye(len(z))
+    return np.stack([(F(z + step) - F(z - step)) / 2e-6 for step in steps], axis=1)
+
+
 def test_norms_are_singular_values(model):
     map_ = cast(model, jnp.float64)
     forced = np.random.default_rng(3).normal(size=(T, model.num_states, B))
-    pieces = plain_pieces(model)
-    J = np.array([[pieces(forced[t, :, b])[2] for b in range(B)] for t in range(T)])
+    J = np.array([[jacobian(model, forced[t, :, b]) for b in range(B)] for t in range(T)])
     norms = np.linalg.norm(J, 2, axis=(2, 3))
     with np.errstate(divide="ignore"):
         wanted = np.exp(np.log(norms).mean(axis=0)).max()
@@ -169,7 +174,7 @@ def test_norms_are_singular_values(model):
     found = float(jax.jit(ProductNorm(iterations=100))(map_, jnp.asarray(forced)))
     np.testing.assert_allclose(found, rate, rtol=1e-3)
     if type(model).__name__ not in ("TentMap", "SkewTentMap", "LoziMap", "BorderCollisionNormalForm"):
-        assert norms.max() <= float(weight_bound(map_)) * (1 + 1e-12)
+        assert norms.max() <= float(weight_bound(map_)) * (1 + 1e-8)
     else:
         with pytest.raises(TypeError, match="no bound is known for"):
             WeightBound()(map_, jnp.asarray(forced))

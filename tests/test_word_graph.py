@@ -38,7 +38,7 @@ def cube(model, half=1e4):
 
 
 def explore(model, orders, half=1e4, *, box=None, threads=2, **limits):
-    budget = Budget(**{"seconds": 60.0, **limits})
+    budget = Budget(**{"seconds": 300.0, **limits})
     budget.start()
     return word_graph(borders_of(model), orders, box or cube(model, half), budget, lambda text: None, threads)
 
