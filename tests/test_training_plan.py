@@ -118,3 +118,25 @@ def test_picture(folder):
     free = fit(result.map, np.load(folder / "series.npy"), forcing=FreeRunning(), steps=3, length=5, key=0)
     assert len(cx.plot.training(free).figure.axes) == 1
     plt.close("all")
+
+
+def test_the_command_line_trains_from_a_seed(folder, capsys):
+    from cyclax import cli
+
+    (folder / "train.toml").write_text(PLAN.replace("steps = 12", "steps = 12\nseed = 3"))
+    assert cli.main(["train", str(folder / "train.toml"), "--plot", str(folder / "training.png")]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("Fit: ShallowPLRNN with M = 3, 2 variables observed")
+    assert err == f"wrote {folder / 'training.png'}\n"
+    series = np.load(folder / "series.npy")
+    wanted = fit(
+        cx.ShallowPLRNN.random(3, 6, gain=0.3, key=jax.random.key(0)),
+        (series - series.mean(axis=0)) / series.std(axis=0),
+        forcing=GeneralizedForcing(Adaptive(ProductNorm(), every=3)),
+        optimizer=RAdam(2e-3),
+        regularizers=L2(1e-5), steps=12, batch=4, length=10, key=3, progress=False,
+    )  # fmt: skip
+    np.testing.assert_array_equal(cx.load(folder / "out" / "network.npz").W1, wanted.map.W1)
+    (folder / "train.toml").write_text(PLAN.replace("steps = 12", "step = 12"))
+    assert cli.main(["train", str(folder / "train.toml")]) == 2
+    assert "Did you mean steps" in capsys.readouterr().err

@@ -199,7 +199,7 @@ def _train(arguments: argparse.Namespace) -> int:
     result = train_from_toml(arguments.plan)
     fits = result if isinstance(result, tuple) else (result,)
     read = _print("\n".join(map(str, fits)))
-    if ax is not None:
+    if arguments.plot is not None:
         _draw(arguments.plot, plot.training(fits[0], ax))
     if any(fit.stopped and "Ctrl-C" in fit.stopped for fit in fits):
         return 130

@@ -75,7 +75,8 @@ def loss_of(
     projection = jnp.asarray(model.observation.projection(), x.dtype)
     estimates = model.observation.estimate(x[:-1])
     z0 = model.first_states(x[0])
-    states, forced = rollout(setting.terms, model.map, projection, z0, estimates, strengths)
+    both: Any = rollout(setting.terms, model.map, projection, z0, estimates, strengths)
+    states, forced = both
     return jnp.mean((model.observation.read(states) - x[1:]) ** 2), jax.lax.stop_gradient(forced)
 
 

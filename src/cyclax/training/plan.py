@@ -217,12 +217,13 @@ class _Plan:
     def arguments(self) -> dict[str, Any]:
         """Give the arguments of `fit`."""
         training = dict(self.content["training"])
+        seed = training.pop("seed", 0)
         self._entry("training", "steps")
         optimizer = {"kind": "RAdam"} | self.content.get("optimizer", {})
         terms = self.content.get("regularizers", [])
         return {
             **training,
-            "key": training.pop("seed", 0),
+            "key": seed,
             "forcing": self._built(self.content["forcing"], _FORCINGS, "forcing"),
             "optimizer": self._built(optimizer, _OPTIMIZERS, "optimizer"),
             "regularizers": [self._built(term, _REGULARIZERS, "regularizers") for term in terms],
