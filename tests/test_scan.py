@@ -361,3 +361,16 @@ def test_tables_are_sorted():
     for table in result.found.values():
         assert isinstance(table, Found)
         assert np.all(np.diff(table.cell) >= 0)
+
+
+def test_a_slow_spiral_is_not_taken_for_a_cycle():
+    """Multipliers 0.99214 exp(+-0.606 i): 10 steps are nearly one turn, and 2,000 steps leave 1e-7 of the beginning."""
+    W = [[0.0, -0.6436], [0.5297, 0.0]]
+    model = cx.PLRNN(A=[0.952, 0.6789], W=W, h=[0.3732, -0.9758])
+    (point,) = cx.find_cycles(model, 1, key=0)
+    assert 0.98 < abs(point.multipliers[0]) < 0.999
+    result = cx.scan(model, {"A[0]": np.linspace(0.93, 0.97, 9), "A[1]": np.linspace(0.66, 0.7, 9)}, 12, key=0)
+    period, stable = result.layers["period"], result.stable_counts
+    for order in result.orders:
+        assert np.all(stable[order - 1][period == order] > 0)
+    assert set(np.unique(period)) <= {0, 1}

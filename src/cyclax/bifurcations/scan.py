@@ -78,6 +78,7 @@ def scan(
     with jax.enable_x64(True):
         job = Sweeps(grid, wanted, key, settings, orbit_steps, longest_period, store, progress)
         interrupted = job.run(heal, exact)
+        job.doubt_periods()
     report = {
         "seconds": time.perf_counter() - began,
         "cells": grid.size,

@@ -324,6 +324,22 @@ class Sweeps:
             ]
         return _packed(checked, self.orders) | {"cells": cells, "proved": np.array(proved)}
 
+    # -- orbits -------------------------------------------------------------------------------------------------------
+
+    def doubt_periods(self) -> None:
+        """Call an orbit unsettled (period 0) where it seems to have a period that no stable cycle of its cell has.
+
+        Slow spirals into a cycle come back near to themselves after every turn, whatever the period of the cycle.
+        """
+        if "period" not in self.layers:
+            return
+        period = self.layers["period"].reshape(-1)
+        for order in self.wanted:
+            table = self.found[order]
+            stable = np.zeros(self.grid.size, bool)
+            stable[table.cell[np.max(np.abs(table.multipliers), axis=1, initial=0.0) < 1]] = True
+            period[(period == order) & ~stable & ~self.degenerate[order]] = 0
+
     # -- bookkeeping --------------------------------------------------------------------------------------------------
 
     def _spread(self, work, items, stage: str, sizes):
