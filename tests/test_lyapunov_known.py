@@ -123,4 +123,8 @@ def test_intervals_cover_along_a_flow():
     assert np.all((shares >= 0.90) & (shares <= 0.99)), shares
     scatter = np.std(spectra.exponents, axis=0, ddof=1)
     ratio = np.sqrt(np.mean(spectra.standard_errors**2, axis=0)) / scatter
-    assert np.all((ratio > 0.8) & (ratio < 1.6)), ratio
+    # Along the flow nothing grows but by what a bounded function takes back: the error of the exponent 0 falls faster
+    # than blocks of any length tell, so that it is given out too large (2.4 times here), never too small.
+    assert np.all(ratio > 0.8), ratio
+    assert np.all(ratio[[0, 2]] < 1.6), ratio
+    assert ratio[1] < 4, ratio
