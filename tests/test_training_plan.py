@@ -55,16 +55,21 @@ def train(folder, text):
     return train_from_toml(folder / "train.toml", progress=False)
 
 
-def test_a_plan_is_what_fit_does(folder):
-    result = train(folder, PLAN)
-    series = np.load(folder / "series.npy")
-    wanted = fit(
+def fitted(series, key: int) -> cx.Fit:
+    """Do in Python what PLAN says."""
+    return fit(
         cx.ShallowPLRNN.random(3, 6, gain=0.3, key=jax.random.key(0)),
         (series - series.mean(axis=0)) / series.std(axis=0),
         forcing=GeneralizedForcing(Adaptive(ProductNorm(), every=3)),
         optimizer=RAdam(2e-3),
-        regularizers=L2(1e-5), steps=12, batch=4, length=10, key=0, progress=False,
+        regularizers=L2(1e-5), steps=12, batch=4, length=10, key=key, progress=False,
     )  # fmt: skip
+
+
+def test_a_plan_is_what_fit_does(folder):
+    result = train(folder, PLAN)
+    series = np.load(folder / "series.npy")
+    wanted = fitted(series, key=0)
     np.testing.assert_array_equal(result.losses, wanted.losses)
     np.testing.assert_array_equal(cx.load(folder / "out" / "network.npz").W1, wanted.map.W1)
     history = np.load(folder / "out" / "history.npz")
@@ -128,14 +133,7 @@ def test_the_command_line_trains_from_a_seed(folder, capsys):
     out, err = capsys.readouterr()
     assert out.startswith("Fit: ShallowPLRNN with M = 3, 2 variables observed")
     assert err == f"wrote {folder / 'training.png'}\n"
-    series = np.load(folder / "series.npy")
-    wanted = fit(
-        cx.ShallowPLRNN.random(3, 6, gain=0.3, key=jax.random.key(0)),
-        (series - series.mean(axis=0)) / series.std(axis=0),
-        forcing=GeneralizedForcing(Adaptive(ProductNorm(), every=3)),
-        optimizer=RAdam(2e-3),
-        regularizers=L2(1e-5), steps=12, batch=4, length=10, key=3, progress=False,
-    )  # fmt: skip
+    wanted = fitted(np.load(folder / "series.npy"), key=3)
     np.testing.assert_array_equal(cx.load(folder / "out" / "network.npz").W1, wanted.map.W1)
     (folder / "train.toml").write_text(PLAN.replace("steps = 12", "step = 12"))
     assert cli.main(["train", str(folder / "train.toml")]) == 2

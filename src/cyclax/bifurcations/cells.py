@@ -70,6 +70,22 @@ def joined(parts: list[Found]) -> Found:
     return together.take(first)
 
 
+def filed(found: dict[int, Found], on_border: dict[int, np.ndarray], layers: dict[str, np.ndarray]):
+    """Name tables and layers for an `.npz` file."""
+    arrays = {f"degenerate.{order}": marks for order, marks in on_border.items() if order in found}
+    for order, table in found.items():
+        arrays |= {f"found.{order}.{name}": field for name, field in zip(Found._fields, table, strict=True)}
+    return arrays | {f"layer.{name}": layer for name, layer in layers.items()}
+
+
+def unfiled(arrays: dict[str, np.ndarray], orders: tuple[int, ...]):
+    """Give tables, cells with solutions on borders, and layers, as `filed` named them."""
+    found = {k: Found(*(arrays[f"found.{k}.{name}"] for name in Found._fields)) for k in orders}
+    on_border = {k: arrays[f"degenerate.{k}"] for k in orders}
+    layers = {name.removeprefix("layer."): array for name, array in arrays.items() if name.startswith("layer.")}
+    return found, on_border, layers
+
+
 class Stack(NamedTuple):
     """The models of some cells."""
 

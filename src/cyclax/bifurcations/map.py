@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from cyclax.bifurcations.boundaries import Boundaries, boundaries
-from cyclax.bifurcations.cells import Found
+from cyclax.bifurcations.cells import Found, filed, unfiled
 from cyclax.bifurcations.line import Line
 from cyclax.bifurcations.parameter import Grid, Parameter
 from cyclax.cycles.accept import accept_words
@@ -210,12 +210,7 @@ class BifurcationMap:
         arrays["header"] = np.array(json.dumps(header))
         for i, values in enumerate(self.grid.axes):
             arrays[f"axis.{i}"] = values
-        for order, table in self.found.items():
-            for name, field in zip(Found._fields, table, strict=True):
-                arrays[f"found.{order}.{name}"] = field
-            arrays[f"degenerate.{order}"] = self.on_border[order]
-        for name, layer in self.layers.items():
-            arrays[f"layer.{name}"] = layer
+        arrays |= filed(self.found, self.on_border, self.layers)
         write_atomically(Path(path), lambda stream: np.savez_compressed(stream, **arrays))  # pyright: ignore[reportArgumentType]
 
     @classmethod
@@ -228,11 +223,9 @@ class BifurcationMap:
             parameters = [Parameter(leaf, *index, offset=offset) for leaf, index, offset in header["parameters"]]
             grid = Grid(model, {p: arrays[f"axis.{i}"] for i, p in enumerate(parameters)})
             orders = tuple(header["orders"])
-            found = {k: Found(*(arrays[f"found.{k}.{name}"] for name in Found._fields)) for k in orders}
-            on_border = {k: arrays[f"degenerate.{k}"] for k in orders}
+            found, on_border, layers = unfiled(arrays, orders)
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError(f"{path}: this is no bifurcation map that cyclax wrote ({error}).") from error
-        layers = {name.removeprefix("layer."): array for name, array in arrays.items() if name.startswith("layer.")}
         return cls(grid, orders, found, on_border, layers, arrays["searched"], header["report"])
 
 

@@ -10,10 +10,11 @@ from jaxtyping import Array, Float
 
 from cyclax.bifurcations.cells import Stack, scales
 from cyclax.bifurcations.parameter import Grid
-from cyclax.cycles.arguments import checked_key, checked_model
+from cyclax.cycles.arguments import checked_model
 from cyclax.cycles.attractors import follow_tangents, period_of
 from cyclax.cycles.solve import borders_of_each
 from cyclax.cycles.starts import initial_states
+from cyclax.data.arguments import checked_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 # Orbits in each cell.

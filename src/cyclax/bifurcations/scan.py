@@ -12,8 +12,9 @@ from cyclax.bifurcations.cells import Settings
 from cyclax.bifurcations.map import BifurcationMap
 from cyclax.bifurcations.parameter import Grid
 from cyclax.bifurcations.sweeps import Sweeps, cells_at_once
-from cyclax.cycles.arguments import checked_key, checked_model, checked_orders
+from cyclax.cycles.arguments import checked_model, checked_orders
 from cyclax.cycles.evidence import model_hash
+from cyclax.data.arguments import checked_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.version import __version__
 

@@ -16,14 +16,15 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from cyclax.bifurcations.cells import Found, Settings
+from cyclax.bifurcations.cells import Settings, filed, unfiled
 from cyclax.bifurcations.event import Event
 from cyclax.bifurcations.jumps import Jump, JumpRule
 from cyclax.bifurcations.line import Line
 from cyclax.bifurcations.map import BifurcationMap
 from cyclax.bifurcations.sweeps import Sweeps, cells_at_once
-from cyclax.cycles.arguments import checked_key, checked_orders
+from cyclax.cycles.arguments import checked_orders
 from cyclax.cycles.result import Cycles
+from cyclax.data.arguments import checked_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.registry import from_dict, to_dict
 from cyclax.storage import read_npz, write_atomically
@@ -269,12 +270,7 @@ class Track:
         arrays = {"header": np.array(json.dumps(header)), "searched": self.cycles.searched}
         for i, leaf in enumerate(jax.tree.leaves(grid.stacked())):
             arrays[f"leaf.{i}"] = np.asarray(leaf)
-        for order, table in self.cycles.found.items():
-            for name, field in zip(Found._fields, table, strict=True):
-                arrays[f"found.{order}.{name}"] = field
-            arrays[f"degenerate.{order}"] = self.cycles.on_border[order]
-        for name, layer in self.cycles.layers.items():
-            arrays[f"layer.{name}"] = layer
+        arrays |= filed(self.cycles.found, self.cycles.on_border, self.cycles.layers)
         for name in ("losses", "gradient_norms"):
             values = getattr(self, name)
             if values is not None:
@@ -292,14 +288,12 @@ class Track:
             number = len(leaves[0])
             stack = [jax.tree.unflatten(jax.tree.structure(model), [leaf[i] for leaf in leaves]) for i in range(number)]
             orders = tuple(header["orders"])
-            found = {k: Found(*(arrays[f"found.{k}.{name}"] for name in Found._fields)) for k in orders}
-            on_border = {k: arrays[f"degenerate.{k}"] for k in orders}
+            found, on_border, layers = unfiled(arrays, orders)
             events = tuple(map(Event.from_dict, header["events"]))
             rule = JumpRule(**header["rule"])
             searched = arrays["searched"]
         except (KeyError, ValueError, TypeError, IndexError) as error:
             raise ValueError(f"{path}: this is no track that cyclax wrote ({error}).") from error
-        layers = {name.removeprefix("layer."): array for name, array in arrays.items() if name.startswith("layer.")}
         cycles = BifurcationMap(Line(stack), orders, found, on_border, layers, searched, header["report"])
         return cls(cycles, events, arrays.get("losses"), arrays.get("gradient_norms"), rule)
 

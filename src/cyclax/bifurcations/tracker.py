@@ -9,7 +9,8 @@ from jaxtyping import Array
 
 from cyclax.bifurcations.event import Event
 from cyclax.bifurcations.track import Track, track
-from cyclax.cycles.arguments import checked_key, checked_orders
+from cyclax.cycles.arguments import checked_orders
+from cyclax.data.arguments import checked_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 

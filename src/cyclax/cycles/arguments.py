@@ -7,7 +7,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array
 
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
@@ -118,22 +117,6 @@ def _shape(model: AbstractPiecewiseLinearMap) -> tuple[str, Any]:
     leaves, structure = jax.tree.flatten(model)
     shapes = ", ".join(str(np.shape(leaf)) for leaf in leaves)
     return f"{type(model).__name__} with leaves of shapes {shapes}", structure
-
-
-def checked_key(key: Any) -> Array:
-    """Turn an int seed into a key; pass keys through."""
-    if isinstance(key, jax.Array) and jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key):
-        return key
-    if isinstance(key, jax.Array) and key.shape == (2,):  # a key of the old style
-        return jax.random.wrap_key_data(key)
-    try:
-        seed = operator.index(key)
-    except TypeError:
-        raise TypeError(f"key: expected a JAX random key or an int seed, got {key!r}.") from None
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"key: a seed lies between 0 and 2^63 - 1, got {seed}.")
-    with jax.enable_x64(True):  # all 64 bits of the seed count, whatever the global setting
-        return jax.random.key(seed)
 
 
 def checked_words(words: Iterable[Any], num_gates: int) -> dict[int, np.ndarray]:

@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from cyclax.cycles.accept import Accepted, accept
-from cyclax.cycles.arguments import checked_key, checked_model
+from cyclax.cycles.arguments import checked_model
 from cyclax.cycles.result import Cycle, Degenerate
 from cyclax.cycles.solve import Borders, borders
 from cyclax.cycles.starts import initial_states, state_scale
+from cyclax.data.arguments import checked_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 # Orbits are followed in rounds that double, from this many steps on; those that have settled leave between rounds.

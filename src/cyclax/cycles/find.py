@@ -14,13 +14,14 @@ from jaxtyping import Array, Bool
 from tqdm import tqdm
 
 from cyclax.cycles.accept import accept, accept_families
-from cyclax.cycles.arguments import checked_key, checked_models, checked_orders, checked_words
+from cyclax.cycles.arguments import checked_models, checked_orders, checked_words
 from cyclax.cycles.evidence import Evidence, Network
 from cyclax.cycles.linear import UNROLLED_SIZE
 from cyclax.cycles.result import Cycles, NearMiss
 from cyclax.cycles.search import POOL, Fate, Rounds, cached_lanes, default_lanes
 from cyclax.cycles.solve import borders
 from cyclax.cycles.starts import drawn_starts, given_starts, growth
+from cyclax.data.arguments import checked_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 # Words on which I - P is singular are looked at one by one; no more than this many of one order.

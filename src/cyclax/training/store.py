@@ -5,13 +5,12 @@
 written under a temporary name and renamed: what is there is whole.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cyclax.storage import read_npz, write_atomically
+from cyclax.storage import open_folder, read_npz, write_atomically
 
 _CONFIGURATION, _STATE = "training.json", "state.npz"
 Arrays = dict[str, np.ndarray]
@@ -25,30 +24,7 @@ class Store:
     """
 
     def __init__(self, folder: str | Path, configuration: dict[str, Any]):
-        self.folder = Path(folder)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OSError(f"store: {self.folder} is not a folder that can be written ({error.strerror}).") from error
-        path = self.folder / _CONFIGURATION
-        wanted = json.loads(json.dumps(configuration))
-        if not path.exists():
-            if any(self.folder.glob("*.npz")):
-                raise ValueError(f"store: {self.folder} holds other files and no {_CONFIGURATION}; choose another.")
-            write_atomically(path, lambda stream: stream.write(json.dumps(wanted, indent=1).encode()))
-            return
-        try:
-            kept = json.loads(path.read_text())
-        except (ValueError, OSError) as error:
-            raise ValueError(f"store: {path} cannot be read ({error}); choose another folder.") from error
-        different = sorted(name for name in {*kept, *wanted} if kept.get(name) != wanted.get(name))
-        if different:
-            pairs = ((name, _short(kept.get(name)), _short(wanted.get(name))) for name in different)
-            said = "; ".join(f"{name}: {there} there, {now} now" for name, there, now in pairs)
-            raise ValueError(
-                f"store: {self.folder} holds another training ({said}). Choose another folder, or give the same "
-                "arguments to go on with this one."
-            )
+        self.folder = open_folder(folder, _CONFIGURATION, configuration, "another training", between="; ")
 
     def load(self) -> Arrays | None:
         """Give the newest checkpoint, None where there is none."""
@@ -79,8 +55,3 @@ class Store:
             return read_npz(path)
         except (ValueError, OSError) as error:
             raise ValueError(f"{error} Delete {self.folder}, and training begins anew.") from error
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}.."
