@@ -5,7 +5,9 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -193,19 +195,47 @@ def test_nan_stops_with_the_last_good_model():
     assert len(both[1].losses) == 20
 
 
-def test_interrupted_training_returns_what_there_is(tmp_path):
-    timer = threading.Timer(6.0, lambda: signal.raise_signal(signal.SIGINT))
+ENDLESS: dict[str, Any] = dict(forcing=FreeRunning(), steps=10_000_000, checkpoint_every=50, keep_every=10**6)
 
-    def begin(update, model):
-        if update == 50 and not timer.is_alive():
-            timer.interval = 0.2
-            timer.start()
 
-    arguments = dict(forcing=FreeRunning(), steps=10_000_000, checkpoint_every=50, keep_every=10**6, callback=begin)
-    result = fit(network(), SERIES, **arguments, **SMALL)
-    assert result.stopped.startswith("interrupted by Ctrl-C after")
+@pytest.mark.parametrize("delay", [0, 0.001, 0.05])
+def test_interrupted_training_returns_what_there_is(delay):
+    def interrupt(update, model):
+        if update == 50:
+            # 0: within our own callback. Later: wherever the training then is.
+            threading.Timer(delay, lambda: signal.raise_signal(signal.SIGINT)).start()
+            time.sleep(0.02 if delay == 0 else 0)
+
+    result = fit(network(), SERIES, callback=interrupt, **ENDLESS, **SMALL)
+    assert result.stopped == f"interrupted by Ctrl-C after {len(result.losses):,} of 10,000,000 updates"
     assert 50 <= len(result.losses) < 10_000_000
     assert len(result.losses) == len(result.gradient_norms)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_second_interruption_raises():
+    def interrupt(update, model):
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(network(), SERIES, callback=interrupt, **ENDLESS, **SMALL)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_handlers_of_the_user_and_other_threads_are_left_alone():
+    heard = []
+    short = ENDLESS | SMALL | {"steps": 50}
+    before = signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+    try:
+        fit(network(), SERIES, callback=lambda *_: signal.raise_signal(signal.SIGINT), **short)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == [1]
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: fit(network(), SERIES, **short)).result().stopped is None
 
 
 def test_store_resumes_bitwise_and_refuses_others(tmp_path):

@@ -4,7 +4,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from jaxtyping import Array
 from tqdm.auto import tqdm
 
 from cyclax.training.arguments import Problem, checked_problem, described
+from cyclax.training.interruption import noted_interruption
 from cyclax.training.jacobians import WeightBound
 from cyclax.training.loop import Data, Logs, Recipe, Setting, advance, advance_many, cast, first_state
 from cyclax.training.model import Affine, LatentModel
@@ -75,7 +76,8 @@ def fit(
     Several runs are trained at once where `model`, `forcing` or `optimizer` is a list: seeds, values of alpha, learning
     rates. Lists are equally long; run i uses `fold_in(key, i)` for `key`.
 
-    **Returns:** a `Fit`; for several runs a tuple of them. After Ctrl-C what there is, marked so. Where a loss,
+    **Returns:** a `Fit`; for several runs a tuple of them. After Ctrl-C what there is, marked so (a second Ctrl-C
+    raises). Where a loss,
     gradient or weight stops being finite, that run ends with a `RuntimeWarning`, and `.model` is the last good one.
 
     **Raises:** `TypeError` and `ValueError` that name the argument and the remedy.
@@ -114,7 +116,7 @@ class _Training:
     def __init__(self, problem: Problem, together: bool, store: Store | None, callback: Any, progress: bool):
         self.problem, self.together, self.store = problem, together, store
         self.callback, self.progress, self.began = callback, progress, time.perf_counter()
-        self.runs, self.interrupted = len(problem.models), None
+        self.runs, self.interrupted = len(problem.models), False
         self.setting = Setting(problem.length, problem.batch, most_terms(), min(_LONGEST_CHUNK, problem.steps))
         self.data = Data(jnp.asarray(problem.series, problem.dtype), jnp.asarray(problem.starts))
         self.recipes = [Recipe(*cast(tuple(one[:-1]), problem.dtype), key=one.key) for one in problem.recipes]
@@ -140,12 +142,12 @@ class _Training:
         looks = {"desc": "fit", "unit": "update", "delay": 1, "disable": hidden, "leave": False}
         bar = tqdm(total=problem.steps, initial=self.done, **looks)
         pool = ThreadPoolExecutor(self.threads)
-        with bar, pool:
+        with bar, pool, noted_interruption() as interruption:
             if self.done == 0:
                 self._checkpoint(first=True)
             # Compiled by one thread, for all.
             self._advance(pool, 0, only=1)
-            while self.done < problem.steps and np.any(self.failed < 0) and not self.interrupted:
+            while self.done < problem.steps and np.any(self.failed < 0) and not interruption:
                 due = problem.checkpoint_every - self.done % problem.checkpoint_every
                 number = min(chunk, due, problem.steps - self.done)
                 took = self._advance(pool, number)
@@ -155,10 +157,11 @@ class _Training:
                 chunk = int(np.clip(number * _SECONDS / took, 1, self.setting.capacity))
                 if self.done % problem.checkpoint_every == 0 or self.done == problem.steps:
                     self._checkpoint()
+            self.interrupted = bool(interruption)
         return self._results(seconds)
 
     def _advance(self, pool: ThreadPoolExecutor, number: int, only: int | None = None) -> float:
-        """Make the next updates of all runs; give the seconds they took. Ctrl-C is heard afterwards."""
+        """Make the next updates of all runs; give the seconds they took."""
         bounds = [jnp.asarray(i, jnp.int32) for i in (self.done, self.done + number, self.problem.steps)]
         double = self.problem.dtype == np.float64
         program = advance_many if self.together else advance
@@ -170,18 +173,10 @@ class _Training:
 
         begin = time.perf_counter()
         futures = [pool.submit(work, i) for i in range(len(self.states) if only is None else only)]
-        while True:
-            try:
-                wait(futures)
-                break
-            except KeyboardInterrupt:
-                self.interrupted = (
-                    f"interrupted by Ctrl-C after {self.done + number:,} of {self.problem.steps:,} updates"
-                )
+        results = [future.result() for future in futures]
         if number == 0:
-            _ = [future.result() for future in futures]
             return 0.0
-        fresh = [np.atleast_2d(np.stack(log)) for log in zip(*(future.result() for future in futures), strict=True)]
+        fresh = [np.atleast_2d(np.stack(log)) for log in zip(*results, strict=True)]
         fresh = Logs(*(log.reshape(self.runs, number).astype(np.float64) for log in fresh))
         bad = fresh.good == 0
         new = (self.failed < 0) & bad.any(axis=1)
@@ -252,7 +247,9 @@ class _Training:
             failed = int(self.failed[run])
             number = self.done if failed < 0 else failed + 1
             logs = Logs(*(log[run, :number].copy() for log in self.logs))
-            stopped = self.interrupted
+            stopped = None
+            if self.interrupted and self.done < problem.steps:
+                stopped = f"interrupted by Ctrl-C after {self.done:,} of {problem.steps:,} updates"
             if failed >= 0:
                 stopped = _why(logs, failed)
             kept = [(update, some) for update, some in self.kept if failed < 0 or update <= failed]
