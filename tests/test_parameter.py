@@ -43,6 +43,8 @@ def test_names_and_functions():
         ({"A[0]": [1.0, 1.0]}, "must all rise or all fall"),
         ({"A[0]": [1.0, 3.0, 2.0]}, "must all rise or all fall"),
         ({"A[0]": 1.0}, "expected a 1-D array"),
+        ({"A[0]": [1.0, 2.0j]}, r"A\[0\]: expected real numbers, got an array of complex128"),
+        ({"A[0]": ["1.0", "x"]}, r"A\[0\]: expected real numbers, got an array of <U3"),
         ({"A[0]": [1.0], cx.Parameter("A", -2): [1.0]}, "are the same entry"),
         ({"A[0]": [1.0], cx.Parameter("A", 0, offset=True): [1.0]}, "are the same entry"),
         ({cx.Parameter("a", set=lambda m, a: float(a)): [1.0]}, "written with jax.numpy"),

@@ -100,6 +100,8 @@ def test_one_model_and_other_arguments():
     assert (alone.counts, alone.events) == ([{1: 1, 2: 1}], ())
     stack = jax.tree.map(lambda *leaves: np.stack(leaves), *tents([-0.9, -1.5]))
     assert cx.track(stack, 2, key=0).counts == [{1: 1, 2: 0}, {1: 1, 2: 1}]
+    trained = [cx.LatentModel.observing(one, 1) for one in tents([-0.9, -1.5])]
+    assert cx.track(trained, 2, key=0).counts == [{1: 1, 2: 0}, {1: 1, 2: 1}]
     mixed = [cx.PLRNN(np.ones(m) / 2, np.zeros((m, m)), np.ones(m)) for m in (2, 3)]
     with pytest.raises(ValueError, match=r"models\[0\] is PLRNN .* and models\[1\] is PLRNN"):
         cx.track(mixed, 2, key=0)

@@ -185,7 +185,10 @@ class Grid:
 
 
 def _checked_values(parameter: Parameter, values: Any) -> Float[np.ndarray, " n"]:
-    values = np.asarray(values, np.float64)
+    values = np.asarray(values)
+    if not (np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)):
+        raise TypeError(f"{parameter.name}: expected real numbers, got an array of {values.dtype}.")
+    values = values.astype(np.float64)
     if values.ndim != 1 or not len(values):
         raise ValueError(f"{parameter.name}: expected a 1-D array of values, got shape {values.shape}.")
     if not np.all(np.isfinite(values)):

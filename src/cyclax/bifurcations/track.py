@@ -28,6 +28,7 @@ from cyclax.data.arguments import checked_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.registry import from_dict, to_dict
 from cyclax.storage import read_npz, write_atomically
+from cyclax.training.model import LatentModel
 from cyclax.training.result import Fit
 from cyclax.version import __version__
 
@@ -44,7 +45,7 @@ BIFURCATIONS = (
 
 
 def track(
-    models: Sequence[AbstractPiecewiseLinearMap] | AbstractPiecewiseLinearMap | Fit,
+    models: Sequence[AbstractPiecewiseLinearMap | LatentModel] | AbstractPiecewiseLinearMap | Fit,
     orders: int | Iterable[int],
     *,
     key: Array | int,
@@ -64,9 +65,10 @@ def track(
 
     **Arguments:**
 
-    - `models`: a sequence of maps of one class and shape, or one map whose leaves are stacked `(n, ...)`. Models that
-      hold NaN or inf are gaps: nothing is said of them, nor of the steps beside them. Or a `Fit`: the maps of the
-      models that it kept, with the mean of the losses and the largest norm of the gradient from each to the next.
+    - `models`: a sequence of maps (or of `LatentModel`, whose maps they are) of one class and shape, or one map whose
+      leaves are stacked `(n, ...)`. Models that hold NaN or inf are gaps: nothing is said of them, nor of the steps
+      beside them. Or a `Fit`: the maps of the models that it kept, with the mean of the losses and the largest norm of
+      the gradient from each to the next.
     - `orders`: an int K means 1..K; a sequence means exactly these minimal periods.
     - `key`: a JAX random key, or an int seed. Model i draws from `fold_in(key, i)`.
     - `losses`, `gradient_norms`: of each model `(n,)`; jumps of the loss are paired with events.
@@ -83,6 +85,8 @@ def track(
         norms = models.gradient_norms
         gradient_norms = _from_each(models, norms, np.max) if gradient_norms is None else gradient_norms
         models = models.maps
+    elif isinstance(models, Sequence):
+        models = [one.map if isinstance(one, LatentModel) else one for one in models]
     line, key, wanted = Line(models), checked_key(key), checked_orders(orders)
     for name, value in (("starts", starts), ("moves", moves)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
