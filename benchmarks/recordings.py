@@ -16,9 +16,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-# Calls of LAPACK of a few numbers (a learned read-out) are slower by far where OpenBLAS starts threads on busy cores.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import jax
 import numpy as np
 

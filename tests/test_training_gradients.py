@@ -10,7 +10,7 @@ import cyclax as cx
 from cyclax.training.forcing import FreeRunning, GeneralizedForcing, SparseForcing
 from cyclax.training.jacobians import GeometricMeanNorm, ProductNorm, WeightBound, weight_bound
 from cyclax.training.loop import Data, Setting, cast, loss_of, windows
-from cyclax.training.model import Affine, LatentModel, LinearStart
+from cyclax.training.model import Affine, LatentModel, LinearStart, pseudo_inverse
 from cyclax.training.products import with_sums
 from cyclax.training.regularizers import L2, ConditionNumber, ManifoldAttractor
 from cyclax.training.rollout import forced_state, rollout
@@ -178,6 +178,18 @@ def test_norms_are_singular_values(model):
     else:
         with pytest.raises(TypeError, match="no bound is known for"):
             WeightBound()(map_, jnp.asarray(forced))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 5), (5, 2), (4, 4), (30, 64)])
+def test_pseudo_inverse_and_its_derivative(shape):
+    rng = np.random.default_rng(1)
+    small = min(shape)
+    left, right = (np.linalg.qr(rng.normal(size=(n, small)))[0] for n in shape)
+    B, dB = left * np.geomspace(1, 1e-3, small) @ right.T, rng.normal(size=shape)
+    value, tangent = jax.jvp(pseudo_inverse, (jnp.asarray(B),), (jnp.asarray(dB),))
+    np.testing.assert_allclose(value, np.linalg.pinv(B), rtol=0, atol=1e-9)
+    slope = (np.linalg.pinv(B + 1e-8 * dB) - np.linalg.pinv(B - 1e-8 * dB)) / 2e-8
+    np.testing.assert_allclose(tangent, slope, rtol=0, atol=1e-6 * np.max(np.abs(slope)))
 
 
 def test_regularizers():

@@ -18,8 +18,9 @@ from cyclax.training.arguments import Problem, checked_problem, described
 from cyclax.training.interruption import noted_interruption
 from cyclax.training.jacobians import WeightBound
 from cyclax.training.loop import Data, Logs, Recipe, Setting, advance, advance_many, cast, first_state
-from cyclax.training.model import Affine, LatentModel
+from cyclax.training.model import LatentModel
 from cyclax.training.products import most_terms
+from cyclax.training.regularizers import ConditionNumber
 from cyclax.training.result import Fit, mean_of_finite
 from cyclax.training.store import Arrays, Store
 from cyclax.version import __version__
@@ -123,11 +124,10 @@ class _Training:
         self.states = [first_state(m, r, problem.dtype) for m, r in zip(problem.models, self.recipes, strict=True)]
         if together:
             self.recipes, self.states = [_stacked(self.recipes)], [_stacked(self.states)]
-        # Calls of LAPACK from two threads may wait for each other for ever (jaxlib 0.10.2): a learned read-out uses it,
-        # and so does the bound on the weights.
+        # Calls of LAPACK from two threads may wait for each other for ever (jaxlib 0.10.2): singular values use it.
         measures = [getattr(recipe.forcing.strength, "norm", None) for recipe in problem.recipes]
-        alone = any(isinstance(model.observation, Affine) for model in problem.models)
-        alone |= any(isinstance(norm, WeightBound) for norm in measures)
+        alone = any(isinstance(norm, WeightBound) for norm in measures)
+        alone |= any(isinstance(term, ConditionNumber) for recipe in problem.recipes for term in recipe.regularizers)
         self.threads = 1 if alone else max(1, min(len(self.states), os.cpu_count() or 1))
         self.done, self.resumed_at = 0, 0
         self.logs = Logs(*(np.zeros((self.runs, 0)) for _ in Logs._fields))

@@ -95,22 +95,47 @@ class Affine(AbstractObservation):
         """Give B z + b."""
         return jnp.einsum("nm,...mb->...nb", self.B, z) + self.b[:, None]
 
-    def pseudo_inverse(self) -> Float[Array, "M N"]:
-        """Give B^+, from a QR decomposition."""
-        tall = self.B.shape[0] >= self.B.shape[1]
-        Q, R = jnp.linalg.qr(self.B if tall else self.B.T)
-        inverse = jax.scipy.linalg.solve_triangular(R, Q.T, lower=False)
-        return inverse if tall else inverse.T
-
     def estimate(self, x):
         """Give B^+ (x - b)."""
-        return jnp.einsum("mn,...nb->...mb", self.pseudo_inverse(), x - self.b[:, None])
+        return jnp.einsum("mn,...nb->...mb", pseudo_inverse(jnp.asarray(self.B)), x - self.b[:, None])
 
     def projection(self):
         """Give B^+ B where N < M, else ones."""
         if self.B.shape[0] >= self.B.shape[1]:
             return np.ones(self.B.shape[1])
-        return self.pseudo_inverse() @ self.B
+        return pseudo_inverse(jnp.asarray(self.B)) @ self.B
+
+
+@jax.custom_jvp
+def pseudo_inverse(B: Float[Array, "N M"]) -> Float[Array, "M N"]:
+    """Give B^+ of a matrix of full rank.
+
+    B T = Q by Gram-Schmidt ("twice is enough"), so that B^+ = T Q^T where B is tall. Not by LAPACK: its threads, asked
+    for a few numbers in every update, take a hundred times longer on busy cores.
+    """
+    if B.shape[0] < B.shape[1]:
+        return pseudo_inverse(B.T).T
+    columns = jnp.arange(B.shape[1])
+
+    def orthonormalize(k: Any, QT: tuple[Array, Array]) -> tuple[Array, Array]:
+        q, t = (matrix[:, k] for matrix in QT)
+        for _ in range(2):
+            overlap = jnp.where(columns < k, q @ QT[0], 0)
+            q, t = q - QT[0] @ overlap, t - QT[1] @ overlap
+        length = jnp.linalg.norm(q)
+        return QT[0].at[:, k].set(q / length), QT[1].at[:, k].set(t / length)
+
+    Q, T = jax.lax.fori_loop(0, len(columns), orthonormalize, (B, jnp.eye(len(columns), dtype=B.dtype)))
+    return T @ Q.T
+
+
+@pseudo_inverse.defjvp
+def _(primals, tangents):
+    # Golub and Pereyra, SIAM Journal on Numerical Analysis 10, 1973; of the last two terms one is 0.
+    (B,), (dB,) = primals, tangents
+    P = pseudo_inverse(B)
+    rows, columns = dB.T - dB.T @ B @ P, dB.T - P @ B @ dB.T
+    return P, -P @ dB @ P + P @ P.T @ rows + columns @ P.T @ P
 
 
 @final
