@@ -14,12 +14,12 @@ import numpy as np
 from jaxtyping import Array
 from tqdm.auto import tqdm
 
+from cyclax.products import most_terms
 from cyclax.training.arguments import Problem, checked_problem, described
 from cyclax.training.interruption import noted_interruption
 from cyclax.training.jacobians import WeightBound
 from cyclax.training.loop import Data, Logs, Recipe, Setting, advance, advance_many, cast, first_state
 from cyclax.training.model import LatentModel
-from cyclax.products import most_terms
 from cyclax.training.regularizers import ConditionNumber
 from cyclax.training.result import Fit, mean_of_finite
 from cyclax.training.store import Arrays, Store
