@@ -64,7 +64,7 @@ def test_the_command_line_does_what_the_verb_does(folder, tent, capsys):
     [
         ("orders =", "order =", r"there is no key 'order'; did you mean 'orders'\?"),
         ("orbit_steps", "orbit_step", r"\[settings\]: there is no key 'orbit_step'; did you mean 'orbit_steps'\?"),
-        ("netcdf", "zebra", r"\[output\]: there is no key 'zebra'; the keys are save, netcdf"),
+        ("netcdf", "zebra", r"\[output\]: there is no key 'zebra'; known are save, netcdf"),
         ("count = 16", "number = 16", r"\[parameters\] 'right': there is no key 'number'"),
         ("count = 16", "count = 0", "count is an int from 1, got 0"),
         (", count = 16", "", "'count' is missing"),

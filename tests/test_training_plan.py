@@ -87,18 +87,18 @@ def test_several_seeds_and_an_affine_readout(folder):
 
 
 WRONG = [
-    (("[forcing]", "[forcign]"), "forcign is no table. Did you mean forcing"),
-    (("steps = 12", "step = 12"), r"step is no entry of \[training\]. Did you mean steps"),
-    (("num_hidden", "num_hiden"), "num_hiden is no entry of .model. for ShallowPLRNN. Did you mean num_hidden"),
-    (('"ShallowPLRNN"', '"ShalowPLRNN"'), "ShalowPLRNN is no kind of model. Did you mean ShallowPLRNN"),
-    (("every = 3", "evry = 3"), "evry is no entry of Adaptive. Did you mean every"),
-    (('"ProductNorm"', '"Product"'), "Product is no kind of norm. Did you mean ProductNorm"),
-    (("learning_rate", "learningrate"), "learningrate is no entry of RAdam. Did you mean learning_rate"),
+    (("[forcing]", "[forcign]"), "there is no table 'forcign'; did you mean 'forcing'"),
+    (("steps = 12", "step = 12"), r"there is no entry of \[training\] 'step'; did you mean 'steps'"),
+    (("num_hidden", "num_hiden"), "of .model. for ShallowPLRNN 'num_hiden'; did you mean 'num_hidden'"),
+    (('"ShallowPLRNN"', '"ShalowPLRNN"'), "there is no kind of model 'ShalowPLRNN'; did you mean 'ShallowPLRNN'"),
+    (("every = 3", "evry = 3"), "there is no entry of Adaptive 'evry'; did you mean 'every'"),
+    (('"ProductNorm"', '"Product"'), "there is no kind of norm 'Product'; did you mean 'ProductNorm'"),
+    (("learning_rate", "learningrate"), "there is no entry of RAdam 'learningrate'; did you mean 'learning_rate'"),
     (("strength = 1e-5", ""), r"L2 in \[regularizers\] needs strength"),
     (("num_hidden = 6", ""), "missing 1 required positional argument: 'num_hidden'"),
     (('path = "series.npy"', ""), r"\[data\] needs path"),
     (("steps = 12", ""), r"\[training\] needs steps"),
-    (("[model]", "[model"), "this is no TOML file"),
+    (("[model]", "[model"), "this is not TOML"),
     (("batch = 4", "batch = 0"), "train.toml: batch: expected a positive int, got 0"),
     (("[[regularizers]]", "[regularizers]"), r"write \[\[regularizers\]\]"),
 ]
@@ -137,4 +137,4 @@ def test_the_command_line_trains_from_a_seed(folder, capsys):
     np.testing.assert_array_equal(cx.load(folder / "out" / "network.npz").W1, wanted.map.W1)
     (folder / "train.toml").write_text(PLAN.replace("steps = 12", "step = 12"))
     assert cli.main(["train", str(folder / "train.toml")]) == 2
-    assert "Did you mean steps" in capsys.readouterr().err
+    assert "did you mean 'steps'" in capsys.readouterr().err

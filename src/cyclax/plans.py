@@ -34,10 +34,17 @@ def check_keys(table: Mapping[str, Any], known: Iterable[str], where: str, *, ne
         raise ValueError(f"{where}: expected a table of keys and values, got {table!r}.")
     known = list(known)
     for key in table:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1, 0.5)
-            remedy = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(known)}."
-            raise ValueError(f"{where}: there is no key {key!r}; {remedy}")
+        check_known(key, known, where)
     for key in needed:
         if key not in table:
             raise ValueError(f"{where}: {key!r} is missing.")
+
+
+def check_known(name: str, known: Iterable[str], where: str, what: str = "key") -> None:
+    """Refuse a name that means nothing there, with the nearest that does, or all of them."""
+    known = list(known)
+    if name in known:
+        return
+    near = difflib.get_close_matches(str(name), known, 1, 0.5)
+    remedy = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+    raise ValueError(f"{where}: there is no {what} {name!r}; {remedy}")

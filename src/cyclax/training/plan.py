@@ -49,10 +49,8 @@ checkpoints, from which training that was stopped goes on when the same file is 
 """
 
 import dataclasses
-import difflib
 import inspect
 import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +60,7 @@ import numpy as np
 from cyclax.data.series import load_series, standardize
 from cyclax.maps.files import load, save
 from cyclax.maps.registry import MODELS
+from cyclax.plans import check_known, read_plan
 from cyclax.storage import write_atomically
 from cyclax.training import forcing, jacobians, optimizers, regularizers
 from cyclax.training.fit import fit
@@ -98,12 +97,7 @@ def train_from_toml(path: str | Path, *, progress: bool = True) -> Any:
     one where it is misspelled.
     """
     path = Path(path)
-    with open(path, "rb") as stream:
-        try:
-            content = tomllib.load(stream)
-        except tomllib.TOMLDecodeError as error:
-            raise ValueError(f"{path}: this is no TOML file ({error}).") from error
-    plan = _Plan(path, content)
+    plan = _Plan(path, read_plan(path))
     try:
         series, arguments = plan.series(), plan.arguments()
         folder = plan.folder()
@@ -139,11 +133,7 @@ class _Plan:
         self.standardization: Any = None
 
     def _known(self, name: str, names: Any, what: str) -> None:
-        if name in names:
-            return
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise ValueError(f"{self.path}: {name} is no {what}.{hint} Known: {', '.join(sorted(names))}.")
+        check_known(name, names, str(self.path), what)
 
     def _entry(self, table: str, name: str) -> Any:
         if name not in self.content[table]:
