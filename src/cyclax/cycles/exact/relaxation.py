@@ -258,7 +258,7 @@ class Simplex:
         self.solved = 0
         self._columns = np.arange(len(program.lower), dtype=np.int32)
         self._zero = np.zeros(len(program.lower))
-        self._highs: Any = self.highspy.Highs()
+        self._highs: Any = _silent(self.highspy)
         options = {
             "output_flag": False,
             "presolve": "off",
@@ -320,6 +320,17 @@ class Simplex:
         self.solved += 1
         self._highs.run()
         return self._highs.getModelStatus()
+
+
+def _silent(highspy: Any) -> Any:
+    """Give a HiGHS object that has not written anything: its constructor greets on stdout, where `--json` goes."""
+
+    class Silent(highspy.Highs):
+        def enableCallbacks(self):  # noqa: N802 - the greeting comes from here, before options can be set
+            self.setOptionValue("output_flag", False)
+            super().enableCallbacks()
+
+    return Silent()
 
 
 def _highspy() -> Any:
