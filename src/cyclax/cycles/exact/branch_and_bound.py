@@ -26,10 +26,12 @@ from cyclax.cycles.word import canonical_rotation, minimal_period
 
 # p and n below this (in units of the offsets) are zero as far as HiGHS knows.
 _ZERO = 1e-8
-# A node whose undecided gates all stay within this of their borders is a point; up to so many of its gates get all
-# combinations of sides, more of them only both extremes.
+# A node whose undecided gates all stay within this of their borders may be a point; up to so many of its gates get all
+# combinations of sides at once.
 _POINT = 1e-5
 _SIDES = 6
+# A point this close to a border, relative to its size, is on it, up to rounding.
+_ON_BORDER = 1e-12
 # Gates in proofs count 1; what they counted fades by this from one proof to the next.
 _FADING = 0.95
 # The tree is cut into at least so many subtrees before threads share them: always the same, whatever the threads.
@@ -122,11 +124,16 @@ class _Tree:
         if self.unfinished:
             self.unfinished = f"order {self.order}: {self.unfinished}; {self.open} subtrees are open"
         for sides in found:
-            word = np.tile(settled(self.bounds), (self.order, 1))
-            word[:, self.effective] = sides.reshape(self.order, -1) > 0
+            word = self.word(sides)
             if minimal_period(word) == self.order or _singular(self.bounds, word):
                 keys[_identity(word)] = word
         return [keys[identity] for identity in sorted(keys)]
+
+    def word(self, sides: np.ndarray) -> np.ndarray:
+        """Spell decisions `(D,)` out as gates `(k, G)`; what is not decided is closed."""
+        word = np.tile(settled(self.bounds), (self.order, 1))
+        word[:, self.effective] = sides.reshape(self.order, -1) > 0
+        return word
 
     def count(self) -> None:
         """Count a node, and tell how far we are."""
@@ -228,8 +235,9 @@ class _Branch:
     def _spread(self, sides: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Where all undecided gates are on their borders: list the node if they must be, else show where they are not.
 
-        What is listed is one point, or points closer than `_POINT`: which sides are chosen for so many gates does not
-        matter, but for few all are.
+        Few gates get all combinations of sides. Where there are many, and one point is on the borders of all of them,
+        both extremes are enough: the map is linear on rays from that point, so that any other solution of the node
+        would lie on a whole segment of solutions, and be no isolated cycle. Else the gates are split one by one.
         """
         assert self._simplex is not None
         free = sides == 0
@@ -242,13 +250,30 @@ class _Branch:
         if highest(self.program, cost, duals, lower, upper) > _POINT:
             return point[self.program.opened], point[self.program.closed]
         undecided = np.flatnonzero(free)
-        self.merged += len(undecided) > _SIDES
-        choices = itertools.product([-1, 1], repeat=len(undecided)) if len(undecided) <= _SIDES else [-1, 1]
+        choices = itertools.product([-1, 1], repeat=len(undecided))
+        if len(undecided) > _SIDES:
+            if not self._is_a_point(sides):
+                return free.astype(float), np.zeros(len(free))
+            choices = [-1, 1]
+            self.merged += 1
         for choice in choices:
             leaf = sides.copy()
             leaf[undecided] = choice
             self.leaves.append(leaf)
         return None
+
+    def _is_a_point(self, sides: np.ndarray) -> bool:
+        """Whether one solution is on the borders of all undecided gates, and on the right side of all others."""
+        bounds, word = self.tree.bounds, self.tree.word(sides)
+        system = BlockCyclic(bounds.jacobians(word)[None])
+        if system.singular[0]:
+            return False
+        points = system.solve((bounds.shift + word @ bounds.shift_jumps)[None, :, :, None])[0, :, :, 0]
+        gradients, offsets = bounds.gradients[bounds.effective], bounds.offsets[bounds.effective]
+        heights = (points @ gradients.T + offsets).ravel()
+        near = _ON_BORDER * (np.linalg.norm(gradients, axis=1) * np.max(np.abs(points)) + np.abs(offsets))
+        near = np.tile(near, self.tree.order)
+        return bool(np.all(np.where(sides == 0, -np.abs(heights), sides * heights) >= -near))
 
 
 def _tightened(bounds: Borders, order: int, box: Box, tree: _Tree) -> tuple[Program, bool]:
