@@ -108,6 +108,23 @@ def test_degenerate_networks_end_in_a_verdict():
     assert [entry.kind for entry in border.degenerate] == ["border"]  # once, though four words have it
 
 
+@pytest.mark.parametrize("method", [cx.Exhaustive(), cx.WordGraph(), cx.BranchAndBound()], ids=lambda m: m.name)
+def test_a_fixed_point_on_a_border_is_no_cycle(method):
+    """It solves every word of its two sides, of any length; it is listed once, and with its own period."""
+    model = cx.PLRNN(A=[0.5, 0.3], W=[[0.1, 0.4], [-0.6, 0.1]], h=[0.0, 0.0])
+    cycles = cx.enumerate_cycles(model, 3, method=method, box=10.0)
+    assert [(entry.kind, entry.order) for entry in cycles.degenerate] == [("border", 1)]
+    assert cycles.counts == {1: 0, 2: 0, 3: 0}
+    assert [entry["index_sum"] for entry in cycles.report["orders"].values()] == [None] * 3
+
+
+def test_a_cycle_on_a_border_keeps_its_period():
+    """0 -> 1 -> -1.25 -> 0: of order 3, and not of order 6, though words of 6 steps have it too."""
+    cycles = cx.enumerate_cycles(cx.SkewTentMap(0.8, -2.25, 1.0), 6, method=cx.Exhaustive())
+    assert [(entry.kind, entry.order) for entry in cycles.degenerate] == [("border", 3)]
+    np.testing.assert_allclose(np.sort(cycles.degenerate[0].points.ravel()), [-1.25, 0, 1], atol=1e-12)
+
+
 # -- the certificate cannot lie -------------------------------------------------------------------------------------
 
 

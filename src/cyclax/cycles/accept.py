@@ -47,7 +47,7 @@ def accept_words(
     keys: list[Any] = [word_key(word[:, bounds.effective]) for word in gates]
     known = accepted.cycles.keys() | accepted.borders.keys() | accepted.families.keys()
     fresh = {key: i for i, key in reversed(list(enumerate(keys))) if key not in known}
-    rejected = set()
+    rejected, renamed = set(), {}  # renamed: solutions on borders, whose period may be smaller than that of the word
     for period in sorted({key.order for key in fresh}):
         some = {key: i for key, i in fresh.items() if key.order == period}
         # All rotations of a word give the same cycle: the canonical one makes the result independent of the start.
@@ -63,11 +63,13 @@ def accept_words(
             elif solutions.outside[j] > solutions.error[j]:
                 rejected.add(key)
             elif not solutions.margin[j] > solutions.error[j]:  # an error bound that overflowed to nan included
-                accepted.borders[key] = _on_border(solutions, j)
+                renamed[key] = _shorter(model, bounds, solutions, j, accepted)
+                if renamed[key] is None:
+                    renamed[key], accepted.borders[key] = key, _on_border(solutions, j)
             else:
                 accepted.cycles[key] = _cycle(model, solutions, j)
     accepted.rejected += len(rejected)
-    return [None if key in rejected else key for key in keys]
+    return [None if key in rejected else renamed.get(key, key) for key in keys]
 
 
 def accept_families(
@@ -110,6 +112,28 @@ def _cycle(model, solutions: Solutions, j: int) -> Cycle:
         error=float(solutions.error[j]),
         condition=float(solutions.condition[j]),
     )
+
+
+def _shorter(model, bounds: Borders, solutions: Solutions, j: int, accepted: Accepted) -> WordKey | None:
+    """Look whether a solution on a border has a smaller period than its word; accept it with that period instead.
+
+    A point on a border has the words of both sides, and so repeats under words that do not: a fixed point there has
+    every word of its two sides, of any length.
+    """
+    points, near = solutions.points[j], 2 * solutions.error[j]
+    order = len(points)
+    for period in (p for p in range(1, order) if order % p == 0):
+        if not np.max(np.abs(np.roll(points, -period, axis=0) - points)) <= near:
+            continue
+        word = _rotated(solutions.gates[j][:period], bounds)
+        key = word_key(word[:, bounds.effective])
+        if key in accepted.borders:
+            return key
+        alone = solve_words(model, word[None], bounds)
+        if not alone.singular[0] and alone.outside[0] <= alone.error[0] and not alone.margin[0] > alone.error[0]:
+            accepted.borders[key] = _on_border(alone, 0)
+            return key
+    return None
 
 
 def _on_border(solutions: Solutions, j: int) -> Degenerate:

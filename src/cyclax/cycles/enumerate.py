@@ -258,7 +258,7 @@ def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, 
     if unfinished:
         report["interrupted"] = unfinished
     degenerate = tuple(entry for entry in network.degenerate() if entry.order in orders)
-    result = Cycles(cycles, tuple(orders), report, _distinct(degenerate), (), provenance)
+    result = Cycles(cycles, tuple(orders), report, degenerate, (), provenance)
     certified["seal"] = seal(result)
     return result
 
@@ -332,25 +332,6 @@ def _order_of_root(value: complex) -> int | None:
 
 def _inside(box: Box | None, entry) -> bool:
     return box is None or bool(np.all(entry.points >= box.lower) and np.all(entry.points <= box.upper))
-
-
-def _distinct(degenerate) -> tuple:
-    """A cycle on a border appears under several words: keep one of those with the same points."""
-    kept: list = []
-    for entry in degenerate:
-        size = 1 + np.max(np.abs(entry.points))
-        twin = any(
-            old.kind == entry.kind == "border"
-            and old.order == entry.order
-            and any(
-                np.max(np.abs(np.roll(old.points, turn, axis=0) - entry.points)) <= 1e-9 * size
-                for turn in range(entry.order)
-            )
-            for old in kept
-        )
-        if not twin:
-            kept.append(entry)
-    return tuple(kept)
 
 
 def _verdict(complete: bool, certified: dict, index_sum: int | None, degree: int | None) -> tuple[str, str]:

@@ -326,7 +326,7 @@ def _silent(highspy: Any) -> Any:
     """Give a HiGHS object that has not written anything: its constructor greets on stdout, where `--json` goes."""
 
     class Silent(highspy.Highs):
-        def enableCallbacks(self):  # noqa: N802 - the greeting comes from here, before options can be set
+        def enableCallbacks(self):  # the greeting comes from here, before options can be set
             self.setOptionValue("output_flag", False)
             super().enableCallbacks()
 
