@@ -139,6 +139,9 @@ def tampered(cycles):
     yield "orders", dataclasses.replace(cycles, orders=(*cycles.orders, 99))
     smaller = dict(cycles.report["completeness"], box={"lower": [-0.1, -0.1], "upper": [0.1, 0.1]})
     yield "box", dataclasses.replace(cycles, report=dict(cycles.report, completeness=smaller))
+    entries = cycles.report["orders"]
+    claimed = entries | {"4": dict(entries["4"], verdict="proved complete", unseen_mass=0.0), "99": entries["4"]}
+    yield "claims", dataclasses.replace(cycles, report=dict(cycles.report, orders=claimed))
     more = dict(cycles.report["completeness"], orders="all")
     yield "more orders", dataclasses.replace(cycles, report=dict(cycles.report, completeness=more))
 
@@ -167,8 +170,22 @@ def test_certify_withdraws_what_was_tampered_with():
     assert verdicts(with_another) == {"unknown"}
 
 
+def test_certify_withdraws_what_a_search_had_proved():
+    """A map that contracts has one fixed point: proved, until someone takes it out."""
+    model = cx.PLRNN(A=[0.5, 0.4], W=[[0.1, 0.05], [0.0, 0.1]], h=[1.0, -1.0])
+    cycles = cx.find_cycles(model, 2, key=0)
+    assert verdicts(cycles) == verdicts(cx.certify(model, cycles)) == {"proved complete"}
+    emptied = cx.certify(model, dataclasses.replace(cycles, cycles=()))
+    assert verdicts(emptied) == {"unknown"}
+    assert "does not hold" in emptied.report["orders"]["1"]["reason"]
+
+
 def test_a_cut_budget_proves_less():
-    cycles = cx.enumerate_cycles(cx.LoziMap(1.7, 0.5), 20, method=cx.WordGraph(), budget=Budget(nodes=3))
+    model = cx.LoziMap(1.7, 0.5)
+    cycles = cx.enumerate_cycles(model, 20, method=cx.WordGraph(), budget=Budget(nodes=3))
+    entries = {order: dict(entry, verdict="proved complete") for order, entry in cycles.report["orders"].items()}
+    raised = dataclasses.replace(cycles, report=dict(cycles.report, orders=entries))
+    assert verdicts(cx.certify(model, raised)) == {"unknown"}
     assert cycles.report["completeness"]["unfinished"]
     assert cycles.report["orders"]["20"]["verdict"] == "unknown"
     assert "left open" in cycles.report["orders"]["20"]["reason"]

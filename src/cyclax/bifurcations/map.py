@@ -13,6 +13,7 @@ from cyclax.bifurcations.cells import Found, filed, unfiled
 from cyclax.bifurcations.line import Line
 from cyclax.bifurcations.parameter import Grid, Parameter
 from cyclax.cycles.accept import accept_words
+from cyclax.cycles.certificate import sealed
 from cyclax.cycles.evidence import Network
 from cyclax.cycles.result import Cycles
 from cyclax.cycles.solve import borders
@@ -119,7 +120,7 @@ class BifurcationMap:
             order: {**entry, **dict(zip(("verdict", "reason"), said, strict=True))}
             for order, entry in cycles.report["orders"].items()
         }
-        return dataclasses.replace(cycles, report={**cycles.report, "orders": entries})
+        return sealed(dataclasses.replace(cycles, report={**cycles.report, "orders": entries}))
 
     def boundaries(self) -> Boundaries:
         """Give the edges between neighboring cells that differ, each with its typed and located events."""

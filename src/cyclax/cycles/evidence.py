@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from cyclax.cycles.accept import Accepted
+from cyclax.cycles.certificate import sealed
 from cyclax.cycles.families import lies_in
 from cyclax.cycles.index import contracts, degrees, index_of, keeps_orientation
 from cyclax.cycles.near import near_misses
@@ -218,7 +219,7 @@ class Network:
             "key": np.asarray(jax.random.key_data(self.key)).tolist(),
             "settings": dataclasses.asdict(finder),
         }
-        return Cycles(cycles, tuple(wanted), report, degenerate, (), provenance)
+        return sealed(Cycles(cycles, tuple(wanted), report, degenerate, (), provenance))
 
 
 def _distinct(degenerate: list[Degenerate]) -> list[Degenerate]:
