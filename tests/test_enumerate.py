@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import numpy as np
@@ -125,6 +126,13 @@ def test_a_cycle_on_a_border_keeps_its_period():
     np.testing.assert_allclose(np.sort(cycles.degenerate[0].points.ravel()), [-1.25, 0, 1], atol=1e-12)
 
 
+@pytest.mark.parametrize("method", [cx.Exhaustive(), cx.WordGraph(), cx.BranchAndBound()], ids=lambda m: m.name)
+def test_numbers_that_overflow_end_in_a_verdict(method):
+    model = cx.PLRNN(A=[1e200, 1e200], W=1e200 * np.ones((2, 2)), h=[1e200, 1.0])
+    cycles = cx.enumerate_cycles(model, 2, method=method, box=10.0, budget=5)
+    assert set(cycles.counts) == {1, 2}
+
+
 # -- the certificate cannot lie -------------------------------------------------------------------------------------
 
 
@@ -201,7 +209,14 @@ def test_a_cut_budget_proves_less():
         (dict(box=-1.0), "box: the lower corner must lie below"),
         (dict(box=(np.zeros(3), np.ones(3))), "box: the lower corner must be 2 finite numbers"),
         (dict(box=(1, 2, 3)), "box: expected a number or a pair"),
+        (dict(box=np.ones(3)), "box: expected a number or a pair"),
+        (dict(box="5"), "box: expected a number or a pair"),
+        (dict(box=np.inf), r"box: the lower corner must be 2 finite numbers, got \[-inf"),
         (dict(budget=0.0), "Budget: seconds must be positive"),
+        (dict(budget=True), "Budget: seconds must be positive"),
+        (dict(budget="5"), "budget: expected seconds or a cyclax.Budget, got str"),
+        (dict(method=cx.WordGraph), "method: expected .* got the class WordGraph; call it"),
+        (dict(method="WordGraph"), "method: expected .* got 'WordGraph'"),
         (dict(orders="all", method=cx.Exhaustive()), "infinitely many words"),
         (dict(orders="all", method=cx.BranchAndBound()), 'orders="all" has no end'),
         (dict(orders=40, method=cx.Exhaustive(), model=cx.PLRNN.random(5, key=jax.random.key(0))), "words"),
@@ -212,6 +227,14 @@ def test_bad_arguments(arguments, message):
     model = arguments.pop("model", cx.LoziMap(1.7, 0.5))
     with pytest.raises((TypeError, ValueError), match=message):
         cx.enumerate_cycles(model, arguments.pop("orders", 1), **arguments)
+
+
+def test_corners_may_be_lists_or_an_array():
+    model = cx.LoziMap(1.7, 0.5)
+    boxes: list[Any] = [[[-5, -5], [5, 5]], np.array([[-5.0, -5], [5, 5]]), np.float32(5), np.array(5)]
+    for box in boxes:
+        cycles = cx.enumerate_cycles(model, 1, box=box, method=cx.WordGraph())
+        assert cycles.report["completeness"]["box"] == {"lower": [-5.0, -5.0], "upper": [5.0, 5.0]}
 
 
 def test_command_line(tmp_path, capsys):

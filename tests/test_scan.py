@@ -15,6 +15,7 @@ from conftest import CASES, case_names
 import cyclax as cx
 from cyclax.bifurcations import sweeps
 from cyclax.bifurcations.cells import Found
+from cyclax.cycles.certificate import upheld
 
 TENT = cx.SkewTentMap(left=0.5, right=-1.5, offset=1.0)
 
@@ -143,7 +144,9 @@ def test_the_narrow_tongue_is_not_lost():
 def test_proved_cells():
     result = cx.scan(TENT, {"right": np.linspace(-2.2, -0.3, 4)}, 4, key=0, exact=True, orbit_steps=0)
     assert result.layers["proved"].all()
-    assert result.cell(0).report["orders"]["3"]["verdict"] == "proved complete"
+    cell = result.cell(0)
+    assert cell.report["orders"]["3"]["verdict"] == "proved complete"
+    assert upheld(cell, 0, cell.provenance["model"]) is cell.report  # sealed, as `certify` demands
     plain = cx.scan(TENT, {"right": np.linspace(-2.2, -0.3, 4)}, 4, key=0, orbit_steps=0)
     assert plain.cell(0).report["orders"]["3"]["verdict"] == "unknown"
     for order in result.orders:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 import time
 from collections.abc import Iterable
 from typing import Any, Literal, Protocol
@@ -148,7 +149,8 @@ def enumerate_cycles(
     everything = isinstance(orders, str) and orders == "all"
     wanted = None if everything else checked_orders(orders)  # pyright: ignore[reportArgumentType]
     model = checked_model(model)
-    allowed = budget if isinstance(budget, Budget) else Budget() if budget is None else Budget(seconds=budget)
+    allowed = _checked_budget(budget)
+    _check_method(method)
     searched = wanted and sorted({d for order in wanted for d in range(1, order + 1) if order % d == 0})
     line = tqdm(bar_format="{desc}", delay=1, disable=None if progress else True, leave=False)
     with jax.enable_x64(True), line:
@@ -162,6 +164,21 @@ def enumerate_cycles(
         return _result(model, bounds, chosen, region, wanted, found, allowed, began)
 
 
+def _checked_budget(budget) -> Budget:
+    if budget is None or isinstance(budget, Budget):
+        return budget or Budget()
+    if not isinstance(budget, numbers.Real):
+        raise TypeError(f"budget: expected seconds or a cyclax.Budget, got {type(budget).__name__}.")
+    return Budget(seconds=float(budget) if not isinstance(budget, bool) else budget)
+
+
+def _check_method(method) -> None:
+    if method is None or (hasattr(method, "candidates") and not isinstance(method, type)):
+        return
+    what = f"the class {method.__name__}; call it" if isinstance(method, type) else repr(method)
+    raise TypeError(f"method: expected cyclax.WordGraph(), BranchAndBound() or Exhaustive(), got {what}.")
+
+
 def _checked_box(model, bounds: Borders, box) -> Box:
     from cyclax.cycles.exact.boxes import derived_box
 
@@ -170,15 +187,21 @@ def _checked_box(model, bounds: Borders, box) -> Box:
     if box is None:
         size = _DEFAULT_BOX * max(1.0, state_scale(model, bounds))
         return derived or Box(np.full(number, -size), np.full(number, size))
-    if isinstance(box, tuple):
+    if hasattr(box, "__array__"):  # of NumPy or JAX, a number perhaps
+        box = np.asarray(box)[()]
+    if isinstance(box, numbers.Real):
+        lower, upper = -np.full(number, float(box)), np.full(number, float(box))
+    elif isinstance(box, (tuple, list, np.ndarray)):
         if len(box) != 2:
             raise ValueError(f"box: expected a number or a pair (lower, upper), got {len(box)} entries.")
         lower, upper = (np.asarray(side, float) for side in box)
     else:
-        lower, upper = -np.full(number, float(box)), np.full(number, float(box))
+        raise TypeError(f"box: expected a number or a pair (lower, upper), got {type(box).__name__}.")
     for name, side in (("lower", lower), ("upper", upper)):
-        if side.shape != (number,) or not np.all(np.isfinite(side)):
+        if side.shape != (number,):
             raise ValueError(f"box: the {name} corner must be {number} finite numbers, got shape {side.shape}.")
+        if not np.all(np.isfinite(side)):
+            raise ValueError(f"box: the {name} corner must be {number} finite numbers, got {side.tolist()}.")
     if not np.all(lower < upper):
         raise ValueError("box: the lower corner must lie below the upper one in every coordinate.")
     # A box of one's own that holds the derived one proves as much.
@@ -312,8 +335,9 @@ def _repetitions(bounds: Borders, found: Candidates) -> dict[int, np.ndarray]:
     for order, some in found.words.items():
         for word in some:
             product = np.eye(len(bounds.closed))
-            for jacobian in bounds.jacobians(word):
-                product = jacobian @ product
+            with np.errstate(all="ignore"):  # what overflows is far from the unit circle
+                for jacobian in bounds.jacobians(word):
+                    product = jacobian @ product
             values = np.linalg.eigvals(product) if np.all(np.isfinite(product)) else np.zeros(0)
             roots = {_order_of_root(value) for value in values[np.abs(np.abs(values) - 1) < _ROOT]}
             for repeats in sorted(root for root in roots if root is not None and root > 1):

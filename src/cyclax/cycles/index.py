@@ -238,7 +238,7 @@ def _winding_number(rays: np.ndarray, products: np.ndarray) -> int | None:
     angles = np.arctan2(_cross(first, last), np.sum(first * last, axis=-1))
     scale = 1e-12 * np.max(np.abs(system), axis=(1, 2))
     vanishing = np.minimum(np.linalg.norm(first, axis=1), np.linalg.norm(last, axis=1)) <= scale
-    if np.any(vanishing) or np.any(np.abs(angles) > np.pi - 1e-6):
+    if np.any(vanishing) or not np.all(np.abs(angles) <= np.pi - 1e-6):  # nan, where products overflow, included
         return None
     winding = np.sum(angles) / (2 * np.pi)
     return round(winding) if abs(winding - round(winding)) < 1e-6 else None

@@ -321,7 +321,8 @@ def _tightened(bounds: Borders, order: int, box: Box, tree: _Tree) -> tuple[Prog
             break
         triangles = near
     if order > 1 and len(program.opened):
-        u = np.linalg.norm(bounds.jumps[bounds.effective], axis=(1, 2))
+        with np.errstate(over="ignore"):  # any leader serves
+            u = np.linalg.norm(bounds.jumps[bounds.effective], axis=(1, 2))
         program = relax(bounds, order, box, limits, triangles=triangles, leader=int(np.argmax(u)))
     return program, True
 

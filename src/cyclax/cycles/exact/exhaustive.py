@@ -59,7 +59,8 @@ def exhaustive(
                 unfinished = f"order {order}: {unfinished} after {done} of {total} words"
                 break
             gates = _gates(bounds, patterns, codes, symbols, order)
-            kept.append(gates[_survives(bounds, gates)])
+            with np.errstate(all="ignore"):  # what overflows counts as singular, and is kept
+                kept.append(gates[_survives(bounds, gates)])
             looked_at += len(codes)
             progress(f"order {order}: {done} of {total} words")
         words[order] = np.concatenate([np.zeros((0, order, len(bounds.offsets)), bool), *kept])

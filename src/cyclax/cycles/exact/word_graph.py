@@ -82,6 +82,11 @@ class _Refinement:
         self.only_short = False  # edges were dropped because they lie on long walks only
 
     def run(self) -> Candidates:
+        # Where numbers overflow nothing is refuted: nan and inf are below no bound.
+        with np.errstate(all="ignore"):
+            return self.explore()
+
+    def explore(self) -> Candidates:
         try:
             if self.judge is None and no_cycle_in_the_mean(self.bounds, self.box):
                 self.effort[PROGRAMS] += 1
