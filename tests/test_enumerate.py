@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -83,6 +84,31 @@ def test_all_orders_of_a_chaotic_map_end_in_an_honest_answer():
     assert certified["unfinished"]
     assert "STOPPED EARLY" in str(cycles)
     assert broken(cycles) is None
+
+
+class Pressed:
+    """A method during which Ctrl-C is pressed, so many times."""
+
+    needs_box = True
+
+    def __init__(self, method, times=1):
+        self.method, self.times, self.name = method, times, method.name
+
+    def candidates(self, *arguments):
+        for _ in range(self.times):
+            signal.raise_signal(signal.SIGINT)
+        return self.method.candidates(*arguments)
+
+
+@pytest.mark.parametrize("method", [cx.Exhaustive(), cx.WordGraph(), cx.BranchAndBound()], ids=lambda m: m.name)
+def test_interrupted_it_says_what_is_proved_so_far(method):
+    cycles = cx.enumerate_cycles(cx.LoziMap(1.7, 0.5), 3, method=Pressed(method))
+    assert verdicts(cycles) == {"unknown"}
+    assert "interrupted by Ctrl-C" in cycles.report["interrupted"]
+    assert broken(cycles) is None
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(KeyboardInterrupt):
+        cx.enumerate_cycles(cx.LoziMap(1.7, 0.5), 3, method=Pressed(method, 2))
 
 
 def test_a_small_box_is_named_and_leaves_out_what_is_outside():

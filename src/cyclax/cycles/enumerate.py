@@ -22,6 +22,7 @@ from cyclax.cycles.result import Cycle, Cycles
 from cyclax.cycles.solve import Borders, borders
 from cyclax.cycles.starts import state_scale
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.training.interruption import noted_interruption
 from cyclax.version import __version__
 
 # The smallest default box, and how many times larger than the states that matter it is.
@@ -135,7 +136,8 @@ def enumerate_cycles(
       that matter to the model (1e4 at least); the certificate says which.
     - `method`: `Exhaustive()`, `WordGraph()` or `BranchAndBound()`; chosen by default.
     - `budget`: seconds, or a `Budget` of seconds, nodes and memory; ten minutes by default. When it runs out, what has
-      been proved by then is returned, and the certificate says what was left open.
+      been proved by then is returned, and the certificate says what was left open; so it is after Ctrl-C (a second one
+      raises `KeyboardInterrupt`).
     - `progress`: show a line on a terminal when it takes longer than a second.
 
     **Returns:** `Cycles` whose `report["completeness"]` says for which orders, where, by which method and to which
@@ -153,13 +155,13 @@ def enumerate_cycles(
     _check_method(method)
     searched = wanted and sorted({d for order in wanted for d in range(1, order + 1) if order % d == 0})
     line = tqdm(bar_format="{desc}", delay=1, disable=None if progress else True, leave=False)
-    with jax.enable_x64(True), line:
+    with jax.enable_x64(True), line, noted_interruption() as interruption:
         bounds = borders(model)
         region = _checked_box(model, bounds, box)
         chosen = method or _default_method(bounds, searched)
         if isinstance(chosen, WordGraph) and chosen.rigorous:
             region = dataclasses.replace(region, derived=False)
-        allowed.start()
+        allowed.start(interruption)
         found = chosen.candidates(model, bounds, searched, region, allowed, line.set_description_str)
         return _result(model, bounds, chosen, region, wanted, found, allowed, began)
 

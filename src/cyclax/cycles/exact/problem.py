@@ -37,14 +37,16 @@ class Budget:
             value = getattr(self, name)
             if isinstance(value, bool) or not value > 0:
                 raise ValueError(f"Budget: {name} must be positive, got {value!r}.")
-        self._deadline = float("inf")
+        self._deadline, self._interruption = float("inf"), False
 
-    def start(self) -> None:
-        """Let the seconds run."""
-        self._deadline = time.perf_counter() + self.seconds
+    def start(self, interruption: Any = False) -> None:
+        """Let the seconds run; they end early where `interruption` becomes true (see `noted_interruption`)."""
+        self._deadline, self._interruption = time.perf_counter() + self.seconds, interruption
 
     def spent(self, nodes: int = 0, memory: int = 0) -> str | None:
         """Say what has run out, if anything."""
+        if self._interruption:
+            return "interrupted by Ctrl-C"
         if time.perf_counter() > self._deadline:
             return f"the time budget of {self.seconds:g} s ran out"
         if nodes > self.nodes:
