@@ -521,6 +521,13 @@ BOUNDED = [
     random_shallow(cx.ClippedShallowPLRNN, 3, 4, 1, 8.0),
     cx.ReLURNN(W=np.array([[0.3, -0.6], [0.7, 0.2]]), b=np.array([1.0, -0.2])),
     cx.LeakyReLURNN(W=np.array([[0.3, -0.6], [0.5, 0.2]]), b=np.array([1.0, -0.2]), slope=0.5),
+    cx.ShallowPLRNN(  # gates that look opposite ways
+        A=np.array([0.3]),
+        W1=np.array([[0.1, -0.4]]),
+        W2=np.array([[1.0], [-1.0]]),
+        h1=np.ones(1),
+        h2=np.array([0.5, 9.0]),
+    ),
     cx.ShallowPLRNN(  # a rotation that contracts, though no norm of its entries does
         A=0.95 * np.array([[0.6, -0.8], [0.8, 0.6]]), W1=np.eye(2) * 0.02, W2=np.eye(2), h1=np.ones(2), h2=np.zeros(2)
     ),
