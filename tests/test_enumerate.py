@@ -130,6 +130,9 @@ def test_degenerate_networks_end_in_a_verdict():
     flip = cx.enumerate_cycles(cx.PLRNN(A=[-1.0, 0.3], W=np.zeros((2, 2)), h=[1.0, 0.7]), 4)
     assert flip.counts == {1: 1, 2: 0, 3: 0, 4: 0}
     assert [(entry.kind, entry.order) for entry in flip.degenerate] == [("family", 2)]
+    turn = cx.enumerate_cycles(cx.PLRNN(A=[[0.0, -1.0], [1.0, 0.0]], W=np.zeros((2, 2)), h=[1.0, 0.0]), "all")
+    assert turn.counts == {1: 1, 2: 0, 3: 0, 4: 0}  # a quarter turn: all else is of order 4
+    assert [(entry.kind, entry.order) for entry in turn.degenerate] == [("family", 4)]
     border = cx.enumerate_cycles(cx.PLRNN(A=[0.5, 0.3], W=[[0.1, 0.4], [-0.6, 0.1]], h=[0.0, 0.0]), 1)
     assert border.counts == {1: 0}
     assert [entry.kind for entry in border.degenerate] == ["border"]  # once, though four words have it
@@ -253,6 +256,45 @@ def test_bad_arguments(arguments, message):
     model = arguments.pop("model", cx.LoziMap(1.7, 0.5))
     with pytest.raises((TypeError, ValueError), match=message):
         cx.enumerate_cycles(model, arguments.pop("orders", 1), **arguments)
+
+
+class Nested(cx.AbstractPiecewiseLinearMap):
+    """x' = 3 clip(x, 0, 1) - 0.5, with fixed points -0.5, 0.25 and 2.5; its gates make sense only together."""
+
+    slope: np.ndarray
+    num_states = 1
+    num_gates = 2
+
+    def preactivations(self, z):
+        return jax.numpy.stack([z[0], z[0] - 1.0])
+
+    def step(self, z, gates):
+        return self.slope * jax.numpy.where(gates[1], 1.0, jax.numpy.where(gates[0], z, 0.0)) - 0.5
+
+
+@pytest.mark.parametrize("method", [cx.Exhaustive(), cx.WordGraph()], ids=lambda m: m.name)
+def test_gates_that_do_not_add_up_are_refused(method):
+    with pytest.raises(ValueError, match="gates of Nested do not add up"):
+        cx.enumerate_cycles(Nested(np.array([3.0])), 1, method=method, box=100.0)
+
+
+class Jump(cx.AbstractPiecewiseLinearMap):
+    """x' = 0.5 x, and 10 more where x > 1: fixed points 0 and 20. Not continuous."""
+
+    slope: np.ndarray
+    num_states = num_gates = 1
+
+    def preactivations(self, z):
+        return z - 1.0
+
+    def step(self, z, gates):
+        return self.slope * z + 10.0 * gates
+
+
+def test_no_box_is_derived_of_a_map_that_jumps():
+    cycles = cx.enumerate_cycles(Jump(np.array([0.5])), 1, method=cx.WordGraph())
+    assert sorted(float(cycle.points[0, 0]) for cycle in cycles) == [0.0, 20.0]
+    assert cycles.report["completeness"]["where"] == "inside the box"
 
 
 def test_corners_may_be_lists_or_an_array():

@@ -19,7 +19,7 @@ from cyclax.cycles.certify import certify
 from cyclax.cycles.evidence import Network, model_hash
 from cyclax.cycles.exact.problem import Box, Budget, Candidates, Progress, TooExpensiveError
 from cyclax.cycles.result import Cycle, Cycles
-from cyclax.cycles.solve import Borders, borders
+from cyclax.cycles.solve import Borders, adds_up, borders
 from cyclax.cycles.starts import state_scale
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.training.interruption import noted_interruption
@@ -157,6 +157,11 @@ def enumerate_cycles(
     line = tqdm(bar_format="{desc}", delay=1, disable=None if progress else True, leave=False)
     with jax.enable_x64(True), line, noted_interruption() as interruption:
         bounds = borders(model)
+        if not adds_up(model, bounds):
+            raise ValueError(
+                f"model: the gates of {type(model).__name__} do not add up (what one adds depends on others), so that "
+                "nothing can be proved of it; cyclax.testing.check_map(model) says where."
+            )
         region = _checked_box(model, bounds, box)
         chosen = method or _default_method(bounds, searched)
         if isinstance(chosen, WordGraph) and chosen.rigorous:

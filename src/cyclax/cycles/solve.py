@@ -154,6 +154,22 @@ def borders_of_each(models: AbstractPiecewiseLinearMap, number: int, num_states:
     return Borders(gradients, offsets, effective, jacobians[:, 0], jumps, shifts[:, 0], shift_jumps)
 
 
+def adds_up(model: AbstractPiecewiseLinearMap, bounds: Borders, samples: int = 16) -> bool:
+    """Whether the held maps of random gates are the sums that `bounds` says they are, as far as these samples tell.
+
+    It is the contract of the maps (`cyclax.testing.check_map` checks all of it), and a model of one's own may break it.
+    """
+    gates = np.random.default_rng(0).random((samples, len(bounds.offsets))) < 0.5
+    gates[0] = True
+    jacobians, shifts = _in_chunks(_pieces, model, gates)
+    with np.errstate(all="ignore"):
+        apart = np.abs(jacobians - bounds.jacobians(gates))
+        apart_shift = np.abs(shifts - bounds.shift - gates @ bounds.shift_jumps)
+        size = np.abs(bounds.closed) + np.sum(np.abs(bounds.jumps), axis=0)
+        size_shift = np.abs(bounds.shift) + np.sum(np.abs(bounds.shift_jumps), axis=0)
+        return not (np.any(apart > 1e-9 * size) or np.any(apart_shift > 1e-9 * size_shift))
+
+
 def itineraries(
     model: AbstractPiecewiseLinearMap, nodes: np.ndarray, order: int, owner: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -130,9 +130,12 @@ def derived_box(bounds: Borders) -> Box | None:
     mu <= K (beta + delta mu) with K = sum_j |u L^j e|: bounded when K diag(delta) has a spectral radius below 1 (the
     small-gain theorem). Entry-wise contraction and clipped networks are special cases.
     """
+    pieces = pieces_of(bounds)
     with np.errstate(all="ignore"):
+        if not _rank_one(pieces, np.einsum("pij,pj->ip", pieces.jumps, pieces.planes)):
+            return None  # what a gate adds does not vanish on its border: not a sum of ReLUs
         try:
-            return _small_gain(pieces_of(bounds))
+            return _small_gain(pieces)
         except np.linalg.LinAlgError:
             return None
 
