@@ -300,6 +300,20 @@ def test_threads_and_repetition_change_nothing():
         np.testing.assert_array_equal(one.words[order], two.words[order])
 
 
+def test_scale_does_not_matter():
+    """A network in millions, or in units of 1e-13, has the same graph."""
+    model = random_plrnn(3, 4, 2.0)
+    scales = (1.0, 2.0**20, 2.0**-43)
+    results = [explore(cx.PLRNN(A=model.A, W=model.W, h=s * model.h), [1, 2, 3, 4, 5, 6], 1e4 * s) for s in scales]
+    assert results[0].notes["words_per_level"]
+    for scale, other in zip(scales, results, strict=True):
+        assert other.notes["words_per_level"] == results[0].notes["words_per_level"]
+        assert other.tolerance == scale * results[0].tolerance
+        assert other.words.keys() == results[0].words.keys()
+        for order, words in other.words.items():
+            np.testing.assert_array_equal(words, results[0].words[order])
+
+
 def test_interrupts_pass():
     def stop(text):
         raise KeyboardInterrupt

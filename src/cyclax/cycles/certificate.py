@@ -77,7 +77,7 @@ def sealed(cycles: Cycles) -> Cycles:
 
 def claims(report: dict[str, Any]) -> list[str]:
     """List the orders that are said to be complete."""
-    return [order for order, entry in report["orders"].items() if entry["verdict"] == "proved complete"]
+    return [order for order, entry in report.get("orders", {}).items() if entry["verdict"] == "proved complete"]
 
 
 def broken(cycles: Cycles) -> str | None:

@@ -6,6 +6,7 @@ edges on a closed walk of at most K steps) before the words are made one longer.
 cycles, these are all the cycles that there are; otherwise the closed walks of each order are the candidates.
 """
 
+import dataclasses
 import itertools
 import os
 import sys
@@ -70,9 +71,15 @@ class _Refinement:
     """One enumeration: the graph at its level, and what it has cost."""
 
     def __init__(self, bounds, orders, box, budget, progress, threads, judge=None):
-        self.orders, self.box, self.budget, self.progress, self.threads = orders, box, budget, progress, threads
+        self.orders, self.budget, self.progress, self.threads = orders, budget, progress, threads
         self.longest = max(orders) if orders else None
-        self.bounds, self.pieces = bounds, pieces_of(bounds)
+        # States in units of their own: the simplex method has thresholds that suit numbers near 1.
+        self.unit = _unit(bounds, box)
+        self.box = dataclasses.replace(box, lower=box.lower / self.unit, upper=box.upper / self.unit)
+        self.bounds = bounds._replace(
+            **{name: getattr(bounds, name) / self.unit for name in ("offsets", "shift", "shift_jumps")}
+        )
+        self.pieces = pieces_of(self.bounds)
         self.begun = time.perf_counter()
         self.atlas: Atlas | None = None
         self.graph, self.words = Graph(0, np.empty(0, np.int64), np.empty(0, np.int64)), np.empty((0, 1), np.int32)
@@ -263,7 +270,7 @@ class _Refinement:
             all_orders=everything,
             nodes=self.nodes,
             programs=int(self.effort[PROGRAMS]),
-            tolerance=self.atlas.tolerance if self.atlas is not None else 0.0,
+            tolerance=self.atlas.tolerance * self.unit if self.atlas is not None else 0.0,
             unfinished=unfinished,
             notes=notes,
             rigor="rigorous" if self.judge and notes["undecided"] == 0 else "numerical",
@@ -285,6 +292,13 @@ class _Refinement:
         assert self.atlas is not None
         gates = self.pieces.gates(self.atlas.sides[symbols])
         return np.stack([np.roll(word, -canonical_rotation(word), axis=0) for word in gates])
+
+
+def _unit(bounds: Borders, box: Box) -> float:
+    """Give the size of the offsets (of the box where there are none), as a power of two: dividing by it is exact."""
+    size = max(np.max(np.abs(part), initial=0) for part in (bounds.offsets, bounds.shift, bounds.shift_jumps))
+    size = size or np.max(np.abs([box.lower, box.upper]))
+    return float(2.0 ** np.clip(np.round(np.log2(size)), -1000, 1000)) if 0 < size < np.inf else 1.0
 
 
 def _keep(graph: Graph, edges: np.ndarray) -> Graph:
