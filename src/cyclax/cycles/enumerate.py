@@ -18,7 +18,7 @@ from cyclax.cycles.certificate import certificate, seal, sentence
 from cyclax.cycles.certify import certify
 from cyclax.cycles.evidence import Network, model_hash
 from cyclax.cycles.exact.problem import Box, Budget, Candidates, Progress, TooExpensiveError
-from cyclax.cycles.result import Cycle, Cycles
+from cyclax.cycles.result import Cycle, Cycles, Degenerate
 from cyclax.cycles.solve import Borders, adds_up, borders
 from cyclax.cycles.starts import state_scale
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -287,8 +287,8 @@ def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, 
     }
     if unfinished:
         report["interrupted"] = unfinished
-    degenerate = tuple(entry for entry in network.degenerate() if entry.order in orders)
-    result = Cycles(cycles, tuple(orders), report, degenerate, (), provenance)
+    degenerate = [entry for entry in network.degenerate() if entry.order in orders]
+    result = Cycles(cycles, tuple(orders), report, tuple(_distinct(degenerate)), (), provenance)
     certified["seal"] = seal(result)
     return result
 
@@ -363,6 +363,25 @@ def _order_of_root(value: complex) -> int | None:
 
 def _inside(box: Box | None, entry) -> bool:
     return box is None or bool(np.all(entry.points >= box.lower) and np.all(entry.points <= box.upper))
+
+
+def _distinct(degenerate: list[Degenerate]) -> list[Degenerate]:
+    """A cycle on a border appears under several words: keep one of those with the same points."""
+    kept: list[Degenerate] = []
+    for entry in degenerate:
+        size = 1 + np.max(np.abs(entry.points))
+        twin = any(
+            old.kind == entry.kind == "border"
+            and old.order == entry.order
+            and any(
+                np.max(np.abs(np.roll(old.points, turn, axis=0) - entry.points)) <= 1e-9 * size
+                for turn in range(entry.order)
+            )
+            for old in kept
+        )
+        if not twin:
+            kept.append(entry)
+    return kept
 
 
 def _verdict(complete: bool, certified: dict, index_sum: int | None, degree: int | None) -> tuple[str, str]:

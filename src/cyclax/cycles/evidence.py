@@ -149,7 +149,7 @@ class Network:
             larger = [family for family in kept if family.directions.shape[1] > entry.directions.shape[1]]
             if not any(lies_in(self.bounds, family, point) for family in larger for point in entry.points):
                 kept.append(entry)
-        return _distinct(kept)
+        return kept
 
     def _verdict(self, order: int, index_sum: int | None, unseen: float) -> tuple[str, str]:
         known = self.evidence[order]
@@ -220,25 +220,6 @@ class Network:
             "settings": dataclasses.asdict(finder),
         }
         return sealed(Cycles(cycles, tuple(wanted), report, degenerate, (), provenance))
-
-
-def _distinct(degenerate: list[Degenerate]) -> list[Degenerate]:
-    """A cycle on a border appears under several words: keep one of those with the same points."""
-    kept: list[Degenerate] = []
-    for entry in degenerate:
-        size = 1 + np.max(np.abs(entry.points))
-        twin = any(
-            old.kind == entry.kind == "border"
-            and old.order == entry.order
-            and any(
-                np.max(np.abs(np.roll(old.points, turn, axis=0) - entry.points)) <= 1e-9 * size
-                for turn in range(entry.order)
-            )
-            for old in kept
-        )
-        if not twin:
-            kept.append(entry)
-    return kept
 
 
 def model_hash(model: AbstractPiecewiseLinearMap) -> str:
