@@ -75,6 +75,8 @@ def test_the_command_line_does_what_the_verb_does(folder, tent, capsys):
         ('"map.npz"', '"nowhere/map.npz"', "of save does not exist"),
         ("seed = 3", "seed = -3", "seed is an int from 0, got -3"),
         ("tent.json", "missing.json", "missing.json"),
+        ("count = 16", "count = 16, offset = 'no'", "offset is true or false, got 'no'"),
+        ("[settings]", "offset = [1.0, 2.0]\n[settings]", "plot shows one parameter or two, and this scan has 3"),
         ("[settings]", "[settings", "this is not TOML"),
         ("orders = [1, 2]\n", "", "'orders' is missing"),
     ],
@@ -134,6 +136,15 @@ def test_names_with_brackets_are_coordinates_too(tmp_path):
     result.to_xarray().to_netcdf(tmp_path / "map.nc", engine="h5netcdf")
     with xarray.open_dataset(tmp_path / "map.nc", engine="h5netcdf") as read:
         np.testing.assert_array_equal(read["W[0,1]"], [0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize("name", ["order", "counts", "period"])
+def test_names_that_the_dataset_has_already(name):
+    pytest.importorskip("xarray")
+    parameter = cx.Parameter(name, set=lambda m, a: cx.SkewTentMap(a, m.right, m.offset))
+    result = cx.scan(cx.SkewTentMap(0.5, -0.5, 1.0), {parameter: [0.1]}, 1, key=0, orbit_steps=2)
+    with pytest.raises(ValueError, match=f"'{name}' is a parameter here, and a name of the dataset"):
+        result.to_xarray()
 
 
 # -- curves and pictures -----------------------------------------------------------------------------------------------
