@@ -1,10 +1,14 @@
 """Maps over parameters, against enumeration and closed forms in every cell."""
 
+import contextlib
 import itertools
 import json
+import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import jax
@@ -15,6 +19,8 @@ from conftest import CASES, case_names
 import cyclax as cx
 from cyclax.bifurcations import sweeps
 from cyclax.bifurcations.cells import Found
+from cyclax.bifurcations.spread import _computed
+from cyclax.storage import write_atomically
 
 TENT = cx.SkewTentMap(left=0.5, right=-1.5, offset=1.0)
 
@@ -127,6 +133,30 @@ def test_layers_tell_chaos_from_periods():
     assert result.layers["bounded"][1, 0] == 0
 
 
+def test_orbits_hand_over_the_cycles_on_which_they_settle():
+    """Starts that are given up at once find next to nothing; orbits come to what attracts all the same."""
+    axes = {"left": [0.4, 0.5, 0.6], "right": np.linspace(-6.1, -1.1, 6)}
+    settings = dict(key=0, starts=2, moves=1, heal=False)
+    blind = cx.scan(TENT, axes, 5, orbit_steps=0, **settings)
+    result = cx.scan(TENT, axes, 5, orbit_steps=500, **settings)
+    period = result.layers["period"]
+    assert sum(np.any(period == order) for order in (2, 3, 4)) >= 2
+    for order in result.orders:
+        assert np.all(result.stable_counts[order - 1][period == order] > 0)
+    assert np.sum(blind.stable_counts) < np.sum(result.stable_counts)
+    # Orders that were not searched are as sure.
+    one = cx.scan(TENT, axes, 1, orbit_steps=500, **settings)
+    np.testing.assert_array_equal(one.layers["period"], period)
+
+
+def test_periods_of_families():
+    """A multiplier of -1: all other orbits have period 2. A pair on the unit circle, a quarter turn: period 4."""
+    result = cx.scan(TENT, {"left": [0.5], "right": [-1.0]}, 1, key=0, orbit_steps=300)
+    assert result.layers["period"].tolist() == [[2]]
+    model = cx.PLRNN(A=[0.0, 0.0], W=[[0.0, 1.0], [-1.0, 0.0]], h=[0.0, 10.0])  # about (5, 5)
+    assert cx.scan(model, {"h[1]": [10.0]}, 1, key=0, orbit_steps=300).layers["period"].tolist() == [4]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif("plrnn_2d_order16" not in case_names(), reason="needs ../shared/cases")
 def test_the_narrow_tongue_is_not_lost():
@@ -172,6 +202,14 @@ def test_file(tmp_path):
         cx.scan(TENT, {function: [0.5]}, 1, key=0, orbit_steps=0).save(tmp_path / "map.npz")
 
 
+def test_numpy_ints_go_into_files(tmp_path):
+    eight = np.int64(8)
+    sizes = dict(starts=eight, moves=np.int32(8), cells=eight, orbit_steps=eight, longest_period=eight)
+    result = cx.scan(TENT, {"left": [0.3, 0.5]}, np.int64(2), key=0, store=tmp_path / "store", **sizes)
+    result.save(tmp_path / "map.npz")
+    same(cx.BifurcationMap.load(tmp_path / "map.npz"), result, 0)
+
+
 def test_places_outside_the_grid():
     result = cx.scan(TENT, {"left": [0.3, 0.5]}, 1, key=0, orbit_steps=0)
     assert result.values(-1) == {"left": 0.5}
@@ -179,6 +217,8 @@ def test_places_outside_the_grid():
         result.cell(2)
     with pytest.raises(IndexError, match="has 1 axes"):
         result.cell(0, 0)
+    with pytest.raises(ValueError, match="order: 2 was not searched; the orders of this scan are 1"):
+        result.words(2, 0)
 
 
 @pytest.mark.parametrize(
@@ -223,6 +263,16 @@ def test_another_configuration_is_refused(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_another_function_of_the_same_name_is_another_configuration(tmp_path):
+    def scanned(by):
+        slope = cx.Parameter("slope", set=lambda m, a: cx.SkewTentMap(by * a, m.right, m.offset))
+        return cx.scan(TENT, {slope: [0.3, 0.5]}, 1, key=0, orbit_steps=0, store=tmp_path)
+
+    same(scanned(1.0), scanned(1.0), 0)
+    with pytest.raises(ValueError, match=r"another configuration .*models made by functions"):
+        scanned(2.0)
+
+
 def test_a_damaged_chunk_names_itself(tmp_path):
     small_scan(store=tmp_path)
     damaged = tmp_path / "scan-0000002.npz"
@@ -249,6 +299,15 @@ def test_a_full_disk_leaves_the_store_whole(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert list(tmp_path.glob("*.npz"))
     same(small_scan(store=tmp_path), small_scan(), 0)
+
+
+def test_threads_that_write_leave_the_umask_alone(tmp_path, monkeypatch):
+    """It is of the whole process: two threads that set it and set it back at once would leave it at 0."""
+    (tmp_path / "plain").write_text("")
+    monkeypatch.setattr(os, "umask", None)
+    write_atomically(tmp_path / "file", lambda stream: stream.write(b"x"))
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "plain"]
 
 
 def test_other_folders_are_refused(tmp_path):
@@ -283,6 +342,56 @@ def test_ctrl_c_keeps_the_cells_that_are_done(monkeypatch):
     done = result.searched.reshape(result.shape)
     np.testing.assert_array_equal(result.counts[:, done], whole.counts[:, done])
     assert not result.counts[:, ~done].any()
+
+
+# -- many devices ------------------------------------------------------------------------------------------------------
+
+
+class Device:
+    """Stands for a device."""
+
+    platform = "cpu"
+
+
+def spread_over(monkeypatch, mine, threads: int, devices: list) -> tuple[dict[int, Device], int]:
+    """Run items that do nothing; give the device of each, and how many ran at once."""
+    placed, busy, most, lock = {}, 0, 0, threading.Lock()
+    local = threading.local()
+
+    @contextlib.contextmanager
+    def default_device(device):
+        local.device = device
+        yield
+
+    def work(item):
+        nonlocal busy, most
+        with lock:
+            busy += 1
+            most = max(most, busy)
+        time.sleep(0.01)
+        with lock:
+            busy -= 1
+            placed[item] = local.device
+        return {}
+
+    monkeypatch.setattr(jax, "local_devices", lambda: devices)
+    monkeypatch.setattr(jax, "default_device", default_device)
+    list(_computed(work, range(100), mine, threads, "scan", None))
+    return placed, most
+
+
+def test_every_device_has_its_share_whatever_the_processes(monkeypatch):
+    devices = [Device() for _ in range(4)]
+    placed, most = spread_over(monkeypatch, range(0, 24, 2), 2, devices)  # the first of two processes
+    assert sorted(placed) == list(range(0, 24, 2))
+    assert [list(placed.values()).count(device) for device in devices] == [3] * 4
+    assert most <= 4
+
+
+def test_one_thread_stays_one_thread_on_many_cpu_devices(monkeypatch):
+    """Two threads in LAPACK at once wait for each other forever (jaxlib 0.10.2), on whichever CPU devices."""
+    _, most = spread_over(monkeypatch, range(8), 1, [Device() for _ in range(4)])
+    assert most == 1
 
 
 # -- other machines ---------------------------------------------------------------------------------------------------
