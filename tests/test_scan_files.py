@@ -192,6 +192,15 @@ def test_a_map_says_what_it_shows(tent):
         cx.plot.bifurcation_diagram(tent)
 
 
+def test_superstable_cells_do_not_make_all_others_pale(tent):
+    """right = 0 (a sixteenth of the cells) contracts at once: its exponent, some -700, is off the scale."""
+    from matplotlib.figure import Figure
+
+    assert np.mean(tent.layers["exponent"] < -30) > 0.03
+    ax = cx.plot.bifurcation_map(tent, Figure().subplots(), show="exponent", boundaries=False)
+    assert -5 < ax.collections[0].norm.vmin < -0.5
+
+
 def test_a_diagram_draws_the_cycles_and_what_attracts():
     """The skew tent map with left slope 0.5: the fixed point is 1/(1 - right), stable above -1; 2-cycles to -2."""
     from matplotlib.figure import Figure
