@@ -220,7 +220,7 @@ class Grid:
                 where = ", ".join(f"{name} = {value:g}" for name, value in zip(self.names, row, strict=True))
                 raise ValueError(f"parameters: the model at {where} holds NaN or inf; leave these values out.")
             for leaf in leaves:
-                digest.update(np.ascontiguousarray(leaf))
+                digest.update(np.asarray(leaf).tobytes())
         return digest.hexdigest()[:16]
 
 
