@@ -188,6 +188,20 @@ def test_proved_cells():
         np.testing.assert_array_equal(result.found[order].words, plain.found[order].words)
 
 
+def test_ctrl_c_keeps_the_proofs_that_are_done(monkeypatch):
+    real, calls = sweeps.Sweeps._proved, itertools.count()
+
+    def interrupted(self, cells):
+        if next(calls):
+            raise KeyboardInterrupt
+        return real(self, cells)
+
+    monkeypatch.setattr(sweeps.Sweeps, "_proved", interrupted)
+    result = cx.scan(TENT, {"right": np.linspace(-2.2, -0.3, 20)}, 1, key=0, exact=True, orbit_steps=0)
+    assert "while cells were proved" in result.report["interrupted"]
+    assert np.flatnonzero(result.layers["proved"]).tolist() == list(range(16))
+
+
 def test_a_solution_on_a_border_is_marked_and_not_counted():
     result = cx.scan(cx.PLRNN(A=[0.5], W=[[-1.0]], h=[0.0]), {"h[0]": [-1.0, 0.0, 1.0]}, 1, key=0, orbit_steps=0)
     assert result.counts[0].tolist() == [1, 0, 1]

@@ -50,7 +50,8 @@ def scan(
     - `key`: a JAX random key, or an int seed. Cell i draws from `fold_in(key, i)`.
     - `starts`: of each cell and order; `moves`: after which a start is given up.
     - `heal`: False leaves every cell as its own starts and orbits left it.
-    - `exact`: prove every cell with `enumerate_cycles` (slow: milliseconds to seconds a cell).
+    - `exact`: prove every cell with `enumerate_cycles` (slow: milliseconds to seconds a cell in two dimensions and low
+      orders; where it is not done in ten minutes, the cell stays unproved).
     - `orbit_steps`: orbits are followed so long, and as long again to measure the largest Lyapunov exponent and the
       period of what attracts (up to `longest_period`): the cycle of the word that an orbit settles on is solved and
       checked, and counts as found. 0 leaves these layers out.

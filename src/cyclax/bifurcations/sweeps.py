@@ -91,7 +91,7 @@ class Sweeps:
             if exact:
                 self.prove()
         except KeyboardInterrupt:
-            return "interrupted by Ctrl-C while cells were proved"
+            return "interrupted by Ctrl-C while cells were proved; those that were are marked so"
         return None
 
     # -- every cell by itself -----------------------------------------------------------------------------------------
@@ -301,11 +301,14 @@ class Sweeps:
         usable = np.flatnonzero(self.grid.usable)
         chunks = [usable[begin : begin + 16] for begin in range(0, len(usable), 16)]
         proved = np.zeros(self.grid.size, bool)
-        results = list(self._spread(self._proved, chunks, "exact", [len(chunk) for chunk in chunks]))
-        for _, result in results:
-            proved[result["cells"]] = result["proved"]
-        self._merge(results, mended=True)
-        self.layers["proved"] = proved.reshape(self.grid.shape)
+        results: list[tuple[int, Arrays]] = []
+        try:
+            for result in self._spread(self._proved, chunks, "exact", [len(chunk) for chunk in chunks]):
+                results.append(result)
+                proved[result[1]["cells"]] = result[1]["proved"]
+        finally:
+            self._merge(results, mended=True)
+            self.layers["proved"] = proved.reshape(self.grid.shape)
 
     def _proved(self, cells: np.ndarray) -> Arrays:
         from cyclax.cycles.enumerate import enumerate_cycles
