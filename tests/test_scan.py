@@ -19,7 +19,7 @@ from conftest import CASES, case_names
 
 import cyclax as cx
 from cyclax.bifurcations import sweeps
-from cyclax.bifurcations.cells import Found
+from cyclax.bifurcations.cells import Checked, Found, Searcher
 from cyclax.bifurcations.spread import _computed
 from cyclax.storage import write_atomically
 
@@ -83,6 +83,22 @@ def test_neighbors_mend_what_few_starts_miss():
     assert missed_and_false(healed) == (0, 0)
     gained = np.any(healed.counts > starved.counts, axis=0)
     assert healed.report["mended"] == np.count_nonzero(gained)
+
+
+def test_what_meets_at_a_border_is_tried_on_both_of_its_sides(monkeypatch):
+    """Of the fold of L L R with L R R at right = -2.5, where a 6-cycle begins too, a cell knows but the first word."""
+    one = np.array([False, False, True])[:, None]
+
+    def drawn(self, stack, order, *_):
+        cells = np.arange(len(stack.cells))
+        return self.check(stack, cells, np.tile(one, (len(cells), 1, 1))) if order == 3 else Checked({}, {})
+
+    monkeypatch.setattr(Searcher, "drawn", drawn)
+    monkeypatch.setattr(Searcher, "moved", lambda *_: Checked({}, {}))
+    result = cx.scan(TENT, {"left": [2 / 3], "right": [-2.501, -2.499]}, [3, 6], key=0, orbit_steps=0)
+    assert result.counts[:, 0].tolist() == [[2, 0], [1, 0]]
+    assert result.words(3, 0, 0)[:, :, 0].tolist() == [[False, False, True], [False, True, True]]
+    assert result.words(6, 0, 0)[0, :, 0].tolist() == [False, False, True, False, True, True]
 
 
 def test_existence_and_stability_in_closed_form():
