@@ -101,6 +101,24 @@ def test_what_meets_at_a_border_is_tried_on_both_of_its_sides(monkeypatch):
     assert result.words(6, 0, 0)[0, :, 0].tolist() == [False, False, True, False, True, True]
 
 
+def test_an_index_sum_unlike_its_neighbors_has_a_cell_searched_again(monkeypatch):
+    """The first starts of one cell find nothing, and its neighbors hand nothing over."""
+    real = Searcher.drawn
+
+    def drawn(self, stack, order, segments, first=0, number=None):
+        checked = real(self, stack, order, segments, first, number)
+        if first:
+            return checked
+        return Checked({k: table.take(np.flatnonzero(table.cell != 1)) for k, table in checked.found.items()}, {})
+
+    monkeypatch.setattr(Searcher, "drawn", drawn)
+    monkeypatch.setattr(sweeps.Sweeps, "_tried", lambda *_: {f"{k}.degenerate": np.zeros(0, int) for k in (1, 2)})
+    result = cx.scan(TENT, {"left": [0.5], "right": [-1.4, -1.3, -1.2]}, 2, key=0, orbit_steps=0, starts=8, cells=8)
+    assert result.counts[:, 0].tolist() == [[1, 1, 1], [1, 1, 1]]
+    assert result.report["mended"] == 1
+    assert result.report["searched_again"] == 3  # on either side of the difference
+
+
 def test_existence_and_stability_in_closed_form():
     """L, R and L^n R: the points of the word solved by hand, their signs looked at, and the product of the slopes."""
     left, right = np.linspace(-2, 2, 21) + 0.013, np.linspace(-2, 2, 21) - 0.007
@@ -175,10 +193,16 @@ def test_orbits_hand_over_the_cycles_on_which_they_settle():
 
 def test_periods_of_families():
     """A multiplier of -1: all other orbits have period 2. A pair on the unit circle, a quarter turn: period 4."""
-    result = cx.scan(TENT, {"left": [0.5], "right": [-1.0]}, 1, key=0, orbit_steps=300)
+    settings: dict[str, Any] = dict(key=0, orbit_steps=300, starts=8, cells=8)
+    result = cx.scan(TENT, {"left": [0.5], "right": [-1.0]}, 1, **settings)
     assert result.layers["period"].tolist() == [[2]]
+    # At slopes of 2 each step drops a bit: all orbits end on the fixed point at -1, which does not attract.
+    axes = {"left": [2.0], "right": [-2.0], "offset": np.linspace(0.5, 2, 8)}
+    period = cx.scan(TENT, axes, 1, **settings).layers["period"]
+    assert np.any(period == 0)
+    assert np.all(period <= 0)
     model = cx.PLRNN(A=[0.0, 0.0], W=[[0.0, 1.0], [-1.0, 0.0]], h=[0.0, 10.0])  # about (5, 5)
-    assert cx.scan(model, {"h[1]": [10.0]}, 1, key=0, orbit_steps=300).layers["period"].tolist() == [4]
+    assert cx.scan(model, {"h[1]": [10.0]}, 1, **settings).layers["period"].tolist() == [4]
 
 
 @pytest.mark.slow
