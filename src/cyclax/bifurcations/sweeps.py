@@ -64,7 +64,7 @@ class Sweeps:
 
     def _configuration(self) -> dict[str, Any]:
         return {
-            "format": 1,
+            "format": 2,  # periods are those of words that were solved
             **self.grid.identity(),
             "orders": list(map(int, self.wanted)),
             "key": np.asarray(jax.random.key_data(self.key)).tolist(),
