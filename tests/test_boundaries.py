@@ -82,6 +82,15 @@ def test_order_one_edges_of_the_order_16_family():
     assert len(crossed) == 41
 
 
+def test_cells_that_lie_on_borders_are_no_riddle():
+    """At (1/3, -4), (1/3, -3) and (2/3, -5/2) points of cycles are 0, but for a rounding of their other points."""
+    tent = cx.SkewTentMap(left=0.5, right=-1.5, offset=1.0)
+    axes = {"left": np.array([1 / 3, 0.4, 2 / 3, 11 / 15]), "right": np.array([-4.0, -3.1, -3.0, -2.6, -2.5])}
+    result = cx.scan(tent, axes, 4, key=0, orbit_steps=0)
+    assert result.degenerate[2, 0, 0]
+    assert "unexplained" not in result.boundaries().types
+
+
 def test_no_events_between_equal_cells_and_lone_places_have_segments_as_long_as_cells():
     tent = cx.SkewTentMap(left=0.5, right=-1.5, offset=1.0)
     calm = cx.scan(tent, {"left": [0.2, 0.3], "right": [-0.5, -0.4]}, 2, key=0, orbit_steps=0).boundaries()

@@ -30,6 +30,20 @@ def test_names_and_functions():
     assert repr(cx.Parameter("A", 0, offset=True)) == "Parameter(A[0] (offset))"
 
 
+def test_entries_are_moved_as_functions_move_them():
+    values = {"W[0,1]": [5.0, 6.0], "A[0]": np.linspace(0.1, 0.3, 3), "h[1]": [1, 2]}
+    offsets = {cx.Parameter.parse(name, offset=name == "A[0]"): some for name, some in values.items()}
+    grid = Grid(MODEL, offsets)
+    for cell in range(grid.size):
+        expected = MODEL
+        with jax.enable_x64(True):
+            for parameter, value in zip(offsets, grid.values(np.array([cell]))[0], strict=True):
+                expected = parameter.apply(expected, value)
+        for leaf, other in zip(jax.tree.leaves(grid.at(cell)), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_array_equal(leaf, other)
+            assert leaf.dtype == np.float64
+
+
 @pytest.mark.parametrize(
     ("axes", "message"),
     [
@@ -47,7 +61,12 @@ def test_names_and_functions():
         ({"A[0]": ["1.0", "x"]}, r"A\[0\]: expected real numbers, got an array of <U3"),
         ({"A[0]": [1.0], cx.Parameter("A", -2): [1.0]}, "are the same entry"),
         ({"A[0]": [1.0], cx.Parameter("A", 0, offset=True): [1.0]}, "are the same entry"),
+        ({("A", 0): [1.0]}, r"\('A', 0\) is no parameter; expected cx.Parameter\('A', 0\)"),
         ({cx.Parameter("a", set=lambda m, a: float(a)): [1.0]}, "written with jax.numpy"),
+        (
+            {cx.Parameter("a", set=lambda m, a: cx.PLRNN(A=m.A, W=m.W, h=m.h * jax.numpy.log(a))): [2.0, 1.0, -1.0]},
+            "the model at a = -1 holds NaN or inf",
+        ),
         ({cx.Parameter("a", set=lambda m, a: m.A * a): [1.0]}, "a model of the same class"),
         (
             {cx.Parameter("a", set=lambda m, a: m): [1.0], cx.Parameter("a", set=lambda m, a: m): [2.0]},

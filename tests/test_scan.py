@@ -1,11 +1,16 @@
 """Maps over parameters, against enumeration and closed forms in every cell."""
 
+import contextlib
 import itertools
 import json
+import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,8 +19,10 @@ from conftest import CASES, case_names
 
 import cyclax as cx
 from cyclax.bifurcations import sweeps
-from cyclax.bifurcations.cells import Found
+from cyclax.bifurcations.cells import Checked, Found, Searcher
+from cyclax.bifurcations.spread import _computed
 from cyclax.cycles.certificate import upheld
+from cyclax.storage import write_atomically
 
 TENT = cx.SkewTentMap(left=0.5, right=-1.5, offset=1.0)
 
@@ -79,22 +86,63 @@ def test_neighbors_mend_what_few_starts_miss():
     assert healed.report["mended"] == np.count_nonzero(gained)
 
 
-def test_existence_of_L_n_R_in_closed_form():
-    """x_0 > 0 and x_1 .. x_n <= 0: the point of the word solved by hand, and its signs looked at."""
+def test_what_meets_at_a_border_is_tried_on_both_of_its_sides(monkeypatch):
+    """Of the fold of L L R with L R R at right = -2.5, where a 6-cycle begins too, a cell knows but the first word."""
+    one = np.array([False, False, True])[:, None]
+
+    def drawn(self, stack, order, *_):
+        cells = np.arange(len(stack.cells))
+        return self.check(stack, cells, np.tile(one, (len(cells), 1, 1))) if order == 3 else Checked({}, {})
+
+    monkeypatch.setattr(Searcher, "drawn", drawn)
+    monkeypatch.setattr(Searcher, "moved", lambda *_: Checked({}, {}))
+    result = cx.scan(TENT, {"left": [2 / 3], "right": [-2.501, -2.499]}, [3, 6], key=0, orbit_steps=0)
+    assert result.counts[:, 0].tolist() == [[2, 0], [1, 0]]
+    assert result.words(3, 0, 0)[:, :, 0].tolist() == [[False, False, True], [False, True, True]]
+    assert result.words(6, 0, 0)[0, :, 0].tolist() == [False, False, True, False, True, True]
+
+
+def test_an_index_sum_unlike_its_neighbors_has_a_cell_searched_again(monkeypatch):
+    """The first starts of one cell find nothing, and its neighbors hand nothing over."""
+    real = Searcher.drawn
+
+    def drawn(self, stack, order, segments, first=0, number=None):
+        checked = real(self, stack, order, segments, first, number)
+        if first:
+            return checked
+        return Checked({k: table.take(np.flatnonzero(table.cell != 1)) for k, table in checked.found.items()}, {})
+
+    monkeypatch.setattr(Searcher, "drawn", drawn)
+    monkeypatch.setattr(sweeps.Sweeps, "_tried", lambda *_: {f"{k}.degenerate": np.zeros(0, int) for k in (1, 2)})
+    result = cx.scan(TENT, {"left": [0.5], "right": [-1.4, -1.3, -1.2]}, 2, key=0, orbit_steps=0, starts=8, cells=8)
+    assert result.counts[:, 0].tolist() == [[1, 1, 1], [1, 1, 1]]
+    assert result.report["mended"] == 1
+    assert result.report["searched_again"] == 3  # on either side of the difference
+
+
+def test_existence_and_stability_in_closed_form():
+    """L, R and L^n R: the points of the word solved by hand, their signs looked at, and the product of the slopes."""
     left, right = np.linspace(-2, 2, 21) + 0.013, np.linspace(-2, 2, 21) - 0.007
     result = cx.scan(TENT, {"left": left, "right": right}, 5, key=0, orbit_steps=0)
-    for n in (1, 2, 3, 4):
-        word = np.zeros((n + 1, 1), bool)
-        word[-1] = True  # the smallest rotation has the open gate last
+    stable = np.zeros_like(result.stable_counts)
+    for text in ("L", "R", "LR", "LLR", "LLLR", "LLLLR"):
+        word = np.array([[letter == "R"] for letter in text])  # the smallest rotation has the open gate last
         for (i, a), (j, b) in itertools.product(enumerate(left), enumerate(right)):
-            # x_1 = b x_0 + 1, x_{t+1} = a x_t + 1, and back to x_0.
-            offsets = sum(a**t for t in range(n + 1))
-            x = [offsets / (1 - b * a**n)]
-            for slope in (b, *[a] * (n - 1)):
+            slopes = [b if letter == "R" else a for letter in text]
+            # The first point is that of the geometric sum, and each slope leads to the next.
+            offset = 0.0
+            for slope in slopes:
+                offset = slope * offset + 1
+            x = [offset / (1 - np.prod(slopes))]
+            for slope in slopes[:-1]:
                 x.append(slope * x[-1] + 1)
-            exists = x[0] > 0 and all(y < 0 for y in x[1:])
-            found = any(np.array_equal(w, word) for w in result.words(n + 1, i, j))
-            assert found == exists, (n, a, b)
+            exists = all((y > 0) == gate for y, (gate,) in zip(x, word, strict=True))
+            found = any(np.array_equal(w, word) for w in result.words(len(text), i, j))
+            assert found == exists, (text, a, b)
+            stable[len(text) - 1, i, j] += exists and abs(np.prod(slopes)) < 1
+    # None of another word is stable here.
+    np.testing.assert_array_equal(result.stable_counts, stable)
+    assert np.all(np.sum(stable, axis=(1, 2))[:2] > 20)
 
 
 def test_the_result_does_not_depend_on_chunks():
@@ -128,6 +176,36 @@ def test_layers_tell_chaos_from_periods():
     assert result.layers["bounded"][1, 0] == 0
 
 
+def test_orbits_hand_over_the_cycles_on_which_they_settle():
+    """Starts that are given up at once find next to nothing; orbits come to what attracts all the same."""
+    axes = {"left": [0.4, 0.5, 0.6], "right": np.linspace(-6.1, -1.1, 6)}
+    settings: dict[str, Any] = dict(key=0, starts=2, moves=1, heal=False)
+    blind = cx.scan(TENT, axes, 5, orbit_steps=0, **settings)
+    result = cx.scan(TENT, axes, 5, orbit_steps=500, **settings)
+    period = result.layers["period"]
+    assert sum(np.any(period == order) for order in (2, 3, 4)) >= 2
+    for order in result.orders:
+        assert np.all(result.stable_counts[order - 1][period == order] > 0)
+    assert np.sum(blind.stable_counts) < np.sum(result.stable_counts)
+    # Orders that were not searched are as sure.
+    one = cx.scan(TENT, axes, 1, orbit_steps=500, **settings)
+    np.testing.assert_array_equal(one.layers["period"], period)
+
+
+def test_periods_of_families():
+    """A multiplier of -1: all other orbits have period 2. A pair on the unit circle, a quarter turn: period 4."""
+    settings: dict[str, Any] = dict(key=0, orbit_steps=300, starts=8, cells=8)
+    result = cx.scan(TENT, {"left": [0.5], "right": [-1.0]}, 1, **settings)
+    assert result.layers["period"].tolist() == [[2]]
+    # At slopes of 2 each step drops a bit: all orbits end on the fixed point at -1, which does not attract.
+    axes = {"left": [2.0], "right": [-2.0], "offset": np.linspace(0.5, 2, 8)}
+    period = cx.scan(TENT, axes, 1, **settings).layers["period"]
+    assert np.any(period == 0)
+    assert np.all(period <= 0)
+    model = cx.PLRNN(A=[0.0, 0.0], W=[[0.0, 1.0], [-1.0, 0.0]], h=[0.0, 10.0])  # about (5, 5)
+    assert cx.scan(model, {"h[1]": [10.0]}, 1, **settings).layers["period"].tolist() == [4]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif("plrnn_2d_order16" not in case_names(), reason="needs ../shared/cases")
 def test_the_narrow_tongue_is_not_lost():
@@ -153,6 +231,20 @@ def test_proved_cells():
         np.testing.assert_array_equal(result.found[order].words, plain.found[order].words)
 
 
+def test_ctrl_c_keeps_the_proofs_that_are_done(monkeypatch):
+    real, calls = sweeps.Sweeps._proved, itertools.count()
+
+    def interrupted(self, cells):
+        if next(calls):
+            raise KeyboardInterrupt
+        return real(self, cells)
+
+    monkeypatch.setattr(sweeps.Sweeps, "_proved", interrupted)
+    result = cx.scan(TENT, {"right": np.linspace(-2.2, -0.3, 20)}, 1, key=0, exact=True, orbit_steps=0)
+    assert "while cells were proved" in result.report["interrupted"]
+    assert np.flatnonzero(result.layers["proved"]).tolist() == list(range(16))
+
+
 def test_a_solution_on_a_border_is_marked_and_not_counted():
     result = cx.scan(cx.PLRNN(A=[0.5], W=[[-1.0]], h=[0.0]), {"h[0]": [-1.0, 0.0, 1.0]}, 1, key=0, orbit_steps=0)
     assert result.counts[0].tolist() == [1, 0, 1]
@@ -175,6 +267,14 @@ def test_file(tmp_path):
         cx.scan(TENT, {function: [0.5]}, 1, key=0, orbit_steps=0).save(tmp_path / "map.npz")
 
 
+def test_numpy_ints_go_into_files(tmp_path):
+    eight = np.int64(8)
+    sizes: dict[str, Any] = dict(starts=eight, moves=np.int32(8), cells=eight, orbit_steps=eight, longest_period=eight)
+    result = cx.scan(TENT, {"left": [0.3, 0.5]}, np.int64(2), key=0, store=tmp_path / "store", **sizes)
+    result.save(tmp_path / "map.npz")
+    same(cx.BifurcationMap.load(tmp_path / "map.npz"), result, 0)
+
+
 def test_places_outside_the_grid():
     result = cx.scan(TENT, {"left": [0.3, 0.5]}, 1, key=0, orbit_steps=0)
     assert result.values(-1) == {"left": 0.5}
@@ -182,6 +282,8 @@ def test_places_outside_the_grid():
         result.cell(2)
     with pytest.raises(IndexError, match="has 1 axes"):
         result.cell(0, 0)
+    with pytest.raises(ValueError, match="order: 2 was not searched; the orders of this scan are 1"):
+        result.words(2, 0)
 
 
 @pytest.mark.parametrize(
@@ -226,6 +328,16 @@ def test_another_configuration_is_refused(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_another_function_of_the_same_name_is_another_configuration(tmp_path):
+    def scanned(by):
+        slope = cx.Parameter("slope", set=lambda m, a: cx.SkewTentMap(by * a, m.right, m.offset))
+        return cx.scan(TENT, {slope: [0.3, 0.5]}, 1, key=0, orbit_steps=0, store=tmp_path)
+
+    same(scanned(1.0), scanned(1.0), 0)
+    with pytest.raises(ValueError, match=r"another configuration .*models made by functions"):
+        scanned(2.0)
+
+
 def test_a_damaged_chunk_names_itself(tmp_path):
     small_scan(store=tmp_path)
     damaged = tmp_path / "scan-0000002.npz"
@@ -252,6 +364,15 @@ def test_a_full_disk_leaves_the_store_whole(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert list(tmp_path.glob("*.npz"))
     same(small_scan(store=tmp_path), small_scan(), 0)
+
+
+def test_threads_that_write_leave_the_umask_alone(tmp_path, monkeypatch):
+    """It is of the whole process: two threads that set it and set it back at once would leave it at 0."""
+    (tmp_path / "plain").write_text("")
+    monkeypatch.setattr(os, "umask", None)
+    write_atomically(tmp_path / "file", lambda stream: stream.write(b"x"))
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "plain"]
 
 
 def test_other_folders_are_refused(tmp_path):
@@ -286,6 +407,56 @@ def test_ctrl_c_keeps_the_cells_that_are_done(monkeypatch):
     done = result.searched.reshape(result.shape)
     np.testing.assert_array_equal(result.counts[:, done], whole.counts[:, done])
     assert not result.counts[:, ~done].any()
+
+
+# -- many devices ------------------------------------------------------------------------------------------------------
+
+
+class Device:
+    """Stands for a device."""
+
+    platform = "cpu"
+
+
+def spread_over(monkeypatch, mine, threads: int, devices: list) -> tuple[dict[int, Device], int]:
+    """Run items that do nothing; give the device of each, and how many ran at once."""
+    placed, busy, most, lock = {}, 0, 0, threading.Lock()
+    local = threading.local()
+
+    @contextlib.contextmanager
+    def default_device(device):
+        local.device = device
+        yield
+
+    def work(item):
+        nonlocal busy, most
+        with lock:
+            busy += 1
+            most = max(most, busy)
+        time.sleep(0.01)
+        with lock:
+            busy -= 1
+            placed[item] = local.device
+        return {}
+
+    monkeypatch.setattr(jax, "local_devices", lambda: devices)
+    monkeypatch.setattr(jax, "default_device", default_device)
+    list(_computed(work, range(100), mine, threads, "scan", None))
+    return placed, most
+
+
+def test_every_device_has_its_share_whatever_the_processes(monkeypatch):
+    devices = [Device() for _ in range(4)]
+    placed, most = spread_over(monkeypatch, range(0, 24, 2), 2, devices)  # the first of two processes
+    assert sorted(placed) == list(range(0, 24, 2))
+    assert [list(placed.values()).count(device) for device in devices] == [3] * 4
+    assert most <= 4
+
+
+def test_one_thread_stays_one_thread_on_many_cpu_devices(monkeypatch):
+    """Two threads in LAPACK at once wait for each other forever (jaxlib 0.10.2), on whichever CPU devices."""
+    _, most = spread_over(monkeypatch, range(8), 1, [Device() for _ in range(4)])
+    assert most == 1
 
 
 # -- other machines ---------------------------------------------------------------------------------------------------
@@ -338,23 +509,29 @@ def test_two_processes(tmp_path):
 @pytest.mark.slow
 def test_killed_at_any_moment_and_resumed(tmp_path):
     """kill -9 at 20 random moments of a scan that keeps its chunks; it ends as if it had never been killed."""
-    rng = np.random.default_rng(0)
-    arguments = f", store={str(tmp_path / 'store')!r}"
+    rng, store = np.random.default_rng(0), tmp_path / "store"
+    arguments = f", store={str(store)!r}"
     killed = 0
-    for _ in range(20):
+    for _ in range(40):
         process = run(tmp_path / "map.npz", arguments=arguments)
-        try:
-            process.communicate(timeout=float(rng.uniform(2.0, 12.0)))
-        except subprocess.TimeoutExpired:
+        # Moments are counted in files: a clock would fall before or after it all, as fast as the machine is.
+        begun = len(list(store.glob("*")))
+        enough = begun + int(rng.integers(0, 5)) if begun else 1
+        while process.poll() is None and len(list(store.glob("*"))) < enough:
+            time.sleep(0.001)
+        time.sleep(float(rng.exponential(0.01)))
+        if process.poll() is None:
             process.kill()
-            process.communicate()
             killed += 1
-        for path in (tmp_path / "store").glob("scan.json"):
+        process.communicate()
+        for path in store.glob("scan.json"):
             json.loads(path.read_text())
         if process.returncode == 0:  # begin again
-            for path in (tmp_path / "store").iterdir():
+            for path in store.iterdir():
                 path.unlink()
-    assert killed >= 5
+        if killed == 20:
+            break
+    assert killed == 20
     finished(run(tmp_path / "map.npz", arguments=arguments))
     same(cx.BifurcationMap.load(tmp_path / "map.npz"), small_scan(), 0)
 

@@ -75,6 +75,8 @@ def test_the_command_line_does_what_the_verb_does(folder, tent, capsys):
         ('"map.npz"', '"nowhere/map.npz"', "of save does not exist"),
         ("seed = 3", "seed = -3", "seed is an int from 0, got -3"),
         ("tent.json", "missing.json", "missing.json"),
+        ("count = 16", "count = 16, offset = 'no'", "offset is true or false, got 'no'"),
+        ("[settings]", "offset = [1.0, 2.0]\n[settings]", "plot shows one parameter or two, and this scan has 3"),
         ("[settings]", "[settings", "this is not TOML"),
         ("orders = [1, 2]\n", "", "'orders' is missing"),
     ],
@@ -136,6 +138,15 @@ def test_names_with_brackets_are_coordinates_too(tmp_path):
         np.testing.assert_array_equal(read["W[0,1]"], [0.1, 0.2, 0.3])
 
 
+@pytest.mark.parametrize("name", ["order", "counts", "period"])
+def test_names_that_the_dataset_has_already(name):
+    pytest.importorskip("xarray")
+    parameter = cx.Parameter(name, set=lambda m, a: cx.SkewTentMap(a, m.right, m.offset))
+    result = cx.scan(cx.SkewTentMap(0.5, -0.5, 1.0), {parameter: [0.1]}, 1, key=0, orbit_steps=2)
+    with pytest.raises(ValueError, match=f"'{name}' is a parameter here, and a name of the dataset"):
+        result.to_xarray()
+
+
 # -- curves and pictures -----------------------------------------------------------------------------------------------
 
 
@@ -179,6 +190,15 @@ def test_a_map_says_what_it_shows(tent):
         cx.plot.bifurcation_map(tent, show="colour")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="this result has 2"):
         cx.plot.bifurcation_diagram(tent)
+
+
+def test_superstable_cells_do_not_make_all_others_pale(tent):
+    """right = 0 (a sixteenth of the cells) contracts at once: its exponent, some -700, is off the scale."""
+    from matplotlib.figure import Figure
+
+    assert np.mean(tent.layers["exponent"] < -30) > 0.03
+    ax = cx.plot.bifurcation_map(tent, Figure().subplots(), show="exponent", boundaries=False)
+    assert -5 < ax.collections[0].norm.vmin < -0.5
 
 
 def test_a_diagram_draws_the_cycles_and_what_attracts():

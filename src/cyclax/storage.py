@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -18,19 +18,16 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
 
     **Raises:** `OSError` that names `path` and the remedy.
     """
-    temporary = None
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as stream:
+        # Opened so, and not by `tempfile`, it has the permissions that the umask leaves. Nothing else tells the umask
+        # but setting it, which is of the whole process: threads that write at once would lose it.
+        with open(temporary, "xb") as stream:
             write(stream)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     except BaseException as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
         if isinstance(error, OSError):
             raise OSError(
                 f"{path}: cannot be written ({error.strerror or error}); choose a folder that exists and is writable."

@@ -34,7 +34,7 @@ class Held(NamedTuple):
 
     points: np.ndarray  # (n, k, M)
     heights: np.ndarray  # (n, k, G) preactivations, positive where the gate of the word is met; inf where none matters
-    sizes: np.ndarray  # (n, k, G) of the terms that the preactivations are the sums of
+    sizes: np.ndarray  # (n, k, G) of the terms that the preactivations are the sums of, the largest along the cycle
     jacobians: np.ndarray  # (n, k, M, M)
     product: np.ndarray  # (n, M, M) P
     offset: np.ndarray  # (n, M) q
@@ -100,7 +100,9 @@ def _held(path: Path, pairs, places, words, num_states: int) -> Held:
         _mend_signs(jacobians, product, largest, minus, plus)
         points = _points(jacobians, offsets, identity - product, offset, largest)
         heights = points @ np.swapaxes(bounds.gradients, 1, 2) + bounds.offsets[:, None]
-        sizes = np.abs(points) @ np.abs(np.swapaxes(bounds.gradients, 1, 2)) + np.abs(bounds.offsets)[:, None]
+        # Of the largest point: rounding in it is handed on to those that happen to lie near 0.
+        reach = np.broadcast_to(np.max(np.abs(points), axis=1, keepdims=True), points.shape)
+        sizes = reach @ np.abs(np.swapaxes(bounds.gradients, 1, 2)) + np.abs(bounds.offsets)[:, None]
         heights = np.where(bounds.effective[:, None], np.where(words, heights, -heights), np.inf)
     return Held(points, heights, sizes, jacobians, product, offset, minus, plus, bounds)
 

@@ -81,6 +81,9 @@ class BifurcationMap:
 
     def words(self, order: int, *place: int) -> np.ndarray:
         """Give the words `(n, k, G)` of the cycles of one order in one cell."""
+        if order not in self.found:
+            known = ", ".join(map(str, self.orders))
+            raise ValueError(f"order: {order!r} was not searched; the orders of this scan are {known}.")
         table = self.found[order]
         begin, end = np.searchsorted(table.cell, [self._cell(place), self._cell(place) + 1])
         return table.words[begin:end]
@@ -139,14 +142,14 @@ class BifurcationMap:
             for name, values in zip(self.grid.names, self.grid.axes, strict=True)
         )
         lines = [f"BifurcationMap of {type(self.grid.model).__name__}: {axes}"]
-        for i, order in enumerate(self.orders):
-            number, stable = self.counts[i], self.stable_counts[i]
+        counts = self.counts
+        for order, number, stable in zip(self.orders, counts, self.stable_counts, strict=True):
             if number.any():
                 lines.append(
                     f"  order {order}: in {np.count_nonzero(number)} of {self.grid.size} cells, at most {number.max()}"
                     f"; stable in {np.count_nonzero(stable)}"
                 )
-        empty = [str(order) for i, order in enumerate(self.orders) if not self.counts[i].any()]
+        empty = [str(order) for order, number in zip(self.orders, counts, strict=True) if not number.any()]
         if empty:
             lines.append(f"  none of order {', '.join(empty)}")
         report = self.report
@@ -161,7 +164,10 @@ class BifurcationMap:
     # -- files ------------------------------------------------------------------------------------------------------
 
     def to_xarray(self) -> Any:
-        """Give an `xarray.Dataset` with the parameters as coordinates. Needs `pip install 'cyclax[io]'`."""
+        """Give an `xarray.Dataset` with the parameters as coordinates. Needs `pip install 'cyclax[io]'`.
+
+        **Raises:** `ImportError`; `ValueError` for a parameter that has the name of a layer, or "order".
+        """
         try:
             import xarray
         except ImportError as error:
@@ -186,6 +192,12 @@ class BifurcationMap:
         }
         for name, layer in self.layers.items():
             layers[name] = (names, layer.astype(np.int8) if layer.dtype == bool else layer, said[name])
+        taken = {"order", *layers}.intersection(names)
+        if taken:
+            raise ValueError(
+                f"to_xarray: {sorted(taken)[0]!r} is a parameter here, and a name of the dataset too; give the "
+                "parameter another name."
+            )
         data = {name: (dims, values, {"long_name": text}) for name, (dims, values, text) in layers.items()}
         coordinates = {"order": list(self.orders), **dict(zip(names, self.grid.axes, strict=True))}
         return xarray.Dataset(data, coordinates, {"report": json.dumps(self.report)})

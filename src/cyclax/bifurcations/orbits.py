@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cyclax.bifurcations.cells import Stack, scales
+from cyclax.bifurcations.cells import Checked, Searcher, Stack, scales
 from cyclax.bifurcations.parameter import Grid
 from cyclax.cycles.arguments import checked_model
 from cyclax.cycles.attractors import follow_tangents, period_of
-from cyclax.cycles.solve import borders_of_each
+from cyclax.cycles.solve import borders_of_each, itineraries
 from cyclax.cycles.starts import initial_states
 from cyclax.data.arguments import checked_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -21,6 +21,8 @@ from cyclax.maps.base import AbstractPiecewiseLinearMap
 ORBITS = 4
 # A state this many times larger than those that matter has left for infinity.
 _GONE = 1e6
+# A multiplier this close to 1 is 1.
+_UNIT = 1e-9
 # Cells whose orbits are followed at once for a picture.
 _AT_ONCE = 1024
 
@@ -30,35 +32,62 @@ def _run(models, z, v, limits, steps, longest):
     def one(model, z, v, limit):
         z, v, _, gone = follow_tangents(model, z, v, limit, steps)
         z, _, growth, later = follow_tangents(model, z, v, limit, steps)
-        return growth / steps, gone | later, period_of(model, z, longest)
+        return z, growth / steps, gone | later, period_of(model, z, longest)
 
     return jax.vmap(one)(models, z, v, limits)
 
 
-def orbits(stack: Stack, key, cells: int, steps: int, longest: int) -> dict[str, np.ndarray]:
+def orbits(search: Searcher, stack: Stack, steps: int, longest: int) -> tuple[dict[str, np.ndarray], list[Checked]]:
     """Follow a few orbits in each cell of a stack, `steps` to forget and `steps` to measure.
 
     **Returns:** arrays over the cells: `exponent` (nats per step, the largest of the orbits that stay; nan where none
     does), `period` (the shortest that an orbit settled on; 0 where none up to `longest`, -1 where none stays),
-    `bounded` (the share of orbits that stay).
+    `bounded` (the share of orbits that stay); and the cycles on which orbits settled.
     """
     number, num_states = len(stack.cells), stack.bounds.gradients.shape[-1]
-    rows = np.resize(np.arange(number), cells)
+    rows = np.resize(np.arange(number), search.settings.cells)
     models = jax.tree.map(lambda leaf: leaf[rows], stack.models)
     scale = scales(stack)[rows]
-    z, v = _initial(key, stack.cells[rows], scale, num_states=num_states, orbits=ORBITS)
-    growth, gone, period = (np.asarray(part)[:number] for part in _run(models, z, v, _GONE * scale, steps, longest))
+    z, v = _initial(search.key, stack.cells[rows], scale, num_states=num_states, orbits=ORBITS)
+    ends = _run(models, z, v, _GONE * scale, steps, longest)
+    states, growth, gone, period = (np.asarray(part)[:number] for part in ends)
     growth = np.where(gone, -np.inf, growth)
     largest = np.max(growth, axis=1)
-    settled = np.where((period > 0) & ~gone, period, longest + 1)
-    shortest = np.min(settled, axis=1)
+    settled, met = _settled(search, stack, states, np.where(gone, 0, period))
+    shortest = np.min(np.where(settled > 0, settled, longest + 1), axis=1)
     all_gone = np.all(gone, axis=1)
-    return {
-        "cells": stack.cells,
+    layers = {
         "exponent": np.where(all_gone, np.nan, largest),
         "period": np.where(all_gone, -1, np.where(shortest > longest, 0, shortest)),
         "bounded": np.mean(~gone, axis=1),
     }
+    return layers, met
+
+
+def _settled(search: Searcher, stack: Stack, states: np.ndarray, period: np.ndarray):
+    """Keep the periods `(N, orbits)` at which a cycle attracts: the word that the orbit meets is solved and checked.
+
+    A slow spiral into a cycle comes back near to itself after every turn, whatever the period of the cycle.
+
+    **Returns:** the periods, 0 where there is none; and the words, checked.
+    """
+    kept, parts = np.zeros_like(period), []
+    for order in np.unique(period[period > 0]).tolist():
+        cell, orbit = np.nonzero(period == order)
+        words, _ = itineraries(stack.models, states[cell, :, orbit][:, None], order, cell)
+        checked = search.check(stack, cell, words)
+        attracting = [checked.degenerate.get(order, np.zeros(0, int))]  # a line of cycles, or one on a border
+        for base, table in checked.found.items():
+            values = table.multipliers
+            stays = np.max(np.abs(values), axis=1, initial=0.0) < 1
+            if base < order:
+                # An orbit of a longer period than its word: cycles fill a line or a disk around that of the word.
+                turns = np.abs(values ** (order // base) - 1) < _UNIT
+                stays = np.any(turns, axis=1) & np.all(np.abs(values) < 1 + _UNIT, axis=1)
+            attracting.append(table.cell[stays])
+        kept[cell, orbit] = np.where(np.isin(stack.cells[cell], np.concatenate(attracting)), order, 0)
+        parts.append(checked)
+    return kept, parts
 
 
 @jax.jit(static_argnames=("num_states", "orbits"))

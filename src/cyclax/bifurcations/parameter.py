@@ -1,6 +1,7 @@
 """Which entry of a model moves, and grids of the values that it takes."""
 
 import functools
+import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +17,8 @@ from cyclax.cycles.evidence import model_hash
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 _ENTRY = re.compile(r"^\s*([A-Za-z_]\w*)\s*(?:\[([\d\s,]+)\])?\s*$")
+# Models that a function makes are looked at in stacks of so many.
+_AT_ONCE = 1024
 
 
 class Parameter:
@@ -104,7 +107,7 @@ class Grid:
         if not isinstance(axes, Mapping) or not axes:
             raise TypeError("parameters: expected a dict {parameter: values}, such as {cx.Parameter('A', 0): values}.")
         self.model = model
-        self.parameters = tuple(key if isinstance(key, Parameter) else Parameter.parse(key) for key in axes)
+        self.parameters = tuple(_parameter(key) for key in axes)
         self.axes = tuple(_checked_values(p, values) for p, values in zip(self.parameters, axes.values(), strict=True))
         places: dict[tuple, Parameter] = {}
         for parameter in self.parameters:
@@ -138,6 +141,8 @@ class Grid:
 
     def models(self, values: Float[np.ndarray, "n P"]) -> AbstractPiecewiseLinearMap:
         """Give a stack of models, one for each row of parameter values. Must be called under `jax.enable_x64(True)`."""
+        if not self._by_function:
+            return self._entries_moved(values)
         size = 1 << max(4, (len(values) - 1).bit_length())
         stack = self._build(self.model, np.resize(values, (size, values.shape[1])))
         return jax.tree.map(lambda leaf: np.asarray(leaf)[: len(values)], stack)
@@ -149,17 +154,34 @@ class Grid:
 
     def identity(self) -> dict[str, Any]:
         """Say what is scanned, in plain values."""
-        return {
+        said = {
             "model": model_hash(self.model),
             "parameters": [repr(parameter) for parameter in self.parameters],
             "values": [values.tolist() for values in self.axes],
         }
+        # A function is known by what it makes: its name says nothing.
+        return said | {"models made by functions": self._digest} if self._by_function else said
 
     def at(self, cell: int) -> AbstractPiecewiseLinearMap:
         """Give the model of one cell."""
         with jax.enable_x64(True):
             stack = self.models(self.values(np.array([cell])))
         return jax.tree.map(lambda leaf: leaf[0], stack)
+
+    @property
+    def _by_function(self) -> bool:
+        return any(parameter.set is not None for parameter in self.parameters)
+
+    def _entries_moved(self, values: np.ndarray) -> AbstractPiecewiseLinearMap:
+        """Move entries in NumPy: what is traced would have to be compiled anew for every grid."""
+        leaves: dict[str, np.ndarray] = {}
+        for parameter, column in zip(self.parameters, values.T, strict=True):
+            leaf = np.asarray(getattr(self.model, parameter.leaf), np.float64)
+            stack = leaves.setdefault(parameter.leaf, np.tile(leaf, (len(values), *[1] * leaf.ndim)))
+            entry = stack[(slice(None), *parameter.index)]
+            stack[(slice(None), *parameter.index)] = entry + column if parameter.offset else column
+        others = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf)[None], len(values), axis=0), self.model)
+        return eqx.tree_at(lambda m: [getattr(m, name) for name in leaves], others, list(leaves.values()))
 
     @functools.cached_property
     def _build(self):
@@ -182,6 +204,32 @@ class Grid:
         shapes = [jax.tree.map(lambda leaf: np.shape(leaf), one) for one in (moved, self.model)]
         if jax.tree.structure(moved) != jax.tree.structure(self.model) or shapes[0] != shapes[1]:
             raise ValueError("parameters: a function given as set= must give a model of the same class and shapes.")
+        if self._by_function:
+            self._digest = self._look_at_models()
+
+    def _look_at_models(self) -> str:
+        """Refuse functions that make NaN or inf of a value; give a digest of all models."""
+        digest = hashlib.sha256()
+        for begin in range(0, self.size, _AT_ONCE):
+            cells = np.arange(begin, min(begin + _AT_ONCE, self.size))
+            with jax.enable_x64(True):
+                leaves = jax.tree.leaves(self.models(self.values(cells)))
+            finite = np.logical_and.reduce([np.isfinite(leaf).reshape(len(cells), -1).all(axis=1) for leaf in leaves])
+            if not np.all(finite):
+                row = self.values(cells[~finite])[0]
+                where = ", ".join(f"{name} = {value:g}" for name, value in zip(self.names, row, strict=True))
+                raise ValueError(f"parameters: the model at {where} holds NaN or inf; leave these values out.")
+            for leaf in leaves:
+                digest.update(np.asarray(leaf).tobytes())
+        return digest.hexdigest()[:16]
+
+
+def _parameter(key: Any) -> Parameter:
+    if isinstance(key, str):
+        return Parameter.parse(key)
+    if not isinstance(key, Parameter):
+        raise TypeError(f"parameters: {key!r} is no parameter; expected cx.Parameter('A', 0), or its name 'A[0]'.")
+    return key
 
 
 def _checked_values(parameter: Parameter, values: Any) -> Float[np.ndarray, " n"]:

@@ -64,6 +64,11 @@ class ScanPlan:
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise ValueError(f"{path}: seed is an int from 0, got {seed!r}.")
         parameters = _checked_parameters(path, table["parameters"])
+        if "plot" in files and len(parameters) > 2:
+            raise ValueError(
+                f"{path}, [output]: plot shows one parameter or two, and this scan has {len(parameters)}; save it "
+                "(save, netcdf) and draw slices, or drop plot."
+            )
         try:
             Grid(model, parameters)
         except ValueError as error:
@@ -116,8 +121,11 @@ def _checked_parameters(path: Path, table: Any) -> dict[Parameter, np.ndarray]:
         where = f"{path}, [parameters] {name!r}"
         said: dict[str, Any] = {"values": value} if isinstance(value, list) else value
         check_keys(said, _RANGE, where)
+        offset = said.get("offset", False)
+        if not isinstance(offset, bool):
+            raise ValueError(f"{where}: offset is true or false, got {offset!r}.")
         try:
-            parameter = Parameter.parse(name, offset=bool(said.get("offset", False)))
+            parameter = Parameter.parse(name, offset=offset)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
         if ("values" in said) == any(key in said for key in ("from", "to", "count")):

@@ -49,10 +49,12 @@ def scan(
     - `orders`: an int K means 1..K; a sequence means exactly these minimal periods.
     - `key`: a JAX random key, or an int seed. Cell i draws from `fold_in(key, i)`.
     - `starts`: of each cell and order; `moves`: after which a start is given up.
-    - `heal`: False leaves every cell as its own starts left it.
-    - `exact`: prove every cell with `enumerate_cycles` (slow: milliseconds to seconds a cell).
+    - `heal`: False leaves every cell as its own starts and orbits left it.
+    - `exact`: prove every cell with `enumerate_cycles` (slow: milliseconds to seconds a cell in two dimensions and low
+      orders; where it is not done in ten minutes, the cell stays unproved).
     - `orbit_steps`: orbits are followed so long, and as long again to measure the largest Lyapunov exponent and the
-      period of what attracts (up to `longest_period`); 0 leaves these layers out.
+      period of what attracts (up to `longest_period`): the cycle of the word that an orbit settles on is solved and
+      checked, and counts as found. 0 leaves these layers out.
     - `store`: a folder. What is computed is kept there, and a scan that was stopped, in whatever way, goes on from it
       with the same arguments.
     - `cells`: searched at once, 256 by default or what fits 64 MiB; the result does not depend on it but for rounding.
@@ -74,12 +76,12 @@ def scan(
     if isinstance(orbit_steps, bool) or not isinstance(orbit_steps, (int, np.integer)) or orbit_steps < 0:
         raise ValueError(f"orbit_steps: expected an int, 0 or more, got {orbit_steps!r}.")
     grid = Grid(model, parameters)
-    # Starts come in pairs, one of each kind.
-    settings = Settings(starts + starts % 2, moves, cells or cells_at_once(model, starts))
+    # NumPy ints would not go into files. Starts come in pairs, one of each kind.
+    starts, moves = int(starts + starts % 2), int(moves)
+    settings = Settings(starts, moves, cells_at_once(model, starts) if cells is None else int(cells))
     with jax.enable_x64(True):
         job = Sweeps(grid, wanted, key, settings, orbit_steps, longest_period, store, progress)
         interrupted = job.run(heal, exact)
-        job.doubt_periods()
     report = {
         "seconds": time.perf_counter() - began,
         "cells": grid.size,

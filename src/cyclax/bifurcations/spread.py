@@ -52,15 +52,19 @@ def spread(
 
 def _computed(work, items, mine, threads, stage, store) -> Iterator[tuple[int, Arrays]]:
     devices = jax.local_devices()
-    threads = max(threads, len(devices)) if len(devices) > 1 else threads
+    # One thread was asked for where two must not call LAPACK at once: several CPU devices share it too.
+    if len(devices) > 1 and (threads > 1 or devices[0].platform != "cpu"):
+        threads = max(threads, len(devices))
     halt = threading.Event()
+    # By turns among one's own items: their numbers alone would leave devices idle where processes share them out.
+    device_of = {i: devices[place % len(devices)] for place, i in enumerate(mine)}
 
     def compute(i: int) -> tuple[int, Arrays]:
         kept = None if store is None else store.load(stage, i)
         if kept is None:
             if halt.is_set():
                 raise InterruptedError
-            with jax.enable_x64(True), jax.default_device(devices[i % len(devices)]):
+            with jax.enable_x64(True), jax.default_device(device_of[i]):
                 kept = work(items[i])
             if store is not None:
                 store.save(stage, i, kept)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from cyclax.bifurcations.cells import Found, Searcher, Settings, Stack, codes_of, joined, nothing
+from cyclax.bifurcations.cells import Checked, Found, Searcher, Settings, Stack, codes_of, joined, nothing
 from cyclax.bifurcations.line import Line
 from cyclax.bifurcations.orbits import orbits
 from cyclax.bifurcations.parameter import Grid
@@ -64,11 +64,11 @@ class Sweeps:
 
     def _configuration(self) -> dict[str, Any]:
         return {
-            "format": 1,
+            "format": 2,  # periods are those of words that were solved
             **self.grid.identity(),
             "orders": list(map(int, self.wanted)),
             "key": np.asarray(jax.random.key_data(self.key)).tolist(),
-            "settings": dataclasses.asdict(self.settings),
+            "settings": {name: int(value) for name, value in dataclasses.asdict(self.settings).items()},
             "orbits": [int(self.orbit_steps), int(self.longest)],
             "version": __version__,
         }
@@ -91,7 +91,7 @@ class Sweeps:
             if exact:
                 self.prove()
         except KeyboardInterrupt:
-            return "interrupted by Ctrl-C while cells were proved"
+            return "interrupted by Ctrl-C while cells were proved; those that were are marked so"
         return None
 
     # -- every cell by itself -----------------------------------------------------------------------------------------
@@ -116,16 +116,15 @@ class Sweeps:
                     self.layers[name] = layer.reshape(self.grid.shape)
 
     def _first(self, cells: np.ndarray) -> Arrays:
-        stack = self.search.stack(cells)
-        result = self._drawn(stack, 0, self.settings.starts, self.orders)
-        result["cells"] = cells
+        stack, layers = self.search.stack(cells), {}
+        parts = self._drawn(stack, 0, self.settings.starts, self.orders)
         if self.orbit_steps:
-            result |= orbits(stack, self.key, self.settings.cells, self.orbit_steps, self.longest)
-        return result
+            layers, met = orbits(self.search, stack, self.orbit_steps, self.longest)
+            parts += met
+        return _packed(parts, self.orders) | layers | {"cells": cells}
 
-    def _drawn(self, stack: Stack, first: int, number: int, orders: list[int]) -> Arrays:
-        parts = [self.search.drawn(stack, order, self.segments[order], first, number) for order in orders]
-        return _packed(parts, self.orders)
+    def _drawn(self, stack: Stack, first: int, number: int, orders: list[int]) -> list[Checked]:
+        return [self.search.drawn(stack, order, self.segments[order], first, number) for order in orders]
 
     # -- neighbors ----------------------------------------------------------------------------------------------------
 
@@ -287,7 +286,7 @@ class Sweeps:
 
         def work(item) -> Arrays:
             chunk, divisors = item
-            return self._drawn(self.search.stack(chunk), first, number, divisors)
+            return _packed(self._drawn(self.search.stack(chunk), first, number, divisors), self.orders)
 
         gained = self._merge(self._spread(work, items, f"again{round_}", sizes), mended=True)
         if not any(len(table.cell) for table in gained.values()):
@@ -302,11 +301,14 @@ class Sweeps:
         usable = np.flatnonzero(self.grid.usable)
         chunks = [usable[begin : begin + 16] for begin in range(0, len(usable), 16)]
         proved = np.zeros(self.grid.size, bool)
-        results = list(self._spread(self._proved, chunks, "exact", [len(chunk) for chunk in chunks]))
-        for _, result in results:
-            proved[result["cells"]] = result["proved"]
-        self._merge(results, mended=True)
-        self.layers["proved"] = proved.reshape(self.grid.shape)
+        results: list[tuple[int, Arrays]] = []
+        try:
+            for result in self._spread(self._proved, chunks, "exact", [len(chunk) for chunk in chunks]):
+                results.append(result)
+                proved[result[1]["cells"]] = result[1]["proved"]
+        finally:
+            self._merge(results, mended=True)
+            self.layers["proved"] = proved.reshape(self.grid.shape)
 
     def _proved(self, cells: np.ndarray) -> Arrays:
         from cyclax.cycles.enumerate import enumerate_cycles
@@ -323,22 +325,6 @@ class Sweeps:
                 self.search.check(stack, np.full(len(words), i), np.stack(words)) for words in by_order.values()
             ]
         return _packed(checked, self.orders) | {"cells": cells, "proved": np.array(proved)}
-
-    # -- orbits -------------------------------------------------------------------------------------------------------
-
-    def doubt_periods(self) -> None:
-        """Call an orbit unsettled (period 0) where it seems to have a period that no stable cycle of its cell has.
-
-        Slow spirals into a cycle come back near to themselves after every turn, whatever the period of the cycle.
-        """
-        if "period" not in self.layers:
-            return
-        period = self.layers["period"].reshape(-1)
-        for order in self.wanted:
-            table = self.found[order]
-            stable = np.zeros(self.grid.size, bool)
-            stable[table.cell[np.max(np.abs(table.multipliers), axis=1, initial=0.0) < 1]] = True
-            period[(period == order) & ~stable & ~self.degenerate[order]] = 0
 
     # -- bookkeeping --------------------------------------------------------------------------------------------------
 

@@ -44,6 +44,8 @@ _RAINBOW = [
 _CHAOS, _APERIODIC, _DIVERGES, _UNKNOWN = "#000000", "0.6", "1.0", "0.93"
 # An exponent this close to 0 is 0, after the thousand steps for which orbits are usually followed.
 _ZERO = 2e-3
+# Contraction below this exponent leaves next to nothing of float64's 16 digits after one step.
+_AT_ONCE = -30.0
 # Most colors for counts; beyond, several counts share one.
 _MOST_COUNTS = 9
 # Regions are labelled with what the legend says of them where they are this many cells wide, on a grid of at most
@@ -308,7 +310,8 @@ def _draw_exponents(ax: "Axes", result: BifurcationMap, searched: np.ndarray) ->
     exponent = np.where(searched, result.layers["exponent"], np.nan)
     finite = exponent[np.isfinite(exponent)]
     # Some cells contract at once (superstable cycles); they would make all others pale.
-    low = min(float(np.quantile(finite, 0.02)), -1e-3) if len(finite) else -1.0
+    slow = finite[finite > _AT_ONCE]
+    low = min(float(np.quantile(slow, 0.02)), -1e-3) if len(slow) else -1.0
     high = max(float(np.max(finite)), 1e-3) if len(finite) else 1.0
     x, y = (_edges(values) for values in result.grid.axes)
     # A scale of its own on each side of 0: white is 0, orange is chaos.
