@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import cyclax as cx
+from cyclax.bifurcations.map import BifurcationMap
+from cyclax.bifurcations.sweeps import Sweeps
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 RIGHT = np.linspace(-0.53, -2.53, 21)
@@ -57,6 +59,22 @@ def test_a_jump_is_paired_with_its_event_and_its_gradient_peak(tent):
     assert "1 of 1 jumps have an event within reach; by chance 30% would" in repr(tent)
 
 
+def test_a_jump_of_several_steps_is_where_it_says_and_has_the_chance_of_one_as_long():
+    losses = np.exp(-np.arange(21) / 20.0)
+    losses[[6, 7]] *= [3.0, 9.0]
+    losses[8:] *= 9.5
+    losses[18] = np.nan
+    result = cx.track(tents(), 2, key=0, losses=losses)
+    (jump,) = result.jumps
+    assert (jump.first, jump.last, jump.step) == (5, 7, 5)
+    assert str(jump).startswith(f"loss {losses[5]:.3g} -> {losses[7]:.3g} from model 5 to 7: degenerate flip")
+    # Events at 4.7 and 14.7 are within one step of steps (i, i + 1) for i = 2..5 and 12..15; 17 and 18 have no loss.
+    assert result.explained() == (1, 1, 8 / 16)
+    assert result.explained("degenerate flip") == result.explained()
+    assert result.explained(since=6) == (0, 0, 3 / 12)
+    assert result.explained(since=20) == (0, 0, 0.0)
+
+
 def test_the_rule_for_jumps_finds_what_was_planted_and_nothing_else():
     rng = np.random.default_rng(0)
     walk = -0.002 * np.arange(400) + 0.03 * rng.normal(size=400)
@@ -75,8 +93,19 @@ def test_the_rule_for_jumps_finds_what_was_planted_and_nothing_else():
     norms = np.exp(0.1 * rng.normal(size=100))
     norms[[30, 31, 70]] = [20.0, 30.0, 5.0]
     assert cx.JumpRule().peaks(norms) == [31, 70]
-    with pytest.raises(ValueError, match="threshold must be positive"):
-        cx.JumpRule(threshold=0.0)
+    # Where the level changes at the peak, the two levels are no scatter.
+    norms = np.exp(0.02 * rng.normal(size=100))
+    norms[50:] *= 12.0
+    norms[49:52] = [5.0, 60.0, 20.0]
+    norms[0] = norms[-1] = 100.0  # nothing is known of what was before, or comes after
+    norms[20] = np.nan
+    assert cx.JumpRule().peaks(norms) == [50]
+    assert cx.JumpRule().peaks(np.exp(np.cumsum(0.3 * rng.normal(size=2000)))) == []
+    for few in ([], [1.0], [1.0, 2.0], [np.nan] * 5):
+        assert (cx.JumpRule().peaks(np.array(few)), cx.JumpRule().jumps(np.array(few))) == ([], [])
+    for wrong in (0.0, "6", np.nan):
+        with pytest.raises(ValueError, match="threshold must be positive"):
+            cx.JumpRule(threshold=wrong)  # pyright: ignore[reportArgumentType]
 
 
 def test_models_that_diverged_are_gaps():
@@ -91,6 +120,9 @@ def test_models_that_diverged_are_gaps():
     assert [c for i, c in enumerate(result.counts) if i != 7] == [c for i, c in enumerate(whole.counts) if i != 7]
     assert [e.at for e in result.events] == pytest.approx([e.at for e in whole.events])
     assert "models 7" in repr(result)
+    assert (dict(result[7].counts), dict(result[-14].counts)) == ({}, {})  # not: none of order 1
+    with pytest.raises(IndexError, match="21 models, so there is no model 21"):
+        result[21]
     with pytest.raises(ValueError, match="all of them hold NaN"):
         cx.track([broken, broken], 2, key=0)
 
@@ -111,8 +143,41 @@ def test_one_model_and_other_arguments():
         cx.track([], 2, key=0)
     with pytest.raises(ValueError, match=r"losses: expected one number for each of the 21 models, got shape \(3,\)"):
         cx.track(tents(), 2, key=0, losses=[1.0, 2.0, 3.0])
+    with pytest.raises(TypeError, match="losses: expected one number for each of the 21 models"):
+        cx.track(tents(), 2, key=0, losses=["a"] * 21)
+    with pytest.raises(ValueError, match="losses: some are negative"):
+        cx.track(tents(), 2, key=0, losses=-np.ones(21))
+    with pytest.raises(TypeError, match="rule: expected JumpRule"):
+        cx.track(tents(), 2, key=0, rule=6.0)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="starts: expected a positive int"):
         cx.track(tents(), 2, key=0, starts=0)
+
+
+@pytest.mark.parametrize(("order", "cells"), [(1, [3]), (2, [9, 10, 20])])
+def test_what_every_start_missed_is_met_from_its_neighbors(tent, monkeypatch, order, cells):
+    search = Sweeps.run
+
+    def forgetful(self, *arguments):
+        said = search(self, *arguments)
+        table = self.found[order]
+        self.found[order] = table.take(np.flatnonzero(~np.isin(table.cell, cells)))
+        return said
+
+    monkeypatch.setattr(Sweeps, "run", forgetful)
+    mended = cx.track(tents(), 2, key=0)
+    assert mended.counts == tent.counts
+    assert [event.to_dict() for event in mended.events] == [event.to_dict() for event in tent.events]
+    assert mended.cycles.report["mended"] == len(cells)
+
+
+def test_ctrl_c_while_events_are_typed_leaves_the_cycles(tent, monkeypatch):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BifurcationMap, "boundaries", interrupted)
+    result = cx.track(tents(), 2, key=0)
+    assert (result.counts, result.events) == (tent.counts, ())
+    assert "interrupted by Ctrl-C while events were typed" in repr(result)
 
 
 def test_save_and_load(tent, tmp_path):

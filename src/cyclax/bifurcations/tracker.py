@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Array
 
 from cyclax.bifurcations.event import Event
-from cyclax.bifurcations.track import Track, track
+from cyclax.bifurcations.track import track
+from cyclax.bifurcations.tracked import Track
 from cyclax.cycles.arguments import checked_orders
 from cyclax.data.arguments import checked_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap

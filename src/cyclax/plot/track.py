@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cyclax.bifurcations.track import Track
+from cyclax.bifurcations.tracked import Track
 from cyclax.plot.edges import BESIDE, EVENTS
 
 if TYPE_CHECKING:
