@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 import cyclax as cx
@@ -204,6 +205,73 @@ def test_a_tracker_sees_events_as_they_come(tent):
     assert len(said) == len(tent.events)
     assert said[0].startswith("update 470.0: degenerate flip")
     assert tracker.track().counts == tent.counts
+
+
+def test_a_tracker_takes_gaps_and_refuses_several_runs():
+    tracker = cx.Tracker(2, key=0)
+    broken = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), tents()[0])
+    for i, model in enumerate([broken, *tents([-0.9, -1.5]), broken, *tents([-1.5])]):
+        tracker(i, model)
+    assert tracker.counts == [{}, {1: 1, 2: 0}, {1: 1, 2: 1}, {}, {1: 1, 2: 1}]
+    assert {round(event.at, 9) for event in tracker.events} == {round(1 + 1 / 6, 9)}
+    # What one model lacked is in its counts once the next has it.
+    tracker.begin([0], tents([-1.5]))
+    tracker.counts[0] = {1: 1, 2: 0}
+    tracker(1, tents([-1.6])[0])
+    assert (tracker.counts, tracker.events) == ([{1: 1, 2: 1}] * 2, [])
+    with pytest.raises(TypeError, match="2 runs train at once, and it follows one"):
+        tracker(2, (broken, broken))
+    with pytest.raises(TypeError, match=r"models\[1\]: expected a map"):
+        tracker(2, "model")
+    assert len(tracker.models) == len(tracker.counts) == 2
+
+
+def test_a_training_that_resumes_is_tracked_as_one_that_was_never_killed(tmp_path):
+    """The right slope is learned, past the flips at -1; killed in the middle, a new tracker is told the beginning."""
+    series = cx.simulate(cx.SkewTentMap(0.5, -1.4, 1.0), [0.3], 100)
+    said: list[str] = []
+    optimizer = optax.sgd(0.03)  # one object, compiled for once
+
+    def trained(tracker, **more):
+        return cx.fit(
+            cx.SkewTentMap(0.5, -0.9, 1.0),
+            series,
+            forcing=cx.GeneralizedForcing(0.5),
+            steps=60,
+            key=0,
+            optimizer=optimizer,
+            batch=4,
+            length=10,
+            dtype=np.float64,
+            checkpoint_every=3,
+            callback=tracker,
+            progress=False,
+            **more,
+        )
+
+    class Killed(cx.Tracker):
+        def __call__(self, update, model):
+            super().__call__(update, model)
+            if update == 54:
+                raise RuntimeError
+
+    whole, killed = cx.Tracker(2, key=0, report=said.append), Killed(2, key=0)
+    run = trained(whole)
+    assert whole.updates == list(range(0, 61, 3))
+    assert {event.type for event in whole.events} == {"degenerate flip"}
+    assert len(said) == len(whole.events)
+    with pytest.raises(RuntimeError):
+        trained(killed, store=tmp_path)
+    resumed = cx.Tracker(2, key=0, report=said.append)
+    trained(resumed, store=tmp_path)
+    assert (resumed.updates, resumed.counts) == (whole.updates, whole.counts)
+    assert [event.at for event in resumed.events] == pytest.approx([event.at for event in whole.events])
+    assert resumed.track().counts == cx.track(run, 2, key=0).counts == whole.counts
+    again = cx.Tracker(2, key=0)
+    trained(again, store=tmp_path)  # nothing is left to be done
+    assert (again.updates, again.counts) == (whole.updates, whole.counts)
+    with pytest.raises(TypeError, match="2 runs train at once"):
+        cx.fit(tents([-0.9, -1.5]), series, forcing=cx.FreeRunning(), steps=1, key=0, callback=again, length=10)
 
 
 def test_words_reach_models_whose_own_starts_missed_them():
