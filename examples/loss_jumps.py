@@ -7,8 +7,9 @@ generalized forcing, alpha = 0.1 as in the paper; and with alpha above 1 - 1/|J|
 of every run are tracked: their cycles, and every event between one update and the next.
 
 Prints, over all seeds, the events by type, and the jumps of the loss with those that have a bifurcation within one
-step, beside the number that would have one by chance; in all, and after update 100. Draws the free run with the largest
-jump at a bifurcation, if possible after update 100, around that jump. What 20 seeds give is in docs/training.md.
+step, beside the number that would have one by chance; in all, and after update 100. A bifurcation close by need not be
+the reason: where a stable cycle is lost or gained from the model before the jump to that after it, it is. Draws
+the surroundings of the latest jump up, of a free run, at which one is lost. What 20 seeds give is in docs/training.md.
 """
 
 import argparse
@@ -23,6 +24,8 @@ import cyclax as cx
 STEPS, LENGTH, ORDERS = 2000, 100, 4
 # Before, a run is still finding its way; jumps are many.
 SETTLED = 100
+# Models that are drawn to each side of a jump.
+BESIDE = 25
 FORCINGS = {
     "free running": cx.FreeRunning(),
     "alpha = 0.1": cx.GeneralizedForcing(0.1),
@@ -72,11 +75,21 @@ def summary(name: str, tracks: list[cx.Track]) -> None:
     print(f"  runs with a degenerate transcritical bifurcation: {transcritical}")
     for when, since in (("in all", 0), (f"after update {SETTLED}", SETTLED)):
         said = [track.explained(since=since) for track in tracks]
+        changed = sum(
+            stable_change(jump, track) != 0 for track in tracks for jump in track.jumps if jump.first >= since
+        )
         print(
             f"  jumps {when}: {sum(one.jumps for one in said)} in {sum(one.jumps > 0 for one in said)} runs, "
             f"{sum(one.explained for one in said)} with a bifurcation within one step; by chance "
-            f"{sum(one.jumps * one.chance for one in said):.2f} would have one"
+            f"{sum(one.jumps * one.chance for one in said):.2f} would have one; "
+            f"a stable cycle lost or gained at {changed}"
         )
+
+
+def stable_change(jump: cx.Jump, track: cx.Track) -> int:
+    """Count how many stable cycles are gained across a jump, negative if they are lost."""
+    before, after = (sum(track.stable_counts[model].values()) for model in (jump.first, jump.last))
+    return after - before
 
 
 def main() -> None:
@@ -91,27 +104,27 @@ def main() -> None:
         summary(name, tracks)
         if name == "free running":
             free = tracks
-    found = [(jump, seed) for seed, track in enumerate(free) for jump in track.jumps if is_explained(jump)]
-    if not found:
-        print("no free run jumps at a bifurcation: nothing to draw")
+    lost = [
+        (jump.step, seed)
+        for seed, track in enumerate(free)
+        for jump in track.jumps
+        if jump.after > jump.before and stable_change(jump, track) < 0
+    ]
+    if not lost:
+        print("no free run jumps where a stable cycle is lost: nothing to draw; try more seeds")
         return
-    # One after the beginning, if there is any.
-    jump, seed = max(found, key=lambda pair: (pair[0].step >= SETTLED, abs(np.log(pair[0].after / pair[0].before))))
+    step, seed = max(lost)
     chosen = free[seed]
+    first, last = max(step - BESIDE, 0), min(step + BESIDE, len(chosen) - 1)
     print(f"\nfree run {seed}:\n{chosen}")
-    for one in chosen.jumps:
-        if is_explained(one) and (one.step >= SETTLED) == (jump.step >= SETTLED):
-            print(f"  {one}")
-    axes = cx.plot.track(chosen, span=(max(jump.step - 60, 0), min(jump.step + 60, len(chosen) - 1)))
+    for jump in chosen.jumps:
+        if first <= jump.step <= last:
+            print(f"  {jump}")
+    axes = cx.plot.track(chosen, span=(first, last))
     axes[0].set_title(f"free running, seed {seed}", loc="right", fontsize="small")
     axes[-1].set_xlabel("update")
     plt.savefig(arguments.picture, dpi=150, bbox_inches="tight")
     print(f"wrote {arguments.picture}")
-
-
-def is_explained(jump: cx.Jump) -> bool:
-    """Say whether a bifurcation lies within one step of a jump; a cycle that crosses a border and persists is none."""
-    return any(event.type not in ("persistence", "unexplained") for event in jump.events)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,17 @@ def test_a_jump_of_several_steps_is_where_it_says_and_has_the_chance_of_one_as_l
     assert result.explained(since=20) == (0, 0, 0.0)
 
 
+def test_persistence_that_loses_stability_explains_a_jump_and_other_persistence_does_not():
+    """x' = left x + h left of 0, right x + h right of it: the fixed point crosses 0 with h, to another multiplier."""
+    offsets = np.linspace(-1.05, 0.95, 21)
+    losses = np.where(np.arange(21) < 11, 1.0, 5.0)
+    for right, explained in ((-0.9, 0), (-1.5, 1)):
+        result = cx.track([cx.SkewTentMap(0.5, right, h) for h in offsets], 1, key=0, losses=losses)
+        assert set(result.types) == {"persistence"}
+        assert result.explained()[:2] == (1, explained)
+        assert result.explained("persistence")[:2] == (1, 1)
+
+
 def test_the_rule_for_jumps_finds_what_was_planted_and_nothing_else():
     rng = np.random.default_rng(0)
     walk = -0.002 * np.arange(400) + 0.03 * rng.normal(size=400)

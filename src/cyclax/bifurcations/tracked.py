@@ -21,7 +21,7 @@ from cyclax.maps.registry import from_dict, to_dict
 from cyclax.storage import read_npz, write_atomically
 
 _FORMAT = 1
-# These change what is stable, or what there is; a cycle that crosses a border and persists does not.
+# These change what is stable, or what there is.
 BIFURCATIONS = (
     "nonsmooth fold",
     "degenerate transcritical",
@@ -30,6 +30,18 @@ BIFURCATIONS = (
     "family",
     "border collision",
 )
+
+
+def is_bifurcation(event: Event) -> bool:
+    """Say whether an event changes what is stable, or what there is.
+
+    A cycle that crosses a border and persists mostly does neither; but the multipliers are others beyond the border, so
+    that it may lose its stability there, and a cycle of twice the order may be born.
+    """
+    if event.type != "persistence":
+        return event.type in BIFURCATIONS
+    outside = {int(np.sum(np.abs(values) > 1)) for values in event.multipliers}
+    return len(outside) > 1 or event.flip is not None
 
 
 class Explained(NamedTuple):
@@ -125,12 +137,13 @@ class Track:
             )
         return tuple(jumps)
 
-    def explained(self, types: Iterable[str] = BIFURCATIONS, *, since: int = 0) -> Explained:
-        """Count the jumps that have an event of some types within one step, beside the share that chance would give.
+    def explained(self, types: Iterable[str] | None = None, *, since: int = 0) -> Explained:
+        """Count the jumps that have a bifurcation within one step, beside the share that chance would give.
 
         **Arguments:**
 
-        - `types`: of the events that count as an explanation; a cycle that crosses a border and persists is none.
+        - `types`: of the events that count as an explanation. By default all that change what is stable or what there
+          is: of cycles that cross a border and persist those that have other stability beyond it, or a flip.
         - `since`: the model from which on jumps and places count. Early in training both jumps and events are many, so
           that they meet by chance more often than the share over the whole sequence says.
 
@@ -140,13 +153,19 @@ class Track:
 
         **Raises:** `ValueError` for types that are none.
         """
-        types = {types} if isinstance(types, str) else set(types)
-        unknown = types - {*BIFURCATIONS, "persistence", "unexplained"}
-        if unknown:
-            raise ValueError(f"types: {', '.join(sorted(unknown))} is no type of event.")
+        if types is None:
+            counts = is_bifurcation
+        else:
+            wanted = {types} if isinstance(types, str) else set(types)
+            if unknown := wanted - {*BIFURCATIONS, "persistence", "unexplained"}:
+                raise ValueError(f"types: {', '.join(sorted(unknown))} is no type of event.")
+
+            def counts(event: Event) -> bool:
+                return event.type in wanted
+
         jumps = [jump for jump in self.jumps if jump.first >= since]
-        number = sum(any(event.type in types for event in jump.events) for jump in jumps)
-        places = np.array([event.at for event in self.events if event.type in types])
+        number = sum(any(map(counts, jump.events)) for jump in jumps)
+        places = np.array([event.at for event in self.events if counts(event)])
         steps = np.arange(since, len(self) - 1)
         covered = np.any((steps[:, None] - 1 <= places) & (places <= steps[:, None] + 2), axis=1)
         possible = np.ones(len(steps), bool)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cyclax.bifurcations.tracked import BIFURCATIONS, Track
+from cyclax.bifurcations.tracked import Track, is_bifurcation
 from cyclax.plot.edges import BESIDE, EVENTS
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def track(
     - `result`: what `track` returned.
     - `axes`: as many axes as there are panels (loss and gradient only where they were given, then the cycles); by
       default those of a new pyplot figure.
-    - `persistence`: draw also cycles that cross a border and persist; these are many, and change no stability.
+    - `persistence`: draw also cycles that cross a border and go on as they were; these are many. Where a cycle has
+      other stability beyond its border, or a flip, it is always drawn.
     - `span`: the first and the last model that are shown; all by default.
 
     **Returns:** the axes, from the top.
@@ -61,7 +62,7 @@ def track(
     if result.gradient_norms is not None:
         _draw_peaks(chosen[len(series) - 1], result, first, last)
     _draw_counts(chosen[-1], result, first, last)
-    shown = [event for event in result.events if persistence or event.type != "persistence"]
+    shown = [event for event in result.events if persistence or event.type != "persistence" or is_bifurcation(event)]
     _draw_events(chosen, [event for event in shown if first - 0.5 <= event.at <= last + 0.5])
     for ax in chosen:
         ax.set_xlim(first - 0.5, last + 0.5)
@@ -118,7 +119,7 @@ def _draw_jumps(ax: "Axes", result: Track, first: int, last: int) -> None:
     for jump in result.jumps:
         if jump.last < first or jump.first > last:
             continue
-        explained = any(event.type in BIFURCATIONS for event in jump.events)
+        explained = any(map(is_bifurcation, jump.events))
         # In the middle of its largest step, on the line as it is drawn.
         ends = np.asarray(result.losses)[jump.step : jump.step + 2]
         middle = np.sqrt(np.prod(ends)) if ax.get_yscale() == "log" else np.mean(ends)
