@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
@@ -25,3 +27,20 @@ def test_writing_a_model(capsys):
     assert "Nested.step does not add up gate by gate" in printed
     assert "is not one of the classes a file can hold" in printed
     assert len(namespace["cycles"]) > 10
+
+
+@pytest.mark.slow
+def test_tracking_a_training(capsys, monkeypatch, tmp_path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    monkeypatch.chdir(tmp_path)
+    page = DOCS / "training.md"
+    line, code = code_blocks(page)[-1]  # those above train for long
+    namespace = {"__name__": page.stem}
+    exec(compile("\n" * line + code, str(page), "exec"), namespace)
+    printed = capsys.readouterr().out
+    assert "degenerate flip of a fixed point" in printed
+    assert "Track of 21 models (SkewTentMap)" in printed
+    assert namespace["tracker"].counts == namespace["track"].counts
+    assert (tmp_path / "track.npz").exists()

@@ -10,7 +10,8 @@ from cyclax.bifurcations.map import BifurcationMap
 from cyclax.bifurcations.orbits import attractor_points
 from cyclax.bifurcations.parameter import Parameter
 from cyclax.bifurcations.scan import scan
-from cyclax.bifurcations.track import Track, track
+from cyclax.bifurcations.track import track
+from cyclax.bifurcations.tracked import Track
 from cyclax.bifurcations.tracker import Tracker
 from cyclax.cycles.attractors import Attractor, Attractors, attractors
 from cyclax.cycles.certify import certify

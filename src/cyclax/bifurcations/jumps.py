@@ -10,6 +10,8 @@ from cyclax.bifurcations.event import Event
 
 # Steps to each side with which a step is compared.
 _SURROUNDINGS = 50
+# A peak of the gradient falls within so many entries to each side.
+_REACH = 5
 # A median absolute deviation of a normal distribution, times this, is its standard deviation.
 _NORMAL = 1.4826
 
@@ -21,8 +23,9 @@ class JumpRule:
     A step of log(loss) is a jump where it differs from the median of the 50 steps to each side of it by more than
     `threshold` of their standard deviations (estimated by the median absolute deviation), and by more than
     log(1 + `least`). Jumps on neighboring steps in one direction are one, at the largest step. A peak of the gradient
-    is a local maximum of log(norm) that stands above the median around it by `threshold` standard deviations and by
-    log(2). Both are robust: a few jumps do not hide others.
+    is a maximum of log(norm) among the 5 entries to each side that falls, on both sides within these, by more than
+    `threshold` standard deviations of its steps, estimated in the same way, and by log(2). Both are robust: a few jumps
+    do not hide others, nor does a level that is another one after a jump hide a peak.
     """
 
     threshold: float = 6.0
@@ -31,8 +34,9 @@ class JumpRule:
     def __post_init__(self):
         for name in ("threshold", "least"):
             value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
+            if not (isinstance(value, (int, float, np.number)) and np.isfinite(value) and value > 0):
                 raise ValueError(f"JumpRule: {name} must be positive, got {value!r}.")
+            object.__setattr__(self, name, float(value))  # NumPy's numbers have no place in a file
 
     def jumps(self, losses: Float[np.ndarray, " n"]) -> list[tuple[int, int, int]]:
         """Give the jumps as (first, last, largest) step; step i is from entry i to entry i + 1."""
@@ -53,32 +57,41 @@ class JumpRule:
     def peaks(self, norms: Float[np.ndarray, " n"]) -> list[int]:
         """Give the entries that are peaks."""
         heights = _logarithms(norms)
-        level, spread = _surroundings(heights)
-        padded = np.concatenate([[-np.inf], np.nan_to_num(heights, nan=-np.inf), [-np.inf]])
-        with np.errstate(invalid="ignore"):
-            top = (padded[1:-1] >= padded[:-2]) & (padded[1:-1] > padded[2:])
-            high = heights - level > np.maximum(self.threshold * spread, math.log(2))
-        return np.flatnonzero(top & high).tolist()
+        _, spread = _surroundings(np.diff(heights))
+        filled = np.nan_to_num(heights, nan=-np.inf)
+        found = []
+        for i in np.flatnonzero(np.isfinite(heights[1:-1])) + 1:
+            before, after = filled[max(0, i - _REACH) : i], filled[i + 1 : i + 1 + _REACH]
+            # Of equal ones the last.
+            if filled[i] < np.max(before) or filled[i] <= np.max(after):
+                continue
+            falls = [heights[i] - np.min(side, where=np.isfinite(side), initial=np.inf) for side in (before, after)]
+            if min(falls) > max(self.threshold * np.nanmin(spread[i - 1 : i + 1]), math.log(2)):
+                found.append(int(i))
+        return found
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Jump:
     """A jump of the loss between two successive models.
 
-    - `step`: it happens from model `step` to the next.
-    - `before`, `after`: the losses there.
+    - `step`: its largest step is from model `step` to the next.
+    - `first`, `last`: the models before and after it; neighbors, unless it takes several steps.
+    - `before`, `after`: the losses of these two.
     - `events`: what happens to the cycles within one step of it.
     - `peak`: the model, within one step of it, at which the gradient has a peak; None where it has none.
     """
 
     step: int
+    first: int
+    last: int
     before: float
     after: float
     events: tuple[Event, ...]
     peak: int | None
 
     def __str__(self) -> str:
-        text = f"loss {self.before:.3g} -> {self.after:.3g} from model {self.step} to {self.step + 1}"
+        text = f"loss {self.before:.3g} -> {self.after:.3g} from model {self.first} to {self.last}"
         if self.peak is not None:
             text += f", gradient peak at model {self.peak}"
         kinds = sorted({event.type for event in self.events})

@@ -152,6 +152,21 @@ class Sweeps:
             extra = self._partners(fresh, lost)
             fresh = gained
 
+    def take_in(self, words: dict[int, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """Try words in cells, hand on what they turn out to be, and say which cells gained any.
+
+        **Arguments:** for each order the cells `(n,)` and the words `(n, k, G)`.
+
+        **Returns:** the cells that were given cycles, `(cells,)` True.
+        """
+        known = {order: self.found[order].codes() for order in self.orders}
+        self.sweeps += 1
+        self.heal(self._try(words))
+        gained = np.zeros(self.grid.size, bool)
+        for order, table in self.found.items():
+            gained[table.cell[~np.isin(table.codes(), known[order])]] = True
+        return gained
+
     def _blank(self, order: int) -> Found:
         return nothing(order, self.search.num_gates, self.search.num_states)
 

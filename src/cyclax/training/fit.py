@@ -69,7 +69,8 @@ def fit(
     - `store`: a folder for the checkpoints. Training that was stopped, in whatever way, goes on from the last one with
       the same arguments, and ends with the same weights bit by bit.
     - `callback`: called at every checkpoint with the number of updates done and the model (a tuple of models for
-      several runs), on the host.
+      several runs), on the host. If it has a method `begin`, as `Tracker` has, that is called first with lists of
+      both: of the untrained model or, where training resumes, of all models kept until then.
     - `vmap`: of several runs, whether one program trains them all. By default on GPUs; CPUs train one run per core,
       which is several times faster there.
     - `progress`: show a bar on a terminal when it takes longer than a second.
@@ -145,6 +146,8 @@ class _Training:
         with bar, pool, noted_interruption() as interruption:
             if self.done == 0:
                 self._checkpoint(first=True)
+            if hasattr(self.callback, "begin"):
+                self._begin_callback()
             # Compiled by one thread, for all.
             self._advance(pool, 0, only=1)
             while self.done < problem.steps and np.any(self.failed < 0) and not interruption:
@@ -206,8 +209,19 @@ class _Training:
             arrays["kept"] = np.asarray([update for update, _ in self.kept])
             self.store.save(arrays)
         if self.callback is not None and not first:
-            models = tuple(self._model(leaves, i) for i in range(self.runs))
-            self.callback(self.done, models if self.problem.many else models[0])
+            self.callback(self.done, self._shown(leaves))
+
+    def _shown(self, leaves: list[np.ndarray]) -> Any:
+        """Give the models as a callback sees them."""
+        models = tuple(self._model(leaves, i) for i in range(self.runs))
+        return models if self.problem.many else models[0]
+
+    def _begin_callback(self) -> None:
+        """Tell a callback that has a memory what was before: after a resumption it knows what it would know without."""
+        known = list(self.kept)
+        if known[-1][0] != self.done:  # not every checkpoint is kept
+            known.append((self.done, self._leaves([state.model for state in self.states])))
+        self.callback.begin([update for update, _ in known], [self._shown(leaves) for _, leaves in known])
 
     def _resume(self) -> None:
         arrays = None if self.store is None else self.store.load()
