@@ -120,6 +120,19 @@ def test_refused(given, error, message):
             "steps and warmup: expected multiples of orthonormalize_every (2)",
         ),
         (
+            lambda: cx.lyapunov_exponents(PLRNN, np.ones(2), steps=5, num_exponents=3),
+            "num_exponents: expected 1 to 2, the number of states, got 3",
+        ),
+        (lambda: cx.lyapunov_exponents(PLRNN, np.ones(2), steps=5, num_exponents=0), "num_exponents: expected 1 to 2"),
+        (
+            lambda: cx.lyapunov_exponents(PLRNN, np.ones(2), np.ones((4, 2)), steps=5),
+            "inputs: expected warmup + steps = 5 of them, got [4]",
+        ),
+        (
+            lambda: cx.covariant_vectors(PLRNN, np.ones(2), steps=5, warmup=1, cooldown=-1),
+            "cooldown: expected 0 or more, got -1",
+        ),
+        (
             lambda: cx.covariant_vectors(PLRNN, np.ones(2), steps=10**9, warmup=1),
             "steps: frames are kept along the orbit, with room for",
         ),

@@ -1,5 +1,7 @@
 """Recurrent cells, driven by inputs, against explicit Jacobian products; batches; gradients; compilations."""
 
+import os
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -175,6 +177,32 @@ def test_batches_equal_loops():
             alone = cx.lyapunov_spectrum(cells[pick[0](i)], z0[pick[1](i)], s[pick[2](i)], **settings)
             np.testing.assert_allclose(got[i].exponents, alone.exponents, rtol=0, atol=1e-12)
             np.testing.assert_allclose(got[i].standard_errors, alone.standard_errors, rtol=1e-6)
+
+
+def test_batches_in_lots_equal_batches_side_by_side(monkeypatch):
+    """Five orbits in lots of two, with models, states and inputs of their own, and with shared ones."""
+    cells = [cx.TanhCell.random(4, 2, key=jax.random.key(i), gain=1.0 + i) for i in range(5)]
+    s = np.stack([inputs(2, seed=i) for i in range(5)])
+    z0 = np.random.default_rng(1).normal(size=(5, 4))
+    settings = {"steps": STEPS, "warmup": WARMUP}
+    calls = [((cells, z0, s), (0, 0, 0)), ((cells[0], z0, s[0]), (None, 0, None))]
+    whole = [cx.lyapunov_spectrum(*data, in_axes=axes, **settings) for data, axes in calls]
+    monkeypatch.setattr("cyclax.lyapunov.spectrum._side_by_side", lambda problem: 2)
+    for (data, axes), expected in zip(calls, whole, strict=True):
+        got = cx.lyapunov_spectrum(*data, in_axes=axes, **settings)
+        np.testing.assert_allclose(got.means, expected.means, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(got.bins, expected.bins, rtol=0, atol=1e-10)
+
+
+def test_large_frames_go_on_in_lots():
+    """What is carried along must stay in the cache of a CPU; an orbit that diverges is found in its lot."""
+    model = cx.PLRNN(A=np.full(60, 0.5), W=np.diag(np.r_[1.0, np.zeros(59)]), h=np.full(60, -1.0))
+    z0 = np.full((4 * os.cpu_count() + 41, 60), -2.0)
+    z0[37, 0] = 1e300
+    got = cx.lyapunov_spectrum(model, z0, steps=100, warmup=0, in_axes=(None, 0, None))
+    assert np.flatnonzero(got.diverged).tolist() == [37]
+    kept = np.delete(got.exponents, 37, axis=0)
+    np.testing.assert_allclose(kept, np.log(0.5), rtol=0, atol=1e-12)
 
 
 def test_a_batch_of_lstms():

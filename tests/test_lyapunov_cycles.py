@@ -109,7 +109,7 @@ def test_weights_take_groups_of_steps():
 def test_covariant_vectors_at_a_fixed_point_are_eigenvectors():
     A = linear([0.9, -0.6, 0.3], 0)
     model = cx.PLRNN(A=A, W=np.zeros((3, 3)), h=np.zeros(3))
-    found = cx.covariant_vectors(model, np.zeros(3), steps=10, warmup=200)
+    found = cx.covariant_vectors(model, np.zeros(3), steps=np.int64(10), warmup=np.int32(200))
     values, vectors = np.linalg.eig(A)
     vectors = vectors[:, np.argsort(-np.abs(values))].real
     alignment = np.abs(np.einsum("tdi,di->ti", found.vectors, vectors))

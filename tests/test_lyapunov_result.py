@@ -70,6 +70,7 @@ def test_quantiles_of_t():
         ([0.0, -0.2], 1.0),
         ([0.3, 0.2, -0.1], 3.0),
         ([0.4, -np.inf], 1.0),
+        ([-np.inf, -np.inf], 0.0),
         ([np.nan, np.nan], np.nan),
     ],
 )
@@ -140,6 +141,8 @@ def test_print_tells_the_story(spectrum, batch):
 def test_a_batch_is_indexed_and_pooled(batch):
     with pytest.raises(IndexError, match="orbit 20 of 20"):
         batch[20]
+    with pytest.raises(TypeError, match="a batch is indexed by the number of one orbit, got slice"):
+        batch[0:2]
     with pytest.raises(TypeError, match="one spectrum has no entries"):
         batch[0][0]
     with pytest.raises(TypeError, match="one spectrum has no length"):

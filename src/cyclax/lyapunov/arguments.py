@@ -81,10 +81,10 @@ def checked_problem(
 
     **Raises:** `TypeError` and `ValueError` that name the argument and the remedy.
     """
-    every = _whole(every, "orthonormalize_every", 1)
-    steps = _multiple(_whole(steps, "steps", 1), "steps", every)
-    warmup = _multiple(_whole(warmup, "warmup", 0), "warmup", every)
-    most_steps = steps if most_steps is None else _multiple(_whole(most_steps, "most_steps", 1), "most_steps", every)
+    every = whole(every, "orthonormalize_every", 1)
+    steps = _multiple(whole(steps, "steps", 1), "steps", every)
+    warmup = _multiple(whole(warmup, "warmup", 0), "warmup", every)
+    most_steps = steps if most_steps is None else _multiple(whole(most_steps, "most_steps", 1), "most_steps", every)
     if most_steps < steps:
         raise ValueError(f"most_steps: {most_steps} is less than steps, {steps}.")
     rtol, atol = (_tolerance(value, name) for value, name in zip(tolerances, ("rtol", "atol"), strict=True))
@@ -99,7 +99,7 @@ def checked_problem(
     inputs, input_steps = _checked_inputs(inputs, axes, warmup + most_steps, repeat_inputs)
     lanes = _lanes(model, states, inputs, axes)
     _check_call(model, layout, inputs, axes)
-    number = layout.size if num_exponents is None else _whole(num_exponents, "num_exponents", 1)
+    number = layout.size if num_exponents is None else whole(num_exponents, "num_exponents", 1)
     if number > layout.size:
         raise ValueError(f"num_exponents: {number} exponents were asked for, but there are {layout.size} states only.")
     flat = np.broadcast_to(states.reshape(layout.size, -1), (layout.size, lanes))
@@ -124,7 +124,8 @@ def checked_problem(
     )
 
 
-def _whole(value: Any, name: str, least: int) -> int:
+def whole(value: Any, name: str, least: int) -> int:
+    """Give an int, or raise `TypeError` or `ValueError` that names the argument."""
     try:
         number = operator.index(value)
     except TypeError:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree
 
-from cyclax.lyapunov.arguments import checked_problem
+from cyclax.lyapunov.arguments import checked_problem, whole
 from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, suited
 from cyclax.lyapunov.model import Layout, push
 
@@ -83,7 +83,7 @@ def covariant_vectors(
     **Raises:** `TypeError` and `ValueError` that name the argument; `FloatingPointError` where the orbit diverges, or
     where the map loses a dimension (a singular Jacobian), so that there is no way back: ask for fewer vectors.
     """
-    cooldown = warmup if cooldown is None else cooldown
+    cooldown = warmup if cooldown is None else whole(cooldown, "cooldown", 0)
     with jax.enable_x64(True):
         problem = checked_problem(
             model,
@@ -102,6 +102,8 @@ def covariant_vectors(
         )
         if problem.axes.model == 0:
             raise ValueError("model: a batch of models; covariant vectors are computed for one.")
+        # As Python's ints: they decide about shapes.
+        steps, warmup, cooldown = problem.steps, problem.warmup, problem.most_steps - problem.steps
         n, size = problem.num_exponents, problem.layout.size
         if (steps + cooldown) * n * (size + n) > _MOST_NUMBERS:
             most = _MOST_NUMBERS // (n * (size + n))

@@ -82,9 +82,9 @@ class Householder(AbstractOrthonormalization):
 
     def __call__(self, V: Frames) -> tuple[Frames, Float[Array, "n B"]]:
         """Give the orthonormal frames and the diagonals of R."""
-        V, scale = _scaled(V)
+        # Nothing is scaled: reflections of vectors of any length are safe.
         Q, norms = _reflected(jnp.moveaxis(V, -1, 0))
-        return jnp.moveaxis(Q, 0, -1), norms.T * scale
+        return jnp.moveaxis(Q, 0, -1), norms.T
 
 
 def suited(num_vectors: int) -> AbstractOrthonormalization:
@@ -173,9 +173,11 @@ def _second_pass(V, gram, first):
 
 
 def _reflected(V: Float[Array, "B D n"]) -> tuple[Float[Array, "B D n"], Float[Array, "B n"]]:
-    length = jnp.linalg.norm(V, axis=1)
     Q, R = jnp.linalg.qr(V)
     diagonal = jnp.diagonal(R, axis1=-2, axis2=-1)
     norms = jnp.abs(diagonal)
+    # The columns of R are as long as those of V; their largest entry goes first, that no square overflows.
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(R), axis=1))
+    length = largest * jnp.linalg.norm(jax.lax.stop_gradient(R) / jnp.where(largest > 0, largest, 1)[:, None], axis=1)
     lost = norms <= _lost(V.shape[1], V.dtype) * length
     return Q * jnp.where(diagonal < 0, -1, 1)[:, None, :], jnp.where(lost, 0, norms)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, suited
@@ -29,13 +30,17 @@ class Carry(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """What a chunk is compiled for, beside the shapes. A chunk has room for `capacity` orthonormalizations."""
+    """What a chunk is compiled for, beside the shapes. A chunk has room for `capacity` orthonormalizations.
+
+    `together`: at most so many orbits go on side by side; of more, one lot after the other, each through the chunk.
+    """
 
     layout: Layout
     axes: Axes
     every: int
     capacity: int
     orthonormalize: AbstractOrthonormalization
+    together: int
 
 
 @eqx.filter_jit
@@ -48,8 +53,38 @@ def run_chunk(
 
     **Returns:** where the orbits stand, and the logarithms of the diagonals of R, of which `groups` are written.
     """
-    layout, axes, every, capacity, orthonormalize = setting
     arrays, rest = eqx.partition(model, eqx.is_array)
+    orbits = carry.alive.shape[0]
+    lots = -(-orbits // setting.together)
+    if lots == 1:
+        return _run_lot(arrays, rest, setting, carry, inputs, groups)
+    size = -(-orbits // lots)
+
+    def split(tree, axis):
+        if axis is None:
+            return None
+        # Lots of one size: the last orbit is taken along more than once.
+        rows = np.minimum(np.arange(lots * size), orbits - 1).reshape(lots, size)
+        return jax.tree.map(lambda leaf: jnp.moveaxis(jnp.take(leaf, rows, axis=axis), axis % leaf.ndim, 0), tree)
+
+    def lot(parts):
+        own_arrays, own_carry, own_inputs = parts
+        own_arrays = arrays if setting.axes.model is None else own_arrays
+        own_inputs = inputs if setting.axes.inputs is None else own_inputs
+        return _run_lot(own_arrays, rest, setting, own_carry, own_inputs, groups)
+
+    parts = (split(arrays, setting.axes.model), split(carry, -1), split(inputs, setting.axes.inputs))
+    done = jax.lax.map(lot, parts)
+    return jax.tree.map(
+        lambda leaf: jnp.moveaxis(leaf, 0, -2).reshape(*leaf.shape[1:-1], lots * size)[..., :orbits], done
+    )
+
+
+def _run_lot(
+    arrays: Any, rest: Any, setting: Setting, carry: Carry, inputs: PyTree, groups: Int[Any, ""]
+) -> tuple[Carry, Float[Array, "capacity n B"]]:
+    """Carry orbits on side by side."""
+    layout, axes, every, capacity, orthonormalize, _ = setting
 
     def one(arrays, z, s, V):
         return push(eqx.combine(arrays, rest), layout, z, s, V)
@@ -102,7 +137,8 @@ def lyapunov_exponents(
 
     **Returns:** `(n,)`, in the order of the frame: largest first once the frame has settled.
 
-    **Raises:** `ValueError` where steps and warm-up are no multiples of `orthonormalize_every`, or are too few.
+    **Raises:** `ValueError` where steps and warm-up are no multiples of `orthonormalize_every`, or are too few, where
+    there are fewer states than exponents, or where the inputs are not `(warmup + steps, ...)`.
     """
     model, layout = adapted(model), Layout.of(state)
     every, number = orthonormalize_every, layout.size if num_exponents is None else num_exponents
@@ -111,8 +147,14 @@ def lyapunov_exponents(
             f"steps and warmup: expected multiples of orthonormalize_every ({every}), steps 1 or more, got {steps} "
             f"and {warmup}."
         )
+    if not 0 < number <= layout.size:
+        raise ValueError(f"num_exponents: expected 1 to {layout.size}, the number of states, got {number}.")
+    lengths = {np.shape(leaf)[0] if np.ndim(leaf) else 0 for leaf in jax.tree.leaves(inputs)}
+    if lengths - {warmup + steps}:
+        raise ValueError(f"inputs: expected warmup + steps = {warmup + steps} of them, got {sorted(lengths)}.")
     orthonormalize = suited(number) if orthonormalization is None else orthonormalization
-    z = layout.flat(jax.tree.map(jnp.asarray, state))
+    # Integers have no tangents.
+    z = layout.flat(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf, jnp.float32)), state))
     V = jnp.asarray(random_frame(layout.size, number), z.dtype)
 
     def step(carry, s):

@@ -6,6 +6,7 @@ import html
 import io
 import json
 import math
+import operator
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,10 @@ class Spectrum:
         """Give the spectrum of one orbit of a batch."""
         if self.means.ndim == 1:
             raise TypeError("one spectrum has no entries; a batch has one for each orbit. Index `exponents`.")
+        try:
+            index = operator.index(index)
+        except TypeError:
+            raise TypeError(f"a batch is indexed by the number of one orbit, got {index!r}.") from None
         if not -len(self) <= index < len(self):
             raise IndexError(f"orbit {index} of {len(self)}.")
         return dataclasses.replace(
@@ -361,6 +366,8 @@ def _meaning(spectrum: Spectrum) -> str:
 def _verdict(spectrum: Spectrum) -> str:
     if spectrum.converged:
         return f"converged (every standard error within {spectrum.rtol:g} of its exponent + {spectrum.atol:g})"
+    if spectrum.diverged:
+        return "no exponents"
     if np.isnan(standard_errors(spectrum.bins)).all():
         return "NOT converged: too few steps for standard errors"
     _, long_enough, steady = spectrum._checks()

@@ -1,5 +1,6 @@
 """The verb: checks, the host loop over chunks, and when to stop."""
 
+import os
 import time
 from typing import Any
 
@@ -18,6 +19,9 @@ from cyclax.version import __version__
 # A chunk brings back at most so many numbers, takes about so many operations, and at most so many orthonormalizations:
 # seconds, not minutes, pass before Ctrl-C is heard.
 _NUMBERS, _OPERATIONS, _LONGEST_CHUNK = 2**22, 2**34, 4096
+# Orbits go on side by side while their frames (and weights of their own) are so many numbers for each core of a CPU:
+# with what a step makes of them, they fill a cache of 1 MB. 256 frames of (100, 100) at once take a third longer.
+_CACHED = 40_000
 # Of the series, so many numbers in all are kept, as averages over bins.
 _KEPT, _MOST_BINS, _FEWEST_BINS = 2**24, 2048, 64
 
@@ -109,7 +113,9 @@ class _Run:
         capacity = max(1, most // problem.every)
         # A power of two: numbers of exponents that differ little share a length.
         capacity = 1 << (capacity.bit_length() - 1)
-        self.setting = Setting(problem.layout, problem.axes, problem.every, capacity, orthonormalize)
+        self.setting = Setting(
+            problem.layout, problem.axes, problem.every, capacity, orthonormalize, _side_by_side(problem)
+        )
         frame = np.repeat(random_frame(problem.layout.size, n)[:, :, None], lanes, axis=2)
         self.carry = Carry(problem.states, frame, np.ones(lanes, bool), np.zeros(lanes, np.int64))
         self.at, self.logs_bad = 0, np.zeros(lanes, np.int64)
@@ -236,3 +242,13 @@ class _Run:
             interrupted,
             report,
         )
+
+
+def _side_by_side(problem: Problem) -> int:
+    """Give how many orbits go on side by side: all on an accelerator, on a CPU those whose frames stay in the cache."""
+    if jax.default_backend() != "cpu":
+        return problem.lanes
+    size = problem.layout.size
+    numbers = size * (problem.num_exponents + (0 if problem.axes.model is None else size))
+    cores = os.cpu_count() or 1
+    return cores * max(1, _CACHED // numbers)

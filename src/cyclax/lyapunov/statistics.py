@@ -163,7 +163,8 @@ def kaplan_yorke(exponents: Float[Any, "... n"], num_states: int) -> Float[np.nd
     # Sums fall once the exponents are negative, so the sums of 0 or more come first.
     j = np.sum(sums >= 0, axis=-1)
     last = np.clip(j, 0, number - 1)[..., None]
-    before = np.take_along_axis(sums, np.maximum(last - 1, 0), -1)[..., 0] * (j > 0)
+    # Where j is 0 this is not used.
+    before = np.take_along_axis(sums, np.maximum(last - 1, 0), -1)[..., 0]
     following = np.abs(np.take_along_axis(exponents, last, -1)[..., 0])
     with np.errstate(invalid="ignore", divide="ignore"):
         inside = j + np.where(j > 0, before / following, 0.0)
