@@ -1,5 +1,6 @@
 """`fit`: one compile, bitwise resuming, runs at once, what is refused, and what the forcing promises."""
 
+import inspect
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from cyclax.training.forcing import (
     Scheduled,
     SparseForcing,
 )
+from cyclax.training.interruption import Interruption
 from cyclax.training.jacobians import GeometricMeanNorm, WeightBound, weight_bound
 from cyclax.training.loop import advance
 from cyclax.training.model import Affine, LatentModel
@@ -195,22 +197,103 @@ def test_nan_stops_with_the_last_good_model():
     assert len(both[1].losses) == 20
 
 
+# -- Ctrl-C. It ends the test at most, never the process that runs the tests. ---------------------------------------
+
 ENDLESS: dict[str, Any] = dict(forcing=FreeRunning(), steps=10_000_000, checkpoint_every=50, keep_every=10**6)
 
 
-@pytest.mark.parametrize("delay", [0, 0.001, 0.05])
-def test_interrupted_training_returns_what_there_is(delay):
-    def interrupt(update, model):
-        if update == 50:
-            # 0: within our own callback. Later: wherever the training then is.
-            threading.Timer(delay, lambda: signal.raise_signal(signal.SIGINT)).start()
-            time.sleep(0.02 if delay == 0 else 0)
+def fit_in_spite_of_ctrl_c(**arguments):
+    try:
+        return fit(network(), SERIES, **(SMALL | arguments))
+    except KeyboardInterrupt:
+        pytest.fail("Ctrl-C was raised, and a training was lost")
 
-    result = fit(network(), SERIES, callback=interrupt, **ENDLESS, **SMALL)
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["callback", "anywhere"])
+def test_interrupted_training_returns_what_there_is(elsewhere):
+    """Without end but for Ctrl-C, so that it comes within `fit` however late: to our callback, or wherever it is."""
+
+    def interrupt(update, model):
+        if update == 50 and elsewhere:
+            threading.Thread(target=signal.raise_signal, args=(signal.SIGINT,)).start()
+        elif update == 50:
+            signal.raise_signal(signal.SIGINT)
+
+    result = fit_in_spite_of_ctrl_c(callback=interrupt, **ENDLESS)
     assert result.stopped == f"interrupted by Ctrl-C after {len(result.losses):,} of 10,000,000 updates"
+    assert result.report["interrupted"]
     assert 50 <= len(result.losses) < 10_000_000
+    assert elsewhere or len(result.losses) == 50
     assert len(result.losses) == len(result.gradient_norms)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_at_any_line_neither_raises_nor_is_lost(tmp_path):
+    """Press Ctrl-C before each line of the driver in turn, once training has begun and until its result is returned."""
+    files = {inspect.getfile(fit), inspect.getfile(Interruption)}
+    lines: dict[tuple[str, int], str] = {}
+
+    def run(pressed_at, folder):
+        """Trace one training; give its result, None where Ctrl-C raised, and whether it had begun when pressed."""
+        begun, seen = [False], set()
+
+        def trace(frame, event, _):
+            line = frame.f_code.co_filename, frame.f_lineno
+            if line[0] not in files:
+                return None
+            begun[0] = begun[0] or frame.f_code.co_name == "run"
+            if event == "line" and line not in seen and begun[0]:
+                seen.add(line)
+                lines.setdefault(line, frame.f_code.co_name)
+                if line == pressed_at:
+                    signal.raise_signal(signal.SIGINT)
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            return fit(network(), SERIES, forcing=FreeRunning(), steps=4, checkpoint_every=2, store=folder, **SMALL)
+        except KeyboardInterrupt:
+            return None
+        finally:
+            sys.settrace(before)
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    whole = run(None, tmp_path / "whole")
+    assert whole.stopped is None
+    assert not whole.report["interrupted"]
+    raised = []
+    assert len(lines) > 80
+    for i, line in enumerate(list(lines)):
+        result = run(line, tmp_path / str(i))
+        if result is None:
+            raised.append((lines[line], line[1]))
+        else:
+            assert result.report["interrupted"], line
+            assert result.stopped == f"interrupted by Ctrl-C after {len(result.losses)} of 4 updates"
+            np.testing.assert_array_equal(result.losses, whole.losses[: len(result.losses)])
+    # The handler from before is back for two lines that call nothing: Python itself runs no handler there.
+    first, last = (inspect.getsource(fit).splitlines().index(text) for text in (
+        "    if interruption.pressed:", "    return fits if problem.many else fits[0]"
+    ))  # fmt: skip
+    begin = inspect.getsourcelines(fit)[1]
+    assert raised == [("fit", begin + first), ("fit", begin + last)]
+
+
+def test_ctrl_c_as_the_handler_from_before_comes_back(monkeypatch):
+    setter = signal.signal
+
+    def late(number, handler):
+        before = setter(number, handler)
+        if handler is signal.default_int_handler:
+            raise KeyboardInterrupt
+        return before
+
+    monkeypatch.setattr(signal, "signal", late)
+    result = fit_in_spite_of_ctrl_c(forcing=FreeRunning(), steps=4)
+    assert result.stopped == "interrupted by Ctrl-C after 4 of 4 updates"
+    with pytest.raises(KeyboardInterrupt), Interruption() as interruption:  # noqa: PT012
+        interruption.pressed = True
 
 
 def test_the_second_interruption_raises():

@@ -201,7 +201,7 @@ def _train(arguments: argparse.Namespace) -> int:
     read = _print("\n".join(map(str, fits)))
     if arguments.plot is not None:
         _draw(arguments.plot, plot.training(fits[0], ax))
-    if any(fit.stopped and "Ctrl-C" in fit.stopped for fit in fits):
+    if fits[0].report["interrupted"]:
         return 130
     return 0 if read else 141
 
