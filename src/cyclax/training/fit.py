@@ -92,6 +92,7 @@ def fit(
         forcing=forcing,
         optimizer=optimizer,
         regularizers=regularizers,
+        callback=callback,
         steps=steps,
         key=key,
         batch=batch,
