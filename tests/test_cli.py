@@ -1,11 +1,11 @@
 """The command line, in this process: what it prints, writes and refuses."""
 
 import _thread
+import itertools
 import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -273,30 +273,19 @@ def test_missing_arguments(capsys):
 
 
 def test_ctrl_c_prints_and_saves_what_was_found(lozi, tmp_path, capsys, monkeypatch):
-    """A real interrupt of the main thread, sent once the search is under way; alone, that would go on for a minute."""
+    """Sent to the main thread by a thread that searches, for which it then waits; alone, that would go on and on."""
     path = tmp_path / "cycles.npz"
-    running, over = threading.Event(), threading.Event()
-    absorb = find._absorb
+    absorb, calls = find._absorb, itertools.count()
 
-    def absorb_and_tell(self, *arguments, **settings):
-        absorb(self, *arguments, **settings)
-        running.set()
-
-    def interrupt():
-        if running.wait(60) and not over.is_set():
+    def absorb_and_interrupt(*arguments, **settings):
+        absorb(*arguments, **settings)
+        if next(calls) == 0:
             _thread.interrupt_main()
 
-    monkeypatch.setattr(find, "_absorb", absorb_and_tell)
+    monkeypatch.setattr(find, "_absorb", absorb_and_interrupt)
     monkeypatch.setattr(Evidence, "enough", lambda self, unseen: False)
-    sender = threading.Thread(target=interrupt)
-    sender.start()
-    endless = ["--orders", "40,", "--starts", "1000000000", "--seconds", "60"]
-    try:
-        code = cli.main(["cycles", lozi, *endless, "--json", "--save", str(path)])
-    finally:
-        over.set()
-        running.set()
-        sender.join()
+    endless = ["--orders", "40,", "--starts", "1000000000", "--seconds", "600"]
+    code = cli.main(["cycles", lozi, *endless, "--json", "--save", str(path)])
     assert code == 130
     content = json.loads(capsys.readouterr().out)
     assert "Ctrl-C" in content["report"]["interrupted"]

@@ -1,7 +1,7 @@
 """The verb: complete sets where they are known, planted cycles, honest verdicts, errors that help."""
 
 import _thread
-import threading
+import itertools
 
 import jax
 import numpy as np
@@ -13,6 +13,7 @@ from plain import plrnn_cycles, same_cycles
 from planting import planted_cycle, planted_plrnn, planted_shallow
 
 import cyclax as cx
+from cyclax.cycles import find
 from cyclax.cycles.accept import Accepted, accept
 from cyclax.cycles.index import _enumerated_degree, contracts, degrees, index_of, keeps_orientation
 from cyclax.cycles.solve import borders
@@ -394,14 +395,20 @@ def test_time_budget_returns_what_was_found():
     assert len(cycles) > 0
 
 
-def test_ctrl_c_returns_what_was_found():
-    cx.find_cycles(MODEL, [40], key=0, finder=cx.SCYFI(starts=2))  # compiled before the clock runs
-    timer = threading.Timer(2.0, _thread.interrupt_main)
-    timer.start()
+def test_ctrl_c_returns_what_was_found(monkeypatch):
+    """Sent to the main thread by a thread that searches, for which it then waits, however slow the machine is."""
+    absorb, calls = find._absorb, itertools.count()
+
+    def absorb_and_interrupt(*arguments, **settings):
+        absorb(*arguments, **settings)
+        if next(calls) == 20:
+            _thread.interrupt_main()
+
+    monkeypatch.setattr(find, "_absorb", absorb_and_interrupt)
     try:
         cycles = cx.find_cycles(MODEL, **LONG)
-    finally:
-        timer.cancel()
+    except KeyboardInterrupt:
+        pytest.fail("Ctrl-C was raised, and what was found is lost")
     assert "Ctrl-C" in cycles.report["interrupted"]
     assert len(cycles) > 0
     assert {entry["verdict"] for entry in cycles.report["orders"].values()} <= {"unknown", "proved incomplete"}

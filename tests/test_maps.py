@@ -180,5 +180,5 @@ def test_simulate(model):
 def test_simulate_refuses_what_it_cannot_run():
     with pytest.raises(ValueError, match="z0: expected shape"):
         cx.simulate(cx.TentMap(2.0), np.zeros(2), 3)
-    with pytest.raises(ValueError, match="steps: must be 0 or more"):
+    with pytest.raises(ValueError, match="steps: expected 0 or more"):
         cx.simulate(cx.TentMap(2.0), np.zeros(1), -1)

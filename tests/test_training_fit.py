@@ -1,5 +1,6 @@
 """`fit`: one compile, bitwise resuming, runs at once, what is refused, and what the forcing promises."""
 
+import inspect
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from plain import plain_pieces
 
 import cyclax as cx
+from cyclax.training.arguments import checked_problem
 from cyclax.training.fit import fit
 from cyclax.training.forcing import (
     Adaptive,
@@ -26,11 +28,12 @@ from cyclax.training.forcing import (
     Scheduled,
     SparseForcing,
 )
-from cyclax.training.jacobians import GeometricMeanNorm, WeightBound, weight_bound
+from cyclax.training.interruption import Interruption
+from cyclax.training.jacobians import GeometricMeanNorm, ProductNorm, WeightBound, weight_bound
 from cyclax.training.loop import advance
 from cyclax.training.model import Affine, LatentModel
 from cyclax.training.optimizers import RAdam
-from cyclax.training.regularizers import L2, ConditionNumber
+from cyclax.training.regularizers import L2, ConditionNumber, ManifoldAttractor
 
 
 def oscillation(rows=400):
@@ -40,6 +43,7 @@ def oscillation(rows=400):
 
 SERIES = oscillation()
 SMALL = dict(batch=4, length=10, key=0, progress=False)
+CHECKED: dict[str, Any] = dict(forcing=FreeRunning(), optimizer=None, regularizers=(), callback=None, steps=2, key=0, batch=4, length=10, dtype="float32", checkpoint_every=None, keep_every=1)  # noqa: E501  # fmt: skip
 
 
 def network(seed=0, states=3):
@@ -158,6 +162,31 @@ def test_forced_jacobians_shrink_at_every_checkpoint():
         assert float(weight_bound(kept)) >= max(np.linalg.norm(pieces(one)[2], 2) for one in z)
 
 
+def test_radam_by_hand():
+    """Rectified Adam as published (Liu et al., algorithm 2), clipped, at a rate that falls exponentially."""
+    rng, steps = np.random.default_rng(0), 12
+    gradients, weights = 3 * rng.normal(size=(steps, 4)), np.zeros(4)
+    rule = RAdam(1e-2, 1e-4, clip=2.0)
+    with jax.enable_x64(True):
+        state, found = rule.init(jax.numpy.zeros(4)), []
+        for i, gradient in enumerate(gradients):
+            part = jax.numpy.asarray(i / (steps - 1))
+            changes, state = rule.changes(jax.numpy.asarray(gradient), state, weights, part)
+            found.append(np.asarray(changes))
+    m = v = np.zeros(4)
+    longest = 2 / (1 - 0.999) - 1
+    for t, (gradient, change) in enumerate(zip(gradients, found, strict=True), 1):
+        gradient = gradient * min(1, 2.0 / np.linalg.norm(gradient))
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        length = longest - 2 * t * 0.999**t / (1 - 0.999**t)
+        wanted = m / (1 - 0.9**t)
+        if length >= 5:
+            rectified = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+            wanted = np.sqrt(rectified) * wanted / np.sqrt(v / (1 - 0.999**t))
+        rate = 1e-2 * (1e-4 / 1e-2) ** ((t - 1) / (steps - 1))
+        np.testing.assert_allclose(change, -rate * wanted, rtol=1e-5)
+
+
 def test_affine_readout_and_regularizers():
     model = LatentModel.observing(network(states=5), Affine.random(2, 5, key=jax.random.key(1)))
     result = fit(
@@ -195,22 +224,103 @@ def test_nan_stops_with_the_last_good_model():
     assert len(both[1].losses) == 20
 
 
+# -- Ctrl-C. It ends the test at most, never the process that runs the tests. ---------------------------------------
+
 ENDLESS: dict[str, Any] = dict(forcing=FreeRunning(), steps=10_000_000, checkpoint_every=50, keep_every=10**6)
 
 
-@pytest.mark.parametrize("delay", [0, 0.001, 0.05])
-def test_interrupted_training_returns_what_there_is(delay):
-    def interrupt(update, model):
-        if update == 50:
-            # 0: within our own callback. Later: wherever the training then is.
-            threading.Timer(delay, lambda: signal.raise_signal(signal.SIGINT)).start()
-            time.sleep(0.02 if delay == 0 else 0)
+def fit_in_spite_of_ctrl_c(**arguments):
+    try:
+        return fit(network(), SERIES, **(SMALL | arguments))
+    except KeyboardInterrupt:
+        pytest.fail("Ctrl-C was raised, and a training was lost")
 
-    result = fit(network(), SERIES, callback=interrupt, **ENDLESS, **SMALL)
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["callback", "anywhere"])
+def test_interrupted_training_returns_what_there_is(elsewhere):
+    """Without end but for Ctrl-C, so that it comes within `fit` however late: to our callback, or wherever it is."""
+
+    def interrupt(update, model):
+        if update == 50 and elsewhere:
+            threading.Thread(target=signal.raise_signal, args=(signal.SIGINT,)).start()
+        elif update == 50:
+            signal.raise_signal(signal.SIGINT)
+
+    result = fit_in_spite_of_ctrl_c(callback=interrupt, **ENDLESS)
     assert result.stopped == f"interrupted by Ctrl-C after {len(result.losses):,} of 10,000,000 updates"
+    assert result.report["interrupted"]
     assert 50 <= len(result.losses) < 10_000_000
+    assert elsewhere or len(result.losses) == 50
     assert len(result.losses) == len(result.gradient_norms)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_at_any_line_neither_raises_nor_is_lost(tmp_path):
+    """Press Ctrl-C before each line of the driver in turn, once training has begun and until its result is returned."""
+    files = {inspect.getfile(fit), inspect.getfile(Interruption)}
+    lines: dict[tuple[str, int], str] = {}
+
+    def run(pressed_at, folder):
+        """Trace one training; give its result, None where Ctrl-C raised, and whether it had begun when pressed."""
+        begun, seen = [False], set()
+
+        def trace(frame, event, _):
+            line = frame.f_code.co_filename, frame.f_lineno
+            if line[0] not in files:
+                return None
+            begun[0] = begun[0] or frame.f_code.co_name == "run"
+            if event == "line" and line not in seen and begun[0]:
+                seen.add(line)
+                lines.setdefault(line, frame.f_code.co_name)
+                if line == pressed_at:
+                    signal.raise_signal(signal.SIGINT)
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            return fit(network(), SERIES, forcing=FreeRunning(), steps=4, checkpoint_every=2, store=folder, **SMALL)
+        except KeyboardInterrupt:
+            return None
+        finally:
+            sys.settrace(before)
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    whole = run(None, tmp_path / "whole")
+    assert whole.stopped is None
+    assert not whole.report["interrupted"]
+    raised = []
+    assert len(lines) > 80
+    for i, line in enumerate(list(lines)):
+        result = run(line, tmp_path / str(i))
+        if result is None:
+            raised.append((lines[line], line[1]))
+        else:
+            assert result.report["interrupted"], line
+            assert result.stopped == f"interrupted by Ctrl-C after {len(result.losses)} of 4 updates"
+            np.testing.assert_array_equal(result.losses, whole.losses[: len(result.losses)])
+    # The handler from before is back for two lines that call nothing: Python itself runs no handler there.
+    first, last = (inspect.getsource(fit).splitlines().index(text) for text in (
+        "    if interruption.pressed:", "    return fits if problem.many else fits[0]"
+    ))  # fmt: skip
+    begin = inspect.getsourcelines(fit)[1]
+    assert raised == [("fit", begin + first), ("fit", begin + last)]
+
+
+def test_ctrl_c_as_the_handler_from_before_comes_back(monkeypatch):
+    setter = signal.signal
+
+    def late(number, handler):
+        before = setter(number, handler)
+        if handler is signal.default_int_handler:
+            raise KeyboardInterrupt
+        return before
+
+    monkeypatch.setattr(signal, "signal", late)
+    result = fit_in_spite_of_ctrl_c(forcing=FreeRunning(), steps=4)
+    assert result.stopped == "interrupted by Ctrl-C after 4 of 4 updates"
+    with pytest.raises(KeyboardInterrupt), Interruption() as interruption:
+        interruption.pressed = True
 
 
 def test_the_second_interruption_raises():
@@ -293,6 +403,43 @@ def test_killed_and_resumed_is_the_same_bitwise(tmp_path):
     assert all(np.array_equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
+@pytest.mark.parametrize(
+    "functions",
+    [
+        {"optimizer": [optax.adam(1e-3), optax.adam(1e-2)]},
+        {"optimizer": [optax.sgd(1e-3), optax.sgd(1e-3, momentum=0.9)]},
+        {"forcing": [GeneralizedForcing(Scheduled(optax.linear_schedule(1.0, end, 9))) for end in (0.0, 0.5)]},
+    ],
+    ids=["rate", "momentum", "schedule"],
+)
+def test_a_store_tells_functions_apart(tmp_path, functions):
+    ((name, (first, second)),) = functions.items()
+    arguments = dict(forcing=FreeRunning(), steps=20, checkpoint_every=10, store=tmp_path, **SMALL)
+    fit(network(), SERIES, **(arguments | {name: first}))
+    assert fit(network(), SERIES, **(arguments | {name: first})).report["resumed_at"] == 20
+    with pytest.raises(ValueError, match=f"holds another training .*{name}"):
+        fit(network(), SERIES, **(arguments | {name: second}))
+
+
+def test_the_last_window_ends_with_the_last_row():
+    one = checked_problem(network(), [SERIES[:11], SERIES[:25]], **CHECKED)
+    np.testing.assert_array_equal(one.starts, [0, *range(11, 26)])
+    assert one.starts[-1] + CHECKED["length"] == len(one.series) - 1
+
+
+def test_numpy_numbers_are_numbers():
+    one = fit(
+        network(), SERIES.astype(np.float32).tolist(), forcing=SparseForcing(np.int64(3)), steps=np.int64(4),
+        key=np.uint32(0), batch=np.int32(4), length=np.int16(10), checkpoint_every=np.int64(2), progress=False,
+    )  # fmt: skip
+    assert len(one.losses) == 4
+    model = LatentModel.observing(network(), np.int64(2))
+    assert model.num_observed == 2
+    assert model.generate(SERIES[0], np.int64(3)).shape == (4, 2)
+    assert [Adaptive(every=np.int64(2)).every, GeometricMeanNorm(stride=np.int8(2)).stride] == [2, 2]
+    assert ManifoldAttractor(1, units=np.int64(2)).units == 2
+
+
 ERRORS = [
     (dict(series=np.where(np.arange(800).reshape(400, 2) == 7, np.nan, SERIES)), "nan in row 3, column 1"),
     (dict(series=np.c_[SERIES, np.ones(400)]), r"column 2 \(counted from 0\) is constant"),
@@ -307,7 +454,12 @@ ERRORS = [
     (dict(optimizer=0.1), "expected RAdam"),
     (dict(regularizers=[0.1]), r"expected objects such as L2\(1e-4\)"),
     (dict(steps=0), "steps: expected a positive int, got 0"),
+    (dict(regularizers=None), r"expected objects such as L2\(1e-4\), got NoneType"),
     (dict(dtype=np.float16), "expected float32 or float64"),
+    (dict(dtype=None), "expected float32 or float64, got None"),
+    (dict(dtype="foo"), "expected float32 or float64, got 'foo'"),
+    (dict(callback=3), "callback: expected a function"),
+    (dict(series=SERIES * 1e20), "squares of its numbers overflow in float32; standardize it"),
     (dict(key="a"), "expected a JAX random key"),
 ]
 
@@ -328,6 +480,18 @@ def test_errors_of_the_objects():
         GeneralizedForcing("much")
     with pytest.raises(ValueError, match="Adaptive: every"):
         Adaptive(every=0)
+    with pytest.raises(TypeError, match="Adaptive: norm: expected an object such as"):
+        Adaptive(norm=None)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="GeometricMeanNorm: stride: expected a positive int"):
+        GeometricMeanNorm(stride=0)
+    with pytest.raises(ValueError, match="ProductNorm: iterations: expected a positive int"):
+        ProductNorm(iterations=0)
+    with pytest.raises(ValueError, match="L2: strength: expected a number of 0 or more"):
+        L2(-1.0)
+    with pytest.raises(ValueError, match="observation, where it is no Identity or Affine: expected a positive int"):
+        LatentModel.observing(network(), "affine")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="steps: expected an int, 0 or more"):
+        LatentModel.observing(network(), 2).generate(SERIES[0], -1)
     with pytest.raises(ValueError, match="RAdam: clip"):
         RAdam(clip=-1.0)
     with pytest.raises(ValueError, match="of 2 states, 3 cannot be observed"):

@@ -1,6 +1,7 @@
 """TOML files and pictures of trainings."""
 
 import json
+import signal
 
 import jax
 import matplotlib
@@ -123,6 +124,41 @@ def test_picture(folder):
     free = fit(result.map, np.load(folder / "series.npy"), forcing=FreeRunning(), steps=3, length=5, key=0)
     assert len(cx.plot.training(free).figure.axes) == 1
     plt.close("all")
+
+
+def test_the_second_ctrl_c_says_how_to_go_on(folder, capsys, monkeypatch):
+    from cyclax import cli
+    from cyclax.training import plan
+
+    def interrupted(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    (folder / "train.toml").write_text(PLAN)
+    monkeypatch.setattr(plan, "fit", interrupted)
+    assert cli.main(["train", str(folder / "train.toml")]) == 130
+    out, err = capsys.readouterr()
+    wanted = "cyclax: interrupted; the same command goes on from the last checkpoint, if any\n"
+    assert (out, err) == ("", wanted)
+
+
+def test_the_first_ctrl_c_saves_the_network(folder, capsys, monkeypatch):
+    """Pressed as the last update is made: all is trained and written, and the exit code says that it was pressed."""
+    from cyclax import cli
+    from cyclax.training.fit import _Training
+
+    advance = _Training._advance
+
+    def pressed(self, *arguments, **settings):
+        seconds = advance(self, *arguments, **settings)
+        if self.done == 12:
+            signal.raise_signal(signal.SIGINT)
+        return seconds
+
+    monkeypatch.setattr(_Training, "_advance", pressed)
+    (folder / "train.toml").write_text(PLAN)
+    assert cli.main(["train", str(folder / "train.toml")]) == 130
+    assert "interrupted by Ctrl-C after 12 of 12 updates" in capsys.readouterr().out
+    assert (folder / "out" / "network.npz").exists()
 
 
 def test_the_command_line_trains_from_a_seed(folder, capsys):

@@ -196,12 +196,16 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.plot is not None:
         _require_writable(arguments.plot, _PICTURES, "--plot")
     ax = None if arguments.plot is None else new_axes(shown=False)
-    result = train_from_toml(arguments.plan)
+    try:
+        result = train_from_toml(arguments.plan)
+    except KeyboardInterrupt:
+        print("cyclax: interrupted; the same command goes on from the last checkpoint, if any", file=sys.stderr)
+        return 130
     fits = result if isinstance(result, tuple) else (result,)
     read = _print("\n".join(map(str, fits)))
     if arguments.plot is not None:
         _draw(arguments.plot, plot.training(fits[0], ax))
-    if any(fit.stopped and "Ctrl-C" in fit.stopped for fit in fits):
+    if fits[0].report["interrupted"]:
         return 130
     return 0 if read else 141
 

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from cyclax.data.arguments import whole
+
 
 def simulate(model: Any, z0: Float[Array, " M"], steps: int) -> Float[Array, "steps+1 M"]:
     """Iterate the map.
@@ -17,12 +19,11 @@ def simulate(model: Any, z0: Float[Array, " M"], steps: int) -> Float[Array, "st
 
     **Returns:** `(steps + 1, M)`, the first row being z0; NumPy float64 for a NumPy z0, else in the dtype of z0.
 
-    **Raises:** `ValueError` for a wrong shape or a negative number of steps.
+    **Raises:** `ValueError` for a wrong shape or a negative number of steps, `TypeError` for steps that are no int.
     """
     if np.shape(z0) != (model.num_states,):
         raise ValueError(f"z0: expected shape ({model.num_states},), got {np.shape(z0)}; for a batch, vmap over it.")
-    if steps < 0:
-        raise ValueError(f"steps: must be 0 or more, got {steps}.")
+    steps = whole(steps, "steps", 0)
     if isinstance(z0, jax.Array):
         return _orbit(model, z0, steps)
     with jax.enable_x64(True):

@@ -90,7 +90,7 @@ class Lorenz96(AbstractSystem):
     """
 
     forcing: float = 8.0
-    sites: int = eqx.field(static=True, default=40)
+    sites: int = eqx.field(static=True, default=40, converter=lambda n: int(n) if isinstance(n, np.integer) else n)
     spread = 1.0
     default_dt = 0.01
     default_transient = 50.0

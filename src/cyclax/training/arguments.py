@@ -1,5 +1,6 @@
 """What `fit` is given: each argument checked once, with a message that says what to do."""
 
+import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Float
@@ -14,7 +16,7 @@ from jaxtyping import Float
 from cyclax.data.arguments import checked_key, checked_series
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.training.fields import require_whole
-from cyclax.training.forcing import AbstractForcing
+from cyclax.training.forcing import AbstractForcing, Scheduled
 from cyclax.training.loop import Recipe
 from cyclax.training.model import LatentModel
 from cyclax.training.optimizers import AbstractOptimizer, RAdam, Transformation
@@ -47,8 +49,8 @@ class Problem:
             "models": [hash_of(model) for model in self.models],
             "series": hash_of(self.series),
             "windows": hash_of(self.starts),
-            "forcing": [described(recipe.forcing) for recipe in self.recipes],
-            "optimizer": [described(recipe.optimizer) for recipe in self.recipes],
+            "forcing": [described(recipe.forcing) | self._tried(recipe.forcing.strength) for recipe in self.recipes],
+            "optimizer": [described(recipe.optimizer) | self._tried(recipe.optimizer) for recipe in self.recipes],
             "regularizers": described(first.regularizers),
             "key": np.asarray(jax.random.key_data(first.key)).tolist(),
             "steps": self.steps,
@@ -59,6 +61,20 @@ class Problem:
             "keep_every": self.keep_every,
         }
 
+    def _tried(self, one: Any) -> dict[str, Any]:
+        """Describe what cannot be looked into, a function, by what it does."""
+        if isinstance(one, Scheduled):
+            updates = np.unique(np.linspace(0, self.steps, 33).astype(int))
+            return {"tried": [float(one.function(i)) for i in updates.tolist()]}
+        if isinstance(one, Transformation):
+            weights, done = np.ones(2, np.float32), []
+            state = one.init(weights)
+            for gradient in ((1.0, -0.5), (0.25, 3.0)):
+                changes, state = one.changes(np.asarray(gradient, np.float32), state, weights, jnp.zeros(()))
+                done.append(np.asarray(changes, float).tolist())
+            return {"tried": done}
+        return {}
+
 
 def checked_problem(
     model: Any,
@@ -67,6 +83,7 @@ def checked_problem(
     forcing: Any,
     optimizer: Any,
     regularizers: Any,
+    callback: Any,
     steps: Any,
     key: Any,
     batch: Any,
@@ -101,21 +118,33 @@ def checked_problem(
     _require_alike(models, "model", "maps of one class and shape")
     _require_alike(forcings, "forcing", "one class, with the same settings but for its numbers")
     _require_alike(optimizers, "optimizer", "one class, with the same settings but for its numbers")
-    terms = (regularizers,) if isinstance(regularizers, AbstractRegularizer) else tuple(regularizers)
+    terms = tuple(regularizers) if isinstance(regularizers, (list, tuple)) else (regularizers,)
     for term in terms:
         if not isinstance(term, AbstractRegularizer):
             raise TypeError(f"regularizers: expected objects such as L2(1e-4), got {type(term).__name__}.")
         term.check(models[0])
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback: expected a function of the number of updates and the model, got {callback!r}.")
     key = checked_key(key)
     keys = [jax.random.fold_in(key, i) for i in range(runs)] if sizes else [key]
     recipes = tuple(Recipe(f, o, terms, k) for f, o, k in zip(forcings, optimizers, keys, strict=True))
-    dtype = np.dtype(dtype)
-    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ValueError(f"dtype: expected float32 or float64, got {dtype}.")
+    dtype = _checked_dtype(dtype)
+    if np.max(np.abs(joined)) > np.sqrt(np.finfo(dtype).max):
+        raise ValueError(
+            f"series: squares of its numbers overflow in {dtype}; standardize it (cyclax.data.standardize)."
+        )
     every = int(checkpoint_every), int(keep_every)
     return Problem(
         joined, starts, models, recipes, bool(sizes), int(steps), int(length), int(batch), dtype, every[0], every[1]
     )
+
+
+def _checked_dtype(dtype: Any) -> np.dtype:
+    # None is float64 to NumPy; here nobody has asked for that.
+    with contextlib.suppress(TypeError):
+        if dtype is not None and np.dtype(dtype).name in ("float32", "float64"):
+            return np.dtype(dtype)
+    raise ValueError(f"dtype: expected float32 or float64, got {dtype!r}.")
 
 
 def _is_list(value: Any) -> bool:

@@ -11,6 +11,11 @@ def number(value: Any) -> Any:
     return np.asarray(value, np.float64) if np.isscalar(value) and not isinstance(value, (str, bool)) else value
 
 
+def plain_whole(value: Any) -> Any:
+    """Turn whole numbers of NumPy into ints, which may be part of what is compiled; keep all else, to be refused."""
+    return int(value) if isinstance(value, np.integer) else value
+
+
 def require_whole(value: Any, name: str, least: int = 1) -> None:
     """Raise a `ValueError` unless value is an int of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:

@@ -1,5 +1,6 @@
 """`fit`: the verb. Chunks of updates, checkpoints, and when to stop, are driven here."""
 
+import dataclasses
 import os
 import time
 import warnings
@@ -16,7 +17,7 @@ from tqdm.auto import tqdm
 
 from cyclax.products import most_terms
 from cyclax.training.arguments import Problem, checked_problem, described
-from cyclax.training.interruption import noted_interruption
+from cyclax.training.interruption import Interruption
 from cyclax.training.jacobians import WeightBound
 from cyclax.training.loop import Data, Logs, Recipe, Setting, advance, advance_many, cast, first_state
 from cyclax.training.model import LatentModel
@@ -79,8 +80,8 @@ def fit(
     rates. Lists are equally long; run i uses `fold_in(key, i)` for `key`.
 
     **Returns:** a `Fit`; for several runs a tuple of them. After Ctrl-C what there is, marked so (a second Ctrl-C
-    raises). Where a loss,
-    gradient or weight stops being finite, that run ends with a `RuntimeWarning`, and `.model` is the last good one.
+    raises). Where a loss, gradient or weight stops being finite, that run ends with a `RuntimeWarning`, and `.model` is
+    the last good one.
 
     **Raises:** `TypeError` and `ValueError` that name the argument and the remedy.
 
@@ -92,6 +93,7 @@ def fit(
         forcing=forcing,
         optimizer=optimizer,
         regularizers=regularizers,
+        callback=callback,
         steps=steps,
         key=key,
         batch=batch,
@@ -103,12 +105,15 @@ def fit(
     runs = len(problem.models)
     together = runs > 1 and (jax.default_backend() != "cpu" if vmap is None else vmap)
     kept = None if store is None else Store(store, {"format": 1, "version": __version__} | problem.configuration())
-    with jax.enable_x64(problem.dtype == np.float64):
-        fits = _Training(problem, together, kept, callback, progress).run()
-    for i, one in enumerate(fits):
-        if one.stopped and "finite" in one.stopped:
-            which = f"run {i}: " if problem.many else ""
-            warnings.warn(f"fit: {which}{one.stopped}", RuntimeWarning, stacklevel=2)
+    with Interruption() as interruption, jax.enable_x64(problem.dtype == np.float64):
+        fits = _Training(problem, together, kept, callback, progress).run(interruption)
+        for i, one in enumerate(fits):
+            if one.stopped:
+                which = f"run {i}: " if problem.many else ""
+                warnings.warn(f"fit: {which}{one.stopped}", RuntimeWarning, stacklevel=2)
+    # Marked now, as Ctrl-C may have come at any time until now. Nothing is called unless it has; see `Interruption`.
+    if interruption.pressed:
+        fits = tuple(_marked(one, problem.steps) for one in fits)
     return fits if problem.many else fits[0]
 
 
@@ -118,7 +123,7 @@ class _Training:
     def __init__(self, problem: Problem, together: bool, store: Store | None, callback: Any, progress: bool):
         self.problem, self.together, self.store = problem, together, store
         self.callback, self.progress, self.began = callback, progress, time.perf_counter()
-        self.runs, self.interrupted = len(problem.models), False
+        self.runs = len(problem.models)
         self.setting = Setting(problem.length, problem.batch, most_terms(), min(_LONGEST_CHUNK, problem.steps))
         self.data = Data(jnp.asarray(problem.series, problem.dtype), jnp.asarray(problem.starts))
         self.recipes = [Recipe(*cast(tuple(one[:-1]), problem.dtype), key=one.key) for one in problem.recipes]
@@ -136,21 +141,21 @@ class _Training:
         self.kept: list[tuple[int, list[np.ndarray]]] = []
         self._resume()
 
-    def run(self) -> tuple[Fit, ...]:
+    def run(self, interruption: Interruption) -> tuple[Fit, ...]:
         """Train to the end, or as far as it goes."""
         problem, chunk, seconds = self.problem, min(64, self.setting.capacity), 0.0
         hidden = None if self.progress else True
         looks = {"desc": "fit", "unit": "update", "delay": 1, "disable": hidden, "leave": False}
         bar = tqdm(total=problem.steps, initial=self.done, **looks)
         pool = ThreadPoolExecutor(self.threads)
-        with bar, pool, noted_interruption() as interruption:
+        with bar, pool:
             if self.done == 0:
                 self._checkpoint(first=True)
             if hasattr(self.callback, "begin"):
                 self._begin_callback()
             # Compiled by one thread, for all.
             self._advance(pool, 0, only=1)
-            while self.done < problem.steps and np.any(self.failed < 0) and not interruption:
+            while self.done < problem.steps and np.any(self.failed < 0) and not interruption.pressed:
                 due = problem.checkpoint_every - self.done % problem.checkpoint_every
                 number = min(chunk, due, problem.steps - self.done)
                 took = self._advance(pool, number)
@@ -160,7 +165,6 @@ class _Training:
                 chunk = int(np.clip(number * _SECONDS / took, 1, self.setting.capacity))
                 if self.done % problem.checkpoint_every == 0 or self.done == problem.steps:
                     self._checkpoint()
-            self.interrupted = bool(interruption)
         return self._results(seconds)
 
     def _advance(self, pool: ThreadPoolExecutor, number: int, only: int | None = None) -> float:
@@ -254,6 +258,7 @@ class _Training:
             "batch": problem.batch,
             "length": problem.length,
             "dtype": str(problem.dtype),
+            "interrupted": False,
             "version": __version__,
         }
         fits = []
@@ -261,11 +266,7 @@ class _Training:
             failed = int(self.failed[run])
             number = self.done if failed < 0 else failed + 1
             logs = Logs(*(log[run, :number].copy() for log in self.logs))
-            stopped = None
-            if self.interrupted and self.done < problem.steps:
-                stopped = f"interrupted by Ctrl-C after {self.done:,} of {problem.steps:,} updates"
-            if failed >= 0:
-                stopped = _why(logs, failed)
+            stopped = None if failed < 0 else _why(logs, failed)
             kept = [(update, some) for update, some in self.kept if failed < 0 or update <= failed]
             described_run = {
                 "forcing": described(problem.recipes[run].forcing),
@@ -295,6 +296,12 @@ def _why(logs: Logs, failed: int) -> str:
         f"the {what} of update {failed} was not finite; the model is the one before it. Force more (a larger alpha, a "
         "shorter interval), lower the learning rate, or clip gradients: RAdam(clip=1.0)."
     )
+
+
+def _marked(one: Fit, steps: int) -> Fit:
+    """Say in a result that Ctrl-C was pressed, even where it came with the last update."""
+    stopped = one.stopped or f"interrupted by Ctrl-C after {len(one.losses):,} of {steps:,} updates"
+    return dataclasses.replace(one, stopped=stopped, report=one.report | {"interrupted": True})
 
 
 def _stacked(trees: list[Any]) -> Any:

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.training.fields import number, require_number, require_whole
+from cyclax.training.fields import number, plain_whole, require_number, require_whole
 from cyclax.training.jacobians import AbstractNorm, GeometricMeanNorm
 
 
@@ -116,10 +116,12 @@ class Adaptive(AbstractStrength):
     """
 
     norm: AbstractNorm = GeometricMeanNorm()
-    every: int = eqx.field(static=True, default=5)
+    every: int = eqx.field(static=True, default=5, converter=plain_whole)
     decay: Any = eqx.field(converter=number, default=0.999)
 
     def __check_init__(self):
+        if not isinstance(self.norm, AbstractNorm):
+            raise TypeError(f"Adaptive: norm: expected an object such as GeometricMeanNorm(), got {self.norm!r}.")
         require_whole(self.every, "Adaptive: every")
         require_number(self.decay, "Adaptive: decay", 0, 1)
 
@@ -169,7 +171,7 @@ class SparseForcing(AbstractForcing):
     **Arguments:** `interval`: tau; a good one is log 2 over the largest Lyapunov exponent (`cyclax.forcing_interval`).
     """
 
-    interval: int = eqx.field(static=True)
+    interval: int = eqx.field(static=True, converter=plain_whole)
     strength: AbstractStrength = Constant(1.0)
 
     def __check_init__(self):

@@ -1,40 +1,42 @@
 """Ctrl-C that waits until what is half done is done."""
 
-import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from typing import Any, Self
 
 
 class Interruption:
-    """Whether Ctrl-C was pressed. `bool(interruption)` tells it."""
+    """Within its block the first Ctrl-C is noted in `pressed` instead of raised; the second raises as ever.
 
-    def __init__(self) -> None:
-        self._pressed = False
-
-    def __bool__(self) -> bool:
-        return self._pressed
-
-    def press(self, *_: object) -> None:
-        """Note the first; from then on Ctrl-C raises `KeyboardInterrupt` as ever."""
-        self._pressed = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@contextlib.contextmanager
-def noted_interruption() -> Iterator[Interruption]:
-    """Within the block the first Ctrl-C is noted instead of raised; the handler from before comes back after it.
+    The handler from before comes back at the end of the block, and a first Ctrl-C that falls into that very moment is
+    noted, too. So look at `pressed` once the block has ended, and call nothing in between: Python runs handlers of
+    signals after calls, so there is no moment at which a first Ctrl-C raises and takes a finished result with it.
 
     Signals are Python's main thread's, and a handler that the user has set is the user's: in other threads, and where
     Ctrl-C does not raise `KeyboardInterrupt`, nothing is touched.
     """
-    interruption = Interruption()
-    ours = threading.current_thread() is threading.main_thread()
-    ours = ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if ours:
-        signal.signal(signal.SIGINT, interruption.press)
-    try:
-        yield interruption
-    finally:
-        if ours:
+
+    def __init__(self) -> None:
+        self.pressed = False
+        self._ours = False
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self._ours:
+            signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def _press(self, *_: Any) -> None:
+        self.pressed = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def __exit__(self, *_: Any) -> None:
+        if not self._ours:
+            return
+        try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        except KeyboardInterrupt:
+            if self.pressed:
+                raise
+            self.pressed = True

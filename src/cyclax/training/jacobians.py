@@ -17,6 +17,7 @@ from cyclax.maps.dendritic import ClippedDendriticPLRNN, DendriticPLRNN
 from cyclax.maps.plrnn import LowRankPLRNN
 from cyclax.maps.relu_rnn import LeakyReLURNN, ReLURNN
 from cyclax.maps.shallow import ClippedShallowPLRNN, ShallowPLRNN
+from cyclax.training.fields import plain_whole, require_whole
 
 
 class AbstractNorm(eqx.Module):
@@ -57,8 +58,12 @@ class GeometricMeanNorm(AbstractNorm):
     **Arguments:** `stride`: every how many-th step of a trajectory is looked at; `iterations`.
     """
 
-    stride: int = eqx.field(static=True, default=10)
-    iterations: int = eqx.field(static=True, default=10)
+    stride: int = eqx.field(static=True, default=10, converter=plain_whole)
+    iterations: int = eqx.field(static=True, default=10, converter=plain_whole)
+
+    def __check_init__(self):
+        require_whole(self.stride, "GeometricMeanNorm: stride")
+        require_whole(self.iterations, "GeometricMeanNorm: iterations")
 
     def __call__(self, map_, forced):
         """Measure."""
@@ -78,7 +83,10 @@ class ProductNorm(AbstractNorm):
     **Arguments:** `iterations`: of the power iteration; each runs the trajectories forth and back.
     """
 
-    iterations: int = eqx.field(static=True, default=3)
+    iterations: int = eqx.field(static=True, default=3, converter=plain_whole)
+
+    def __check_init__(self):
+        require_whole(self.iterations, "ProductNorm: iterations")
 
     def __call__(self, map_, forced):
         """Measure."""

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array
 from cyclax.maps.initial import gaussian
+from cyclax.training.fields import require_whole
 
 
 class AbstractObservation(eqx.Module):
@@ -186,8 +187,13 @@ class LatentModel(eqx.Module):
         that are observed directly.
 
         **Returns:** the model, with a learned first state (0 to begin with) where the data do not tell all of it.
+
+        **Raises:** `ValueError` for more variables than the map has states, or what is no observation.
         """
-        seen = Identity(map.num_states, observation) if isinstance(observation, int) else observation
+        if not isinstance(observation, AbstractObservation):
+            require_whole(observation, "observation, where it is no Identity or Affine")
+            observation = Identity(map.num_states, int(observation))
+        seen = observation
         if min(seen.num_observed, map.num_states) == map.num_states:
             return cls(map, seen)
         shape = (map.num_states, seen.num_observed)
@@ -219,13 +225,14 @@ class LatentModel(eqx.Module):
 
         **Returns:** observations `(steps + 1, N)`; the first is what the model makes of x.
 
-        **Raises:** `ValueError` for a wrong shape.
+        **Raises:** `ValueError` for a wrong shape, and for no whole number of steps.
         """
+        require_whole(steps, "steps", 0)
         x = np.asarray(x, np.float64)
         if x.shape != (self.num_observed,):
             raise ValueError(f"x: expected shape ({self.num_observed},), one observation, got {x.shape}.")
         with jax.enable_x64(True):
-            return np.asarray(_generate(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self), x, steps))
+            return np.asarray(_generate(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self), x, int(steps)))
 
 
 @eqx.filter_jit

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cyclax.training.fields import number
+from cyclax.training.fields import number, plain_whole, require_number, require_whole
 from cyclax.training.model import Affine, LatentModel
 
 
@@ -37,7 +37,11 @@ class ManifoldAttractor(AbstractRegularizer):
     """
 
     strength: Any = eqx.field(converter=number)
-    units: int = eqx.field(static=True)
+    units: int = eqx.field(static=True, converter=plain_whole)
+
+    def __check_init__(self):
+        require_number(self.strength, "ManifoldAttractor: strength")
+        require_whole(self.units, "ManifoldAttractor: units")
 
     def check(self, model):
         """Require A, W and h, and so many units."""
@@ -68,6 +72,9 @@ class L2(AbstractRegularizer):
 
     strength: Any = eqx.field(converter=number)
 
+    def __check_init__(self):
+        require_number(self.strength, "L2: strength")
+
     def __call__(self, model):
         """Give the term."""
         return self.strength * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(model.map))
@@ -81,6 +88,9 @@ class ConditionNumber(AbstractRegularizer):
     """
 
     strength: Any = eqx.field(converter=number)
+
+    def __check_init__(self):
+        require_number(self.strength, "ConditionNumber: strength")
 
     def check(self, model):
         """Require an affine read-out."""

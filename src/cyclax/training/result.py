@@ -25,9 +25,9 @@ class Fit:
       theirs.
     - `losses`, `gradient_norms`, `strengths` `(updates,)`: the mean squared error of a batch before each update
       (without regularizers), the norm of the gradient of the whole loss (before clipping), and alpha.
-    - `stopped`: why it ended early, if it did.
-    - `report`: {"seconds", "updates_per_second", "resumed_at", "forcing", "optimizer", "batch", "length", "dtype",
-      "version"}.
+    - `stopped`: why it ended early, if it did, or that Ctrl-C was pressed as it ended.
+    - `report`: {"seconds", "updates_per_second", "resumed_at", "runs", "batch", "length", "dtype", "interrupted"
+      (whether Ctrl-C was pressed), "version", "forcing", "optimizer"}.
     """
 
     model: LatentModel
