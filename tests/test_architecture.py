@@ -20,6 +20,7 @@ ROOMS = [
     "metrics",
     "data",
     "plans",
+    "interruption",
     "products",
     "storage",
     "version",

@@ -17,6 +17,7 @@ import pytest
 from plain import plain_pieces
 
 import cyclax as cx
+from cyclax.interruption import Interruption
 from cyclax.training.arguments import checked_problem
 from cyclax.training.fit import fit
 from cyclax.training.forcing import (
@@ -28,7 +29,6 @@ from cyclax.training.forcing import (
     Scheduled,
     SparseForcing,
 )
-from cyclax.training.interruption import Interruption
 from cyclax.training.jacobians import GeometricMeanNorm, ProductNorm, WeightBound, weight_bound
 from cyclax.training.loop import advance
 from cyclax.training.model import Affine, LatentModel

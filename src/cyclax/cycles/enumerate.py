@@ -21,8 +21,8 @@ from cyclax.cycles.exact.problem import Box, Budget, Candidates, Progress, TooEx
 from cyclax.cycles.result import Cycle, Cycles, Degenerate
 from cyclax.cycles.solve import Borders, adds_up, borders
 from cyclax.cycles.starts import state_scale
+from cyclax.interruption import Interruption
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.training.interruption import noted_interruption
 from cyclax.version import __version__
 
 # The smallest default box, and how many times larger than the states that matter it is.
@@ -156,7 +156,7 @@ def enumerate_cycles(
     _check_method(method)
     searched = wanted and sorted({d for order in wanted for d in range(1, order + 1) if order % d == 0})
     line = tqdm(bar_format="{desc}", delay=1, disable=None if progress else True, leave=False)
-    with jax.enable_x64(True), line, noted_interruption() as interruption:
+    with Interruption() as interruption, jax.enable_x64(True), line:
         bounds = borders(model)
         if not adds_up(model, bounds):
             raise ValueError(

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Array
 from tqdm.auto import tqdm
 
+from cyclax.interruption import Interruption
 from cyclax.products import most_terms
 from cyclax.training.arguments import Problem, checked_problem, described
-from cyclax.training.interruption import Interruption
 from cyclax.training.jacobians import WeightBound
 from cyclax.training.loop import Data, Logs, Recipe, Setting, advance, advance_many, cast, first_state
 from cyclax.training.model import LatentModel

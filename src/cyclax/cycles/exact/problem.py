@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from cyclax.interruption import Interruption
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Box:
@@ -37,15 +39,16 @@ class Budget:
             value = getattr(self, name)
             if isinstance(value, bool) or not value > 0:
                 raise ValueError(f"Budget: {name} must be positive, got {value!r}.")
-        self._deadline, self._interruption = float("inf"), False
+        self._deadline, self._interruption = float("inf"), Interruption()
 
-    def start(self, interruption: Any = False) -> None:
-        """Let the seconds run; they end early where `interruption` becomes true (see `noted_interruption`)."""
-        self._deadline, self._interruption = time.perf_counter() + self.seconds, interruption
+    def start(self, interruption: Interruption | None = None) -> None:
+        """Let the seconds run; they end early where Ctrl-C is noted."""
+        self._deadline = time.perf_counter() + self.seconds
+        self._interruption = interruption or Interruption()
 
     def spent(self, nodes: int = 0, memory: int = 0) -> str | None:
         """Say what has run out, if anything."""
-        if self._interruption:
+        if self._interruption.pressed:
             return "interrupted by Ctrl-C"
         if time.perf_counter() > self._deadline:
             return f"the time budget of {self.seconds:g} s ran out"
