@@ -4,18 +4,22 @@ Train shallow PLRNNs (M = 3, H = 50) on 10^5 points of Lorenz-63, hold what they
 D_H, largest Lyapunov exponent), and find their fixed points, which are those of the Lorenz system. After Hess,
 Monfared, Brenner, Durstewitz, *Generalized teacher forcing*, ICML 2023.
 
-Four things are worth knowing:
+Five things are worth knowing:
 
+- Hidden units begin with their kinks on points of the data. Of units drawn without looking, ten in fifty never switch
+  there, and the loss ends two to three times higher.
 - The attractor leaves a hole around the fixed points C+ and C-, and hardly ever comes near the origin, so one long
-  orbit says next to nothing of them. Half of the points here are one orbit; the others are short ones, begun beside C+
-  and C- and low on the z axis, where neighboring orbits part.
+  orbit says next to nothing of them. An eighth of the points here are short orbits, begun beside C+ and C- and low on
+  the z axis, where neighboring orbits part; with more of them, less is learned of the attractor.
 - With forcing this strong (alpha from 0.9 to 1) the past is forgotten after a step or two, so windows are that short,
   and many in a batch: an update takes a tenth of the time of one over 16 windows of 100 steps, and the loss ends lower.
 - Where a training ends depends on where it began. Of four beginnings for each seed, that with the least loss is kept.
 - The angle of the complex pair at C+ and C- is that of the one linear region which they lie in, and 0.1 deviations away
   it is 7 % another. Squared errors so near are too small to count in a mean over everything. So in a few last updates
-  a term is added that counts the errors of single steps beside C+ and C- relative to the distance from them. Few, and
-  at a low rate: many at a higher one put the pairs right, too, and lost the exponent of two networks in three.
+  a term is added that counts the errors of single steps beside C+ and C- relative to the distance from them.
+
+The largest exponent comes out some percent too low: where the network is linear its Jacobian is constant, and the
+differences from the true one, averaged along the orbit, bring the first and second exponents closer together.
 """
 
 import argparse
@@ -70,13 +74,13 @@ def short_orbits(system: Lorenz63, starts: np.ndarray, rows: int) -> list[np.nda
 
 
 def training_data(system: Lorenz63, points: dict[str, np.ndarray], raw: np.ndarray, some: int) -> list[np.ndarray]:
-    """Give one long orbit, half of all points, and short ones where it hardly ever goes."""
+    """Give one long orbit, most of all points, and short ones where it hardly ever goes."""
     rng, spread = np.random.default_rng(0), raw.std(axis=0)
-    beside = np.concatenate([np.tile(points[name], (2 * some, 1)) for name in ("C+", "C-")])
+    beside = np.concatenate([np.tile(points[name], (some // 5, 1)) for name in ("C+", "C-")])
     low = raw[(raw[:, 2] > 5) & (raw[:, 2] < 20) & (np.abs(raw[:, 0]) < 2.5)]
-    low = low[rng.integers(0, len(low), 2 * some)]
+    low = low[rng.integers(0, len(low), 8 * some // 5)]
     around, parting = (starts + 0.1 * spread * rng.normal(size=starts.shape) for starts in (beside, low))
-    return [raw[: 500 * some], *short_orbits(system, around, 100), *short_orbits(system, parting, 50)]
+    return [raw[: 880 * some], *short_orbits(system, around, 100), *short_orbits(system, parting, 50)]
 
 
 def beside(system: Lorenz63, points: dict[str, np.ndarray], scale: Standardization, spread: np.ndarray):
@@ -89,10 +93,20 @@ def beside(system: Lorenz63, points: dict[str, np.ndarray], scale: Standardizati
     return RelativeErrors(0.05, before, after, np.array(distances))
 
 
+def network(seed: int, beginning: int, points: np.ndarray) -> cx.ShallowPLRNN:
+    """Draw a network whose hidden units switch at some of the points."""
+    rng = np.random.default_rng([seed, beginning])
+    normals = rng.normal(size=(50, 3))
+    W2 = 0.3 * normals / np.linalg.norm(normals, axis=1, keepdims=True)
+    kinks = points[rng.integers(0, len(points), 50)]
+    W1 = 0.05 * rng.normal(size=(3, 50))
+    return cx.ShallowPLRNN(A=np.full(3, 0.9), W1=W1, W2=W2, h1=np.zeros(3), h2=-np.sum(W2 * kinks, axis=1))
+
+
 def train(seeds: int, series: list[np.ndarray], term: RelativeErrors, updates: tuple[int, int]) -> tuple[Fit, ...]:
     """Train several beginnings of each seed; make the last updates, with the term, of the best of each."""
-    keys = [jax.random.fold_in(jax.random.key(seed), i) for seed in range(seeds) for i in range(BEGINNINGS)]
-    networks = [cx.ShallowPLRNN.random(3, 50, key=key, gain=0.1) for key in keys]
+    every = np.concatenate(series)
+    networks = [network(seed, i, every) for seed in range(seeds) for i in range(BEGINNINGS)]
     forcing = GeneralizedForcing(Annealed(0.9, 1.0, updates[0]))
     fits = fit(
         networks, series, forcing=forcing, steps=updates[0], key=7, batch=512, length=2,
@@ -114,7 +128,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="short training, to see that it runs")
     arguments = parser.parse_args()
-    some, steps, length = (10, (1_000, 1_000), 5_000) if arguments.quick else (100, (260_000, 15_000), 100_000)
+    some, steps, length = (10, (1_000, 1_000), 5_000) if arguments.quick else (100, (150_000, 15_000), 100_000)
 
     system = Lorenz63()
     r = np.sqrt(system.beta * (system.rho - 1))
