@@ -161,7 +161,7 @@ def train(seeds: int, series: list[np.ndarray], term: RelativeErrors, quick: boo
     def annealed(networks, updates: int, rate: float, key: int) -> tuple[Fit, ...]:
         forcing, optimizer = GeneralizedForcing(Annealed(0.9, 1.0, updates)), RAdam(rate, 1e-5, clip=10.0)
         fits = fit(networks, series, forcing=forcing, steps=updates, key=key, optimizer=optimizer, **settings)
-        print("loss", np.round([1e6 * np.mean(one.losses[-500:]) for one in fits], 3), "1e-6", flush=True)
+        print("loss", *(f"{1e6 * np.mean(one.losses[-500:]):.3f}" for one in fits), "1e-6", flush=True)
         return fits
 
     rngs = [np.random.default_rng([seed, beginning]) for seed in range(seeds) for beginning in range(BEGINNINGS)]
