@@ -136,10 +136,10 @@ def add(
 
 
 def exchange(
-    A: np.ndarray, W2: np.ndarray, h2: np.ndarray, series: list[np.ndarray], number: int, rng: np.random.Generator
-) -> cx.ShallowPLRNN:
+    A: np.ndarray, W2: np.ndarray, h2: np.ndarray, before: np.ndarray, after: np.ndarray, number: int,
+    rng: np.random.Generator,
+) -> cx.ShallowPLRNN:  # fmt: skip
     """Drop a number of units, add up to `HIDDEN`, and solve for W1 and h1 by least squares on some steps."""
-    before, after = (np.concatenate([part[cut] for part in series]) for cut in (slice(-1), slice(1, None)))
     some = rng.choice(len(before), min(10_000, len(before)), replace=False)
     states, wanted = before[some], after[some] - A * before[some]
     norms = np.linalg.norm(W2, axis=1)
@@ -165,12 +165,13 @@ def train(seeds: int, series: list[np.ndarray], term: RelativeErrors, quick: boo
         return fits
 
     rngs = [np.random.default_rng([seed, beginning]) for seed in range(seeds) for beginning in range(BEGINNINGS)]
+    steps = [np.concatenate([part[cut] for part in series]) for cut in (slice(-1), slice(1, None))]
     # three units that are always on let W1 and W2 add any linear map to the diagonal A
-    networks = [exchange(np.full(3, 0.9), np.eye(3), np.full(3, 6.0), series, 0, rng) for rng in rngs]
+    networks = [exchange(np.full(3, 0.9), np.eye(3), np.full(3, 6.0), *steps, 0, rng) for rng in rngs]
     for key, number in enumerate(exchanges):
         maps = [one.map for one in annealed(networks, updates, 4e-3, key)]
         arrays = [(np.asarray(one.A), np.asarray(one.W2), np.asarray(one.h2)) for one in maps]
-        networks = [exchange(*each, series, number, rng) for each, rng in zip(arrays, rngs, strict=True)]
+        networks = [exchange(*each, *steps, number, rng) for each, rng in zip(arrays, rngs, strict=True)]
     fits = annealed(networks, 4 * updates, 2e-3, len(exchanges))
     groups = [fits[first : first + BEGINNINGS] for first in range(0, len(fits), BEGINNINGS)]
     best = [min(group, key=lambda one: np.mean(one.losses[-500:])).map for group in groups]
