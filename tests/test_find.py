@@ -26,7 +26,7 @@ def check_case(name: str, seed: int) -> None:
     model = cx.load(CASES / f"{name}.json")
     cycles = cx.find_cycles(model, expected["searched_orders_up_to"], key=seed)
     matched = set()
-    for entry in expected["cycles"]:
+    for entry in expected.get("cycles", ()):  # of some only the numbers are known
         point, order = np.array(entry["first_point"]), entry["order"]
         size = 1 + np.max(np.abs(point))
         near = [c for c in cycles.of_order(order) if np.min(np.max(np.abs(c.points - point), axis=1)) < 1e-7 * size]

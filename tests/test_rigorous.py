@@ -237,17 +237,25 @@ def test_words_on_borders_and_singular_ones_stay_open():
 
 
 @pytest.mark.parametrize(
-    ("model", "orders", "why"),
+    ("model", "entries"),
     [
-        (cx.PLRNN(A=[0.5, 0.3], W=[[0.1, 0.4], [-0.6, 0.1]], h=[0.0, 0.0]), 1, "neither proved"),
-        (cx.SkewTentMap(0.5, -1.0, 1.0), 2, "root of unity"),
-        (cx.PLRNN(A=[1.0], W=[[-0.5]], h=[0.0]), 1, "neither proved"),
+        (cx.PLRNN(A=[0.5, 0.3], W=[[0.1, 0.4], [-0.6, 0.1]], h=[0.0, 0.0]), [("border", 1)]),
+        (cx.PLRNN(A=[1.0], W=[[-0.5]], h=[0.0]), [("family", 1)]),
     ],
 )
-def test_degenerate_maps_are_proved_numerically(model, orders, why):
-    certified = cx.enumerate_cycles(model, orders, method=RIGOROUS, box=10.0).report["completeness"]
+def test_what_is_degenerate_is_decided_in_rationals(model, entries):
+    cycles = cx.enumerate_cycles(model, 1, method=RIGOROUS, box=10.0)
+    assert cycles.report["completeness"]["rigor"] == "rigorous"
+    assert cycles.report["orders"]["1"]["verdict"] == "proved complete"
+    assert [(entry.kind, entry.order) for entry in cycles.degenerate] == entries
+
+
+def test_a_multiplier_on_the_unit_circle_leaves_stability_open():
+    cycles = cx.enumerate_cycles(cx.SkewTentMap(0.5, -1.0, 1.0), 2, method=RIGOROUS, box=10.0)
+    certified = cycles.report["completeness"]
     assert certified["rigor"] == "numerical"
-    assert why in certified["notes"]["rigor"]
+    assert "unit circle" in certified["notes"]["rigor"]
+    assert [(entry.kind, entry.order) for entry in cycles.degenerate] == [("family", 2)]
 
 
 def test_a_cycle_that_touches_the_box_is_no_proof():

@@ -110,8 +110,7 @@ class BifurcationMap:
                 words = self.words(order, *place)
                 if len(words):
                     gates = np.where(bounds.effective, words, bounds.settled)
-                    states = np.zeros((len(words), model.num_states))
-                    accept_words(model, bounds, gates, states, network.evidence[order].accepted)
+                    accept_words(model, bounds, gates, network.evidence[order].accepted, network.decider)
             cycles = network.result(list(self.orders), _NoFinder(), 0.0, None)
         proved = "proved" in self.layers and bool(self.layers["proved"].reshape(-1)[cell])
         said = (

@@ -1,106 +1,182 @@
-"""Which solutions are returned: each hit is solved again from its word and checked; nothing is returned unchecked."""
+"""What candidate words turn out to be: each is solved again and checked, and leaves by one of four exits.
+
+A word is *accepted* as a cycle, *described* (a family of solutions, or a solution on a border), *refuted*, or
+*undecided*. float64 decides where its error bounds can tell; what they cannot tell is decided exactly (`decide`).
+"""
 
 import dataclasses
+import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from cyclax.cycles.families import family_near, family_of_word
+from cyclax.cycles.decide import Decider, Decision, Outcome
+from cyclax.cycles.families import described, slow_family
+from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.result import Cycle, Degenerate
 from cyclax.cycles.solve import Borders, Solutions, itineraries, solve_words
-from cyclax.cycles.word import WordKey, canonical_rotation, word_key
+from cyclax.cycles.word import WordKey, canonical_rotation, minimal_period, word_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 
 @dataclasses.dataclass
 class Accepted:
-    """What the hits of one order turned out to be."""
+    """What the words of one order turned out to be; `rejected` counts those that are refuted."""
 
     cycles: dict[WordKey, Cycle] = dataclasses.field(default_factory=dict)
     borders: dict[WordKey, Degenerate] = dataclasses.field(default_factory=dict)
     families: dict[WordKey, Degenerate] = dataclasses.field(default_factory=dict)
+    undecided: dict[WordKey, str] = dataclasses.field(default_factory=dict)
     rejected: int = 0
+
+    @property
+    def described(self) -> Iterable[tuple[WordKey, Degenerate]]:
+        """What is no isolated cycle, and known all the same."""
+        return itertools.chain(self.borders.items(), self.families.items())
 
 
 def accept(
-    model: AbstractPiecewiseLinearMap, bounds: Borders, nodes: np.ndarray, order: int, accepted: Accepted
+    model: AbstractPiecewiseLinearMap,
+    bounds: Borders,
+    nodes: np.ndarray,
+    order: int,
+    accepted: Accepted,
+    decider: Decider | None = None,
 ) -> list[WordKey | None]:
     """Check hits: nodes `(n, S, M)` that the search took for points of cycles whose order divides `order`.
 
     New cycles are added to `accepted`.
 
-    **Returns:** for each hit the identity of its cycle, or None where the check rejected it.
+    **Returns:** for each hit the identity of its cycle, or None where it is refuted or undecided.
     """
     gates, _ = itineraries(model, nodes, order)
-    return accept_words(model, bounds, gates, nodes[:, 0], accepted)
+    return accept_words(model, bounds, gates, accepted, decider)
 
 
 def accept_words(
-    model: AbstractPiecewiseLinearMap, bounds: Borders, gates: np.ndarray, states: np.ndarray, accepted: Accepted
+    model: AbstractPiecewiseLinearMap,
+    bounds: Borders,
+    gates: np.ndarray,
+    accepted: Accepted,
+    decider: Decider | None = None,
+    *,
+    exact: bool = False,
 ) -> list[WordKey | None]:
-    """Check words `(n, k, G)`, wherever they come from; `states (n, M)` say where to look for families.
+    """Check words `(n, k, G)`, wherever they come from: each leaves by one of the four exits, into `accepted`.
 
-    New cycles are added to `accepted`.
+    With `exact`, nothing is left to float64.
 
-    **Returns:** for each word the identity of its cycle, or None where the check rejected it.
+    **Returns:** for each word the identity of its cycle, or None where it is refuted or undecided.
     """
+    decider = decider or Decider(model, bounds.effective)
     keys: list[Any] = [word_key(word[:, bounds.effective]) for word in gates]
     known = accepted.cycles.keys() | accepted.borders.keys() | accepted.families.keys()
     fresh = {key: i for i, key in reversed(list(enumerate(keys))) if key not in known}
-    rejected, renamed = set(), {}  # renamed: solutions on borders, whose period may be smaller than that of the word
+    renamed: dict[WordKey, WordKey | None] = {}  # refuted, undecided, or of a smaller period than the word
     for period in sorted({key.order for key in fresh}):
         some = {key: i for key, i in fresh.items() if key.order == period}
         # All rotations of a word give the same cycle: the canonical one makes the result independent of the start.
         words = np.stack([_rotated(gates[i][:period], bounds) for i in some.values()])
         solutions = solve_words(model, words, bounds)
         for j, key in enumerate(some):
-            if solutions.singular[j]:
-                family = family_of_word(model, bounds, gates[some[key]][:period], states[some[key]])
-                if family is None:
-                    rejected.add(key)
-                else:
-                    accepted.families[key] = family
-            elif solutions.outside[j] > solutions.error[j]:
-                rejected.add(key)
-            elif not solutions.margin[j] > solutions.error[j]:  # an error bound that overflowed to nan included
-                renamed[key] = _shorter(model, bounds, solutions, j, accepted)
-                if renamed[key] is None:
-                    renamed[key], accepted.borders[key] = key, _on_border(solutions, j)
+            sound = not exact and not solutions.singular[j]
+            if sound and solutions.outside[j] > solutions.error[j]:
+                accepted.rejected += 1
+                renamed[key] = None
+            elif sound and solutions.margin[j] > solutions.error[j]:
+                accepted.cycles[key] = _cycle(solutions, j)
             else:
-                accepted.cycles[key] = _cycle(model, solutions, j)
-    accepted.rejected += len(rejected)
-    return [None if key in rejected else renamed.get(key, key) for key in keys]
+                decision = decider.decide(words[j])
+                renamed[key] = _take(model, bounds, key, words[j], decision, solutions, j, accepted, decider)
+    return [renamed.get(key, key) for key in keys]
 
 
-def accept_families(
-    model: AbstractPiecewiseLinearMap, bounds: Borders, states: np.ndarray, order: int, accepted: Accepted
+def accept_singular(
+    model: AbstractPiecewiseLinearMap,
+    bounds: Borders,
+    states: np.ndarray,
+    order: int,
+    accepted: Accepted,
+    decider: Decider,
 ) -> None:
-    """Look at states whose words have a singular I - P: is there a family of solutions in that region?"""
-    for state in states:
-        _keep(family_near(model, bounds, state, order), bounds, accepted)
+    """Look at states whose words have a singular I - P: is there a family of solutions, or a cycle after all?"""
+    words, _ = itineraries(model, states[:, None], order)
+    primitive = [word for word in words if minimal_period(word[:, bounds.effective]) == order]
+    if primitive:
+        accept_words(model, bounds, np.stack(primitive), accepted, decider)
 
 
 def accept_repetitions(
-    model: AbstractPiecewiseLinearMap, bounds: Borders, words: np.ndarray, accepted: Accepted
+    bounds: Borders, known: dict[int, Accepted], decider: Decider, orders: Iterable[int] | None = None
 ) -> None:
-    """Look at words `(n, k, G)` that repeat shorter ones: only families of solutions have such words."""
-    for word in words:
-        _keep(family_of_word(model, bounds, word, np.zeros(model.num_states)), bounds, accepted)
+    """Add the families of solutions that have a known word, repeated q times, as their word.
+
+    They are there where multipliers of the known solution are roots of unity. **Arguments:** `known`: by order; new
+    orders are added; `orders`: those of interest (None: all).
+    """
+    wanted = None if orders is None else set(orders)
+    for accepted in [known[order] for order in sorted(known)]:
+        entries = [*accepted.cycles.items(), *accepted.described]
+        for _, entry in entries:
+            if isinstance(entry, Degenerate) and minimal_period(entry.gates[:, bounds.effective]) < entry.order:
+                continue  # a repetition itself
+            order = entry.order
+            room = None if wanted is None else [k // order for k in wanted if k > order and k % order == 0]
+            if room == []:
+                continue
+            repeats = decider.orders_of_families(entry.gates, entry.multipliers)
+            for q in (room or []) if repeats is None else repeats:
+                if room is not None and q not in room:
+                    continue
+                word = np.tile(entry.gates, (q, 1))
+                key, longer = _full_key(word, bounds), known.setdefault(q * order, Accepted())
+                decision = None if repeats is None else decider.decide(word)
+                if decision is None or decision.outcome == Outcome.OPEN:
+                    longer.undecided[key] = "a multiplier that may be a root of unity"
+                elif decision.outcome == Outcome.FAMILY:
+                    longer.families.setdefault(key, described(bounds, word, "family", decision))
 
 
-def _keep(family: Degenerate | None, bounds: Borders, accepted: Accepted) -> None:
-    if family is not None:
-        # Not `word_key`, which takes a repeated word for the shorter one.
-        word = family.gates[:, bounds.effective]
-        turned = np.roll(word, -canonical_rotation(word), axis=0)
-        accepted.families.setdefault(WordKey(family.order, np.packbits(turned, axis=1).tobytes()), family)
+def _take(
+    model, bounds: Borders, key: WordKey, word: np.ndarray, decision: Decision, solutions, j: int, accepted, decider
+) -> WordKey | None:
+    """Enter what was decided exactly; give the identity under which it is known, or None."""
+    if decision.outcome == Outcome.OPEN:
+        accepted.undecided[key] = decision.reason
+        return None
+    if 0 < decision.period < len(word):
+        # A point on a border has the words of both sides, and so may have a smaller period than its word.
+        (shorter,) = accept_words(model, bounds, word[None, : decision.period], accepted, decider)
+        if shorter is not None or decision.outcome == Outcome.NONE:
+            return shorter
+    if decision.outcome == Outcome.BORDER:
+        accepted.borders[key] = described(bounds, word, "border", decision)
+        return key
+    if decision.outcome == Outcome.FAMILY:
+        accepted.families[key] = described(bounds, word, "family", decision)
+        return key
+    if solutions.singular[j]:
+        slow = slow_family(model, bounds, word)
+        if slow is not None:
+            accepted.families[_full_key(word, bounds, b"slow")] = slow
+    if decision.outcome == Outcome.CYCLE:
+        accepted.cycles[key] = _exact_cycle(model, bounds, word, decision)
+        return key
+    accepted.rejected += 1
+    return None
+
+
+def _full_key(word: np.ndarray, bounds: Borders, mark: bytes = b"") -> WordKey:
+    """Identify a word as it is: `word_key` takes a repeated word for the shorter one."""
+    return WordKey(len(word), np.packbits(_rotated(word, bounds)[:, bounds.effective], axis=1).tobytes() + mark)
 
 
 def _rotated(word: np.ndarray, bounds: Borders) -> np.ndarray:
     return np.roll(word, -canonical_rotation(word[:, bounds.effective]), axis=0)
 
 
-def _cycle(model, solutions: Solutions, j: int) -> Cycle:
+def _cycle(solutions: Solutions, j: int) -> Cycle:
     return Cycle(
         order=solutions.points.shape[1],
         points=solutions.points[j],
@@ -114,38 +190,21 @@ def _cycle(model, solutions: Solutions, j: int) -> Cycle:
     )
 
 
-def _shorter(model, bounds: Borders, solutions: Solutions, j: int, accepted: Accepted) -> WordKey | None:
-    """Look whether a solution on a border has a smaller period than its word; accept it with that period instead.
-
-    A point on a border has the words of both sides, and so repeats under words that do not: a fixed point there has
-    every word of its two sides, of any length.
-    """
-    points, near = solutions.points[j], 2 * solutions.error[j]
-    order = len(points)
-    for period in (p for p in range(1, order) if order % p == 0):
-        if not np.max(np.abs(np.roll(points, -period, axis=0) - points)) <= near:
-            continue
-        word = _rotated(solutions.gates[j][:period], bounds)
-        key = word_key(word[:, bounds.effective])
-        if key in accepted.borders:
-            return key
-        alone = solve_words(model, word[None], bounds)
-        if not alone.singular[0] and alone.outside[0] <= alone.error[0] and not alone.margin[0] > alone.error[0]:
-            accepted.borders[key] = _on_border(alone, 0)
-            return key
-    return None
-
-
-def _on_border(solutions: Solutions, j: int) -> Degenerate:
-    points = solutions.points[j]
-    return Degenerate(
-        kind="border",
-        order=len(points),
-        points=points,
-        gates=solutions.gates[j],
-        directions=np.zeros((points.shape[1], 0)),
-        extent=np.zeros((0, 2)),
-        multipliers=solutions.multipliers[j],
-        margin=float(solutions.margin[j]),
-        error=float(solutions.error[j]),
+def _exact_cycle(model, bounds: Borders, word: np.ndarray, decision: Decision) -> Cycle:
+    """Write down a cycle that was decided exactly: its points are the exact ones, rounded."""
+    images = itineraries(model, decision.points[:, None], 1)[1]
+    with np.errstate(all="ignore"):
+        values = multipliers_of(bounds.jacobians(word)[None], decision.jacobian[None])[0]
+        system = np.eye(len(decision.jacobian)) - decision.jacobian
+        condition = float(np.linalg.cond(system)) if np.all(np.isfinite(system)) else float("inf")
+    return Cycle(
+        order=len(word),
+        points=decision.points,
+        gates=word,
+        multipliers=values,
+        jacobian=decision.jacobian,
+        residual=float(np.max(np.abs(images - np.roll(decision.points, -1, axis=0)), initial=0.0)),
+        margin=decision.margin,
+        error=decision.error,
+        condition=condition,
     )

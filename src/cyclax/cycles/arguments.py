@@ -35,6 +35,11 @@ def checked_orders(orders: int | Iterable[int]) -> list[int]:
     return list(range(1, checked[0] + 1)) if not isinstance(orders, Iterable) else sorted(set(checked))
 
 
+def divisors(order: int) -> list[int]:
+    """List the divisors of an order, itself included: the periods of the solutions of F^k(z) = z."""
+    return [divisor for divisor in range(1, order + 1) if order % divisor == 0]
+
+
 def checked_models(model: Any) -> tuple[list[AbstractPiecewiseLinearMap], bool]:
     """Give the models, one by one, with NumPy float64 leaves, and whether they came as a batch."""
     single = isinstance(model, AbstractPiecewiseLinearMap) and _unstacked(model) is None

@@ -13,10 +13,11 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from cyclax.cycles.accept import Accepted, accept_repetitions, accept_words
-from cyclax.cycles.arguments import checked_model, checked_orders
+from cyclax.cycles.arguments import checked_model, checked_orders, divisors
 from cyclax.cycles.certificate import certificate, seal, sentence
 from cyclax.cycles.certify import certify
-from cyclax.cycles.evidence import Network, model_hash
+from cyclax.cycles.decide import Decider
+from cyclax.cycles.evidence import Network, model_hash, undecided_reason
 from cyclax.cycles.exact.problem import Box, Budget, Candidates, Progress, TooExpensiveError
 from cyclax.cycles.result import Cycle, Cycles, Degenerate
 from cyclax.cycles.solve import Borders, adds_up, borders
@@ -31,11 +32,10 @@ _DEFAULT_BOX = 1e4
 _FEW_WORDS = 2**16
 # From this dimension on fixed points are left to branch and bound; in smaller ones the word graph is as fast.
 _MANY_DIMENSIONS = 8
+# Where all orders are enumerated, those without cycles are listed up to this one.
+_MOST_ORDERS = 1000
 # Points of words that are solved and checked in a second, roughly.
 _STEPS_PER_SECOND = 20_000
-# A multiplier this close to a root of unity has a repetition of its word looked at; roots up to this order.
-_ROOT = 1e-9
-_LARGEST_ROOT = 64
 
 
 class Method(Protocol):
@@ -154,7 +154,7 @@ def enumerate_cycles(
     model = checked_model(model)
     allowed = _checked_budget(budget)
     _check_method(method)
-    searched = wanted and sorted({d for order in wanted for d in range(1, order + 1) if order % d == 0})
+    searched = wanted and sorted({d for order in wanted for d in divisors(order)})
     line = tqdm(bar_format="{desc}", delay=1, disable=None if progress else True, leave=False)
     with Interruption() as interruption, jax.enable_x64(True), line:
         bounds = borders(model)
@@ -228,51 +228,51 @@ def _default_method(bounds: Borders, orders: list[int] | None) -> Method:
 
 def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, budget: Budget, began: float) -> Cycles:
     found = _within(found, budget)
-    words = {order: some for order, some in found.words.items() if len(some)}
-    repeated = _repetitions(bounds, found)
-    orders = wanted if wanted is not None else list(range(1, max([1, *words, *repeated, *found.complete]) + 1))
-    searched = sorted({*orders, *words, *repeated, *(d for k in orders for d in range(1, k + 1) if k % d == 0)})
-    network = Network(model, bounds, jax.random.key(0), searched)
     region = box if method.needs_box else None
-    doubts = ["a multiplier that is a root of unity"] if repeated else []
-    for order, some in words.items():
-        accepted = Accepted()
-        accept_words(model, bounds, some, np.zeros((len(some), model.num_states)), accepted)
-        if len(accepted.cycles) < len(some):
-            doubts.append(f"words of order {order} that float64 does not confirm")
-        if any(_straddles(region, entry) for entry in accepted.cycles.values()):
-            doubts.append(f"a cycle of order {order} that touches the box")
-        for kind in (accepted.cycles, accepted.borders):
-            for key in [key for key, entry in kind.items() if not _inside(region, entry)]:
-                del kind[key]
+    rigorous = isinstance(method, WordGraph) and method.rigorous
+    decider, known = Decider(model, bounds.effective), {}
+    for order, some in found.words.items():
+        known[order] = Accepted()
+        accept_words(model, bounds, some, known[order], decider, exact=rigorous)
+        _confine(region, known[order])
+    accept_repetitions(bounds, known, decider, wanted)
+    last = max([1, *found.complete, *(order for order in known if order <= _MOST_ORDERS)])
+    orders = wanted if wanted is not None else sorted({*range(1, last + 1), *known})
+    network = Network(model, bounds, jax.random.key(0), sorted({*known, *(d for k in orders for d in divisors(k))}))
+    network.decider = decider
+    for order, accepted in known.items():
         network.evidence[order].accepted = accepted
-    for order, some in repeated.items():
-        accept_repetitions(model, bounds, some, network.evidence[order].accepted)
-    complete = [order for order in orders if found.all_orders or order in found.complete]
+    undecided = {order: undecided_reason(network, order) for order in orders}
+    proved = [order for order in orders if found.all_orders or set(divisors(order)) <= set(found.complete)]
+    complete = [order for order in proved if not undecided[order]]
     cycles = tuple(network.cycles[key] for key in sorted(network.cycles) if key.order in orders)
     provenance = {"model": model_hash(model), "version": __version__, "settings": {"method": method.name}}
     proofs = {}
-    if isinstance(method, WordGraph) and method.rigorous:
-        proved = certify(model, Cycles(cycles, tuple(orders), {}, (), (), provenance), progress=False)
-        cycles, proofs = proved.cycles, {"certificate": proved.report["certificate"]}
-        found = _judged(found, cycles, doubts)
+    if rigorous:
+        certified_cycles = certify(model, Cycles(cycles, tuple(orders), {}, (), (), provenance), progress=False)
+        cycles, proofs = certified_cycles.cycles, {"certificate": certified_cycles.report["certificate"]}
+        found = _judged(found, cycles, region, [reason for reason in undecided.values() if reason])
     unfinished = found.unfinished
-    if wanted is None and not found.all_orders and complete == orders:
+    if wanted is None and not found.all_orders and proved == orders:
         unfinished += f"; complete up to order {max(orders)}"
-    certified = certificate(method.name, region, found, complete, unfinished, time.perf_counter() - began)
+    left = unfinished or "; ".join(f"order {order}: {reason}" for order, reason in undecided.items() if reason)
+    if any(undecided.values()):
+        found = dataclasses.replace(found, all_orders=False)
+    certified = certificate(method.name, region, found, complete, left, time.perf_counter() - began)
     entries = {}
     for order in orders:
         index_sum, degree = network.index_sum(order), network.degrees[order]
-        verdict, reason = _verdict(order in complete, certified, index_sum, degree)
+        verdict, reason = _verdict(order in complete, undecided[order], certified, index_sum, degree)
         accepted = network.evidence[order].accepted
         entries[str(order)] = {
             "verdict": verdict,
             "reason": reason,
             "starts": 0,
-            "solves": len(words.get(order, ())),
+            "solves": len(found.words.get(order, ())),
             "hits": 0,
             "loops": 0,
             "rejected": accepted.rejected,
+            "undecided": len(network.undecided(order)),
             "index_sum": index_sum,
             "degree": degree,
             "unseen_mass": None,
@@ -294,16 +294,16 @@ def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, 
     return result
 
 
-def _judged(found: Candidates, cycles: tuple[Cycle, ...], doubts: list[str]) -> Candidates:
+def _judged(found: Candidates, cycles: tuple[Cycle, ...], box: Box | None, doubts: list[str]) -> Candidates:
     """Say whether what was found is proved beyond floating point, and if not, why."""
-    if found.notes["undecided"]:
-        doubts = [f"{found.notes['undecided']} words that are neither proved to be cycles nor not to be", *doubts]
+    if any(_straddles(box, cycle) for cycle in cycles):
+        doubts.append("a cycle that touches the box")
     if any(cycle.certificate is None or cycle.certificate.status != "proved" for cycle in cycles):
         doubts.append("cycles that are not proved")
     elif any(cycle.certificate is not None and cycle.certificate.stability is None for cycle in cycles):
         doubts.append("a multiplier that is not told apart from the unit circle")
     if not doubts:
-        return found
+        return dataclasses.replace(found, rigor="rigorous")
     return dataclasses.replace(found, rigor="numerical", notes={**found.notes, "rigor": "; ".join(doubts)})
 
 
@@ -313,6 +313,14 @@ def _straddles(box: Box | None, entry: Cycle) -> bool:
         return False
     room = np.minimum(entry.points - box.lower, box.upper - entry.points)
     return not (np.all(room > entry.error) or np.any(room < -entry.error))
+
+
+def _confine(box: Box | None, accepted: Accepted) -> None:
+    """Leave out what is proved to have a point outside of the box. Families reach beyond their points, and stay."""
+    for kind in (accepted.cycles, accepted.borders) if box is not None else ():
+        for key, entry in list(kind.items()):
+            if np.any(np.minimum(entry.points - box.lower, box.upper - entry.points) < -entry.error):
+                del kind[key]
 
 
 def _within(found: Candidates, budget: Budget) -> Candidates:
@@ -334,43 +342,11 @@ def _within(found: Candidates, budget: Budget) -> Candidates:
     return found
 
 
-def _repetitions(bounds: Borders, found: Candidates) -> dict[int, np.ndarray]:
-    """Give the words that are shorter ones, repeated q times, and hold solutions of their own order.
-
-    They do where a multiplier of the shorter word is a primitive q-th root of unity, and then whole families of them.
-    """
-    repeated: dict[int, list[np.ndarray]] = {}
-    for order, some in found.words.items():
-        for word in some:
-            product = np.eye(len(bounds.closed))
-            with np.errstate(all="ignore"):  # what overflows is far from the unit circle
-                for jacobian in bounds.jacobians(word):
-                    product = jacobian @ product
-            values = np.linalg.eigvals(product) if np.all(np.isfinite(product)) else np.zeros(0)
-            roots = {_order_of_root(value) for value in values[np.abs(np.abs(values) - 1) < _ROOT]}
-            for repeats in sorted(root for root in roots if root is not None and root > 1):
-                longer = order * repeats
-                if found.all_orders or longer in found.complete:
-                    repeated.setdefault(longer, []).append(np.tile(word, (repeats, 1)))
-    return {order: np.stack(some) for order, some in sorted(repeated.items())}
-
-
-def _order_of_root(value: complex) -> int | None:
-    """Give the smallest q with value^q = 1, up to rounding."""
-    powers = value ** np.arange(1, _LARGEST_ROOT + 1)
-    (near,) = np.nonzero(np.abs(powers - 1) < _ROOT * np.arange(1, _LARGEST_ROOT + 1))
-    return int(near[0]) + 1 if len(near) else None
-
-
-def _inside(box: Box | None, entry) -> bool:
-    return box is None or bool(np.all(entry.points >= box.lower) and np.all(entry.points <= box.upper))
-
-
 def _distinct(degenerate: list[Degenerate]) -> list[Degenerate]:
     """A cycle on a border appears under several words: keep one of those with the same points."""
     kept: list[Degenerate] = []
     for entry in degenerate:
-        size = 1 + np.max(np.abs(entry.points))
+        size = np.max(np.abs(entry.points))
         twin = any(
             old.kind == entry.kind == "border"
             and old.order == entry.order
@@ -385,7 +361,11 @@ def _distinct(degenerate: list[Degenerate]) -> list[Degenerate]:
     return kept
 
 
-def _verdict(complete: bool, certified: dict, index_sum: int | None, degree: int | None) -> tuple[str, str]:
+def _verdict(
+    complete: bool, undecided: str, certified: dict, index_sum: int | None, degree: int | None
+) -> tuple[str, str]:
+    if undecided:
+        return "unknown", undecided
     contradicted = index_sum is not None and degree is not None and index_sum != degree
     if contradicted:
         missing = f"the index sum is {index_sum}, and would be {degree} were nothing missing"

@@ -10,8 +10,9 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from cyclax.cycles.accept import Accepted
+from cyclax.cycles.accept import Accepted, accept_repetitions
 from cyclax.cycles.certificate import sealed
+from cyclax.cycles.decide import Decider
 from cyclax.cycles.families import lies_in
 from cyclax.cycles.index import contracts, degrees, index_of, keeps_orientation
 from cyclax.cycles.near import near_misses
@@ -19,9 +20,12 @@ from cyclax.cycles.result import Cycles, Degenerate, NearMiss
 from cyclax.cycles.search import Fate
 from cyclax.cycles.solve import Borders
 from cyclax.cycles.starts import state_scale
-from cyclax.cycles.word import WordKey
+from cyclax.cycles.word import WordKey, word_of
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.version import __version__
+
+# Of an undecided word so many letters are named.
+_LONGEST_WORD = 80
 
 
 @dataclasses.dataclass
@@ -102,6 +106,21 @@ class Network:
         self.scale = state_scale(model, bounds)
         self.degrees = degrees(bounds, orders)
         self.evidence = {order: Evidence(order) for order in orders}
+        self.decider = Decider(model, bounds.effective)
+
+    def add_repetitions(self) -> None:
+        """Add the families that repeat the words of what is known, in the orders that are searched."""
+        known = {order: evidence.accepted for order, evidence in self.evidence.items()}
+        accept_repetitions(self.bounds, known, self.decider, self.evidence)
+
+    def undecided(self, order: int) -> list[WordKey]:
+        """List the words that are neither proved to be solutions of F^k(z) = z nor not to be."""
+        return [
+            key
+            for divisor, known in sorted(self.evidence.items())
+            if order % divisor == 0
+            for key in sorted(known.accepted.undecided)
+        ]
 
     @property
     def cycles(self) -> dict[WordKey, Any]:
@@ -109,8 +128,10 @@ class Network:
         return {key: cycle for known in self.evidence.values() for key, cycle in known.accepted.cycles.items()}
 
     def index_sum(self, order: int) -> int | None:
-        """Sum the indices of all solutions of F^k(z) = z; None where one of them has none."""
+        """Sum the indices of all solutions of F^k(z) = z; None where one of them has none, or is undecided."""
         total = 0
+        if self.undecided(order):
+            return None
         for divisor, known in self.evidence.items():
             if order % divisor == 0 and (known.accepted.families or known.accepted.borders):
                 return None
@@ -154,6 +175,8 @@ class Network:
     def _verdict(self, order: int, index_sum: int | None, unseen: float) -> tuple[str, str]:
         known = self.evidence[order]
         share, bound = known.unseen_mass, known.unseen_bound
+        if open_ := undecided_reason(self, order):
+            return "unknown", open_
         if self.contradicted(order, index_sum):
             reason = f"the index sum is {index_sum}, and would be {self.degrees[order]} were nothing missing"
             return "proved incomplete", reason
@@ -185,6 +208,7 @@ class Network:
 
     def result(self, wanted: list[int], finder: Any, seconds: float, interrupted: str | None) -> Cycles:
         """Give what was found of the wanted orders, with the report."""
+        self.add_repetitions()
         entries = {}
         for order in wanted:
             known = self.evidence[order]
@@ -201,6 +225,7 @@ class Network:
                 "lost": known.fates[Fate.LOST],
                 "tired": known.fates[Fate.TIRED],
                 "rejected": known.accepted.rejected,
+                "undecided": len(self.undecided(order)),
                 "segments": known.segments,
                 "index_sum": index_sum,
                 "degree": self.degrees[order],
@@ -220,6 +245,20 @@ class Network:
             "settings": dataclasses.asdict(finder),
         }
         return sealed(Cycles(cycles, tuple(wanted), report, degenerate, (), provenance))
+
+
+def undecided_reason(network: Network, order: int) -> str:
+    """Say which words of an order are undecided, and why the first one is; nothing where there is none."""
+    keys = network.undecided(order)
+    if not keys:
+        return ""
+    reason = network.evidence[keys[0].order].accepted.undecided[keys[0]]
+    effective = int(np.sum(network.bounds.effective))
+    text = "|".join("".join(map(str, row.astype(int))) for row in word_of(keys[0], effective))
+    if len(text) > _LONGEST_WORD:
+        text = f"{text[:_LONGEST_WORD]}.."
+    number = "one word is" if len(keys) == 1 else f"{len(keys)} words are"
+    return f"undecided: {number} neither proved to be a cycle nor not to be, such as {text} ({reason})"
 
 
 def model_hash(model: AbstractPiecewiseLinearMap) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 from tqdm import tqdm
 
-from cyclax.cycles.accept import accept, accept_families
+from cyclax.cycles.accept import accept, accept_singular
 from cyclax.cycles.arguments import checked_models, checked_orders, checked_words
 from cyclax.cycles.evidence import Evidence, Network
 from cyclax.cycles.linear import UNROLLED_SIZE
@@ -343,7 +343,7 @@ def _absorb(network: Network, known: Evidence, outcome, model: int, size: int, *
     new = np.array([h not in known.solution_of for h in hashes.tolist()], bool)
     if np.any(new):
         states = np.transpose(nodes[:, :, hit[first[new]]], (2, 1, 0))
-        found = accept(network.model, network.bounds, states, known.order, known.accepted)
+        found = accept(network.model, network.bounds, states, known.order, known.accepted, network.decider)
         known.solution_of.update(zip(hashes[new].tolist(), found, strict=True))
     if counted:
         for h, number in zip(hashes.tolist(), numbers.tolist(), strict=True):
@@ -357,4 +357,4 @@ def _absorb(network: Network, known: Evidence, outcome, model: int, size: int, *
     if len(singular) and room > 0:
         _, first = np.unique(words[singular], return_index=True)
         states = nodes[:, 0, singular[np.sort(first)[:room]]].T
-        accept_families(network.model, network.bounds, states, known.order, known.accepted)
+        accept_singular(network.model, network.bounds, states, known.order, known.accepted, network.decider)

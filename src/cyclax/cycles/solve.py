@@ -31,8 +31,9 @@ _CHUNK_BYTES = 2**25
 _SOLVE_BYTES = 2**28
 # Right-hand sides of random signs that probe how the block-cyclic inverse amplifies rounding.
 _PROBES = 8
-# Below this smallest singular value of the reduced system (whose blocks have norms near 1) a word is singular.
-_SINGULAR = 1e-12
+# Where rounding in the Jacobians may move the solution by more than this share of the size of states, I - P is as good
+# as singular: error bounds, which are of first order, mean nothing then.
+_MOST_AMPLIFIED = 1e-2
 
 
 class _Kernel(NamedTuple):
@@ -209,7 +210,7 @@ class Solutions(NamedTuple):
     margin: np.ndarray  # (n,) distance of the nearest point to the nearest border
     error: np.ndarray  # (n,) bound on the distance from the points to the exact ones
     condition: np.ndarray  # (n,) 2-norm condition of I - P
-    singular: np.ndarray  # (n,) I - P is singular: no isolated point
+    singular: np.ndarray  # (n,) I - P is singular, or so nearly that nothing here can be trusted
     outside: np.ndarray  # (n,) how far, at most, a point lies beyond a border of its region; 0 where it meets all gates
 
     @property
@@ -254,7 +255,7 @@ def _solve_together(model, words: np.ndarray, effective: np.ndarray, gradients: 
     with np.errstate(all="ignore"):
         points = system.solve(offsets[..., None])[..., 0]
         points += system.solve(_defect(jacobians, offsets, points)[..., None])[..., 0]
-        error = _error_bound(system, jacobians, offsets, points, num_gates)
+        error, amplified = _error_bound(system, jacobians, offsets, points, num_gates)
         product = jacobians[:, 0]
         for t in range(1, order):
             product = jacobians[:, t] @ product
@@ -271,7 +272,7 @@ def _solve_together(model, words: np.ndarray, effective: np.ndarray, gradients: 
     margin = np.min(distances, axis=(1, 2), initial=np.inf, where=effective)
     violated = effective & ((preactivations > 0) != words)
     outside = np.max(distances, axis=(1, 2), initial=0.0, where=violated)
-    singular = system.singular | ~np.all(np.isfinite(points), axis=(1, 2))
+    singular = system.singular | ~np.all(np.isfinite(points), axis=(1, 2)) | ~(amplified < _MOST_AMPLIFIED)
     return Solutions(words, sane, product, multipliers, residual, margin, error, condition, singular, outside)
 
 
@@ -285,15 +286,18 @@ def _error_bound(system, jacobians, offsets, points, num_gates):
 
     A random-sign probe of a row of the inverse has the row's 2-norm as its root mean square; sqrt(k M) of it bounds
     the 1-norm, and 2 covers the sampling error of eight probes.
+
+    **Returns:** the bounds `(n,)`; and, for states of size 1, by how much rounding in the Jacobians moves the solution.
     """
     _, order, num_states = points.shape
-    sizes = np.abs(jacobians) @ np.abs(points)[..., None]
-    rounding = 4 * (num_states + num_gates) * _EPS * (sizes[..., 0] + np.abs(offsets) + np.abs(points))
-    source = np.abs(_defect(jacobians, offsets, points)) + rounding
+    moduli = np.abs(jacobians)
+    unit = 4 * (num_states + num_gates) * _EPS
+    rounding = unit * ((moduli @ np.abs(points)[..., None])[..., 0] + np.abs(offsets) + np.abs(points))
+    sources = np.stack([np.abs(_defect(jacobians, offsets, points)) + rounding, unit * (np.sum(moduli, axis=3) + 1)])
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (order, num_states, _PROBES))
-    probes = system.solve(source[..., None] * signs)
-    rows = np.sqrt(np.mean(probes**2, axis=-1))
-    return 2 * np.sqrt(order * num_states) * np.max(rows, axis=(1, 2))
+    probes = system.solve(np.concatenate([source[..., None] * signs for source in sources], axis=-1))
+    rows = np.sqrt(np.mean(probes.reshape(*points.shape, 2, _PROBES) ** 2, axis=-1))
+    return 2 * np.sqrt(order * num_states) * np.moveaxis(np.max(rows, axis=(1, 2)), -1, 0)
 
 
 def _condition(matrices: np.ndarray) -> np.ndarray:
@@ -328,8 +332,7 @@ class BlockCyclic:
         self._reduced = first + last
         finite = np.all(np.isfinite(self._reduced), axis=(1, 2))
         self._reduced = np.where(finite[:, None, None], self._reduced, 0)
-        smallest = np.linalg.svd(self._reduced, compute_uv=False)[:, -1]
-        self.singular = ~(smallest > _SINGULAR)
+        self.singular = ~(np.linalg.svd(self._reduced, compute_uv=False)[:, -1] > 0)
         self._reduced = np.where(self.singular[:, None, None], np.nan, self._reduced)
 
     def solve(self, right: np.ndarray) -> np.ndarray:
@@ -339,9 +342,19 @@ class BlockCyclic:
             turned = rotation @ np.concatenate([current, right[:, t]], axis=1)
             kept.append(turned[:, :size])
             current = turned[:, size:]
-        first = np.linalg.solve(self._reduced, current)
+        first = _solved(self._reduced, current)
         following, solution = first, []
         for (_, triangle, left, onward), known in zip(reversed(self._steps), reversed(kept), strict=True):
-            following = np.linalg.solve(triangle, known - left @ first - onward @ following)
+            following = _solved(triangle, known - left @ first - onward @ following)
             solution.append(following)
         return np.stack([first, *reversed(solution)], axis=1)
+
+
+def _solved(matrices: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solve a stack of systems; nan where LAPACK meets a pivot that is 0 (for all of them it raises for one)."""
+    try:
+        return np.linalg.solve(matrices, right)
+    except np.linalg.LinAlgError:
+        signs, _ = np.linalg.slogdet(matrices)  # from the same pivots
+        usable = (signs != 0)[:, None, None]
+        return np.where(usable, np.linalg.solve(np.where(usable, matrices, np.eye(right.shape[1])), right), np.nan)

@@ -125,7 +125,7 @@ class _Tree:
             self.unfinished = f"order {self.order}: {self.unfinished}; {self.open} subtrees are open"
         for sides in found:
             word = self.word(sides)
-            if minimal_period(word) == self.order or _singular(self.bounds, word):
+            if minimal_period(word) == self.order:
                 keys[_identity(word)] = word
         return [keys[identity] for identity in sorted(keys)]
 
@@ -329,12 +329,6 @@ def _tightened(bounds: Borders, order: int, box: Box, tree: _Tree) -> tuple[Prog
 
 def _identity(word: np.ndarray) -> bytes:
     return np.packbits(np.roll(word, -canonical_rotation(word), axis=0), axis=1).tobytes()
-
-
-def _singular(bounds: Borders, word: np.ndarray) -> bool:
-    """Whether I - P is singular, so that a repeated word can belong to cycles of its whole length."""
-    with np.errstate(all="ignore"):
-        return bool(BlockCyclic(bounds.jacobians(word)[None]).singular[0])
 
 
 def _cores() -> int:

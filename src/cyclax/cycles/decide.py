@@ -1,0 +1,462 @@
+"""Which words are cycles where float64 cannot tell: decided in balls, and where balls cannot tell, in rationals.
+
+For the float64 weights taken as exact numbers, a word composes to z -> P z + q. Where I - P is regular the word has one
+solution, and the signs of its preactivations are decided in balls of growing precision; a sign that stays open is asked
+in rationals, where a tie is a tie. Whether I - P is singular is a rational question too: then the solutions x + span(N)
+are cut by the borders to a polyhedron, and it is decided exactly whether that has an inside.
+"""
+
+import enum
+import itertools
+import math
+import threading
+from typing import Any, NamedTuple
+
+import flint
+import numpy as np
+
+from cyclax.cycles.pieces import Pieces, UnsupportedError
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+
+# The precisions that are tried, in bits; the last settles whatever is not a tie.
+_BITS = (256, 1024, 4096)
+# Enclosures are accepted once they are narrower than this, relative to the largest coordinate.
+_NARROW = 2.0**-60
+# Rationals are asked up to this size k M^3: about a second.
+_LARGEST = 2_000_000
+# Most inequalities that elimination may make; up to so many dimensions a family is decided.
+_MOST_ROWS = 20_000
+# A multiplier nearer to the unit circle than this may be a root of unity; how near to singular I - P^q must look then.
+_NEAR_CIRCLE, _LOOKS_SINGULAR = 1e-2, 1e-10
+# FLINT's precision is one setting of the whole process.
+_LOCK = threading.RLock()
+
+
+class Outcome(enum.Enum):
+    """What a word can come to."""
+
+    CYCLE = "cycle"  # its one solution meets it, away from every border
+    BORDER = "border"  # its one solution lies exactly on borders; or its family only touches the region
+    FAMILY = "family"  # I - P is singular, and a whole family of solutions meets the word
+    NONE = "none"  # no solution meets it; or only ones of a smaller period
+    OPEN = "open"  # none of these is proved
+
+
+class Decision(NamedTuple):
+    """What a word has come to, and what there is to say of it."""
+
+    outcome: Outcome
+    reason: str = ""
+    points: np.ndarray = np.zeros((0, 0))  # (k, M) the solution, or one of them, rounded to float64
+    error: float = 0.0  # by how much the points are rounded, at most
+    margin: float = 0.0  # distance to the nearest border
+    jacobian: np.ndarray = np.zeros((0, 0))  # (M, M) P, rounded
+    directions: np.ndarray = np.zeros((0, 0))  # (M, d) of a family, orthonormal
+    period: int = 0  # of its solutions, up to rounding, where that is smaller than the word's
+
+
+class Decider:
+    """The map in exact numbers, and what it says of words. Its code is read when first needed.
+
+    **Arguments:** `model`: its float64 weights are taken as exact numbers; `matter` `(G,)`: the gates that matter.
+    """
+
+    def __init__(self, model: AbstractPiecewiseLinearMap, matter: np.ndarray):
+        self._model, self._matter = model, np.flatnonzero(matter).tolist()
+        self._pieces: dict[int, Pieces] = {}
+        self._unsupported = ""
+
+    def decide(self, word: np.ndarray) -> Decision:
+        """Decide a word `(k, G)`; a word that repeats a shorter one can only come to a family, or to nothing."""
+        with _LOCK:
+            return self._decide(np.ascontiguousarray(word, bool))
+
+    def orders_of_families(self, word: np.ndarray, multipliers: np.ndarray) -> list[int] | None:
+        """Give the numbers q > 1 such that the word, repeated q times, has solutions of that minimal period.
+
+        They are the least common multiples of orders of roots of unity among the multipliers, which is decided exactly
+        (their cyclotomic polynomials divide the characteristic polynomial of P); None where that cannot be.
+        """
+        moduli = np.abs(multipliers)
+        if not np.any(np.abs(moduli - 1) < _NEAR_CIRCLE) and np.all(np.isfinite(moduli)):
+            return []
+        with _LOCK:
+            return self._orders_of_families(np.ascontiguousarray(word, bool))
+
+    # -- the code of the model --------------------------------------------------------------------------------------
+
+    def _at(self, bits: int) -> Pieces:
+        if self._unsupported:
+            raise UnsupportedError(self._unsupported)
+        exact = next((pieces for pieces in self._pieces.values() if pieces.exact), None)
+        if exact is None and bits not in self._pieces:
+            try:
+                with flint.ctx.workprec(bits):
+                    self._pieces[bits] = Pieces(self._model)
+            except UnsupportedError as error:
+                self._unsupported = str(error)
+                raise
+        return exact or self._pieces[bits]
+
+    def _serves(self, order: int) -> bool:
+        """Whether rationals are asked: the weights are rational, and the numbers do not grow beyond all bounds."""
+        return self._at(_BITS[0]).exact and order * self._model.num_states**3 <= _LARGEST
+
+    # -- decisions --------------------------------------------------------------------------------------------------
+
+    def _decide(self, word: np.ndarray) -> Decision:
+        try:
+            for bits in _BITS:
+                with flint.ctx.workprec(bits):
+                    decision = self._in_balls(self._at(bits), word, bits)
+                if decision.outcome != Outcome.OPEN:
+                    return decision
+                if self._serves(len(word)):
+                    return self._in_rationals(word)
+        except UnsupportedError as error:
+            return Decision(Outcome.OPEN, str(error))
+        return decision
+
+    def _in_balls(self, pieces: Pieces, word: np.ndarray, bits: int) -> Decision:
+        size = pieces.num_states
+        matrices = [pieces.matrix(gates, bits) for gates in word]
+        total = matrices[0]
+        for matrix in matrices[1:]:
+            total = matrix * total
+        rows = total.tolist()
+        system = flint.arb_mat([[int(i == j) - rows[i][j] for j in range(1, size + 1)] for i in range(1, size + 1)])
+        try:
+            start = system.solve(flint.arb_mat([[row[0]] for row in rows[1:]]))
+        except ZeroDivisionError:
+            return Decision(Outcome.OPEN, f"I - P is not told from a singular matrix ({bits} bits)")
+        state, planes = flint.arb_mat([[1], *start.tolist()]), pieces.planes_matrix(bits)
+        margin, points, radius, doubt = math.inf, [], 0.0, ""
+        for t, (gates, matrix) in enumerate(zip(word, matrices, strict=True)):
+            values = (planes * state).entries()
+            for gate in self._matter:
+                value = values[gate] if gates[gate] else -values[gate]
+                if value < 0:
+                    return Decision(Outcome.NONE, f"at point {t} gate {gate} stands the other way")
+                if not value > 0:
+                    doubt = f"at point {t} the sign of gate {gate} is open ({bits} bits)"
+                elif not doubt:
+                    margin = min(margin, float(value.abs_lower()) / pieces.slopes[gate])
+            coordinates = state.entries()[1:]
+            points.append([0.0 if x.contains(0) else float(x.mid()) for x in coordinates])
+            radius = max(radius, *(float(x.rad()) for x in coordinates))
+            state = matrix * state
+        if doubt or not radius <= _NARROW * np.max(np.abs(points), initial=0.0):
+            # An exact 0 has no digits to lose, and no radius.
+            if doubt or radius > 0:
+                return Decision(Outcome.OPEN, doubt or f"its points are enclosed to within {radius:.2g} only")
+        if _period_of_signs(word[:, self._matter]) < len(word):
+            return Decision(Outcome.NONE, "its solution is that of a shorter word")
+        jacobian = np.array([[float(x.mid()) for x in row[1:]] for row in rows[1:]]).reshape(size, size)
+        return _rounded(np.array(points).reshape(len(word), size), radius, margin, jacobian)
+
+    def _in_rationals(self, word: np.ndarray) -> Decision:
+        size, order = self._model.num_states, len(word)
+        steps = [self._rational(gates) for gates in word]
+        total = steps[0]
+        for step in steps[1:]:
+            total = step * total
+        base, null = _solution(total, size)
+        if base is None:
+            return Decision(Outcome.NONE, "I - P is singular (in rationals), and no state solves the word")
+        # Columns: the point (1, x) and the directions (0, n), carried along.
+        columns, rows, orbit = _columns(base, null), [], []
+        planes = self._planes()
+        for gates, step in zip(word, steps, strict=True):
+            orbit.append(columns)
+            heights = (planes * columns).tolist() if self._matter else []
+            rows += [
+                [value if gates[gate] else -value for value in row]
+                for gate, row in zip(self._matter, heights, strict=True)
+            ]
+            columns = step * columns
+        period = _generic_period(orbit, order)
+        if period < order:
+            return Decision(Outcome.NONE, f"its solutions have the period {period}", period=period)
+        jacobian = np.array([[_float(total[i, j]) for j in range(1, size + 1)] for i in range(1, size + 1)])
+        jacobian = jacobian.reshape(size, size)
+        if not null:
+            return self._isolated(rows, orbit, jacobian, order)
+        return self._family(word, rows, orbit, null, jacobian)
+
+    def _isolated(self, rows: list, orbit: list, jacobian: np.ndarray, order: int) -> Decision:
+        values = [row[0] for row in rows]
+        if any(value < 0 for value in values):
+            return Decision(Outcome.NONE, "a gate stands the other way (in rationals)")
+        slopes = np.tile(self._at(_BITS[0]).slopes[self._matter], order)
+        margin = min((_float(v) / s for v, s in zip(values, slopes.tolist(), strict=True)), default=math.inf)
+        points = np.array([_point(columns) for columns in orbit])
+        decision = _rounded(points, 0.0, margin, jacobian)
+        if decision.outcome == Outcome.CYCLE and any(value == 0 for value in values):
+            return decision._replace(outcome=Outcome.BORDER, margin=0.0, reason="exactly on a border")
+        return decision
+
+    def _family(self, word: np.ndarray, rows: list, orbit: list, null: list, jacobian: np.ndarray) -> Decision:
+        """Decide whether a family has an inside, and choose one of its points that has the period of the word."""
+        flat = [row[0] for row in rows if not any(row[1:])]
+        if any(value < 0 for value in flat):
+            return Decision(Outcome.NONE, "the whole family lies beyond a border (in rationals)")
+        walls = [row for row in rows if any(row[1:])]
+        inside, touching = _inside(walls, len(null))
+        if inside is None:
+            return Decision(Outcome.OPEN, f"whether a family of {len(null)} dimensions meets its region is open")
+        if not inside and touching is None:
+            return Decision(Outcome.NONE, "no member of the family meets the word (in rationals)")
+        directions = np.linalg.svd(np.array([[_float(x) for x in row] for row in null]), full_matrices=False)[2].T
+        if not inside:
+            points = _members(orbit, touching)
+            decision = _rounded(points, 0.0, math.inf, jacobian)
+            if decision.outcome == Outcome.OPEN:
+                return decision
+            reason = "a family of solutions touches the region of its word in this point"
+            return decision._replace(outcome=Outcome.BORDER, margin=0.0, reason=reason)
+        scale = max(map(abs, _point(orbit[0]))) or 1.0
+        for shares in _choices(walls, orbit[0], null, inside, scale):
+            if not all(_at(row, shares) >= 0 for row in walls) or _period(orbit, shares) < len(word):
+                continue
+            decision = _rounded(_members(orbit, shares), 0.0, math.inf, jacobian)
+            if decision.outcome == Outcome.OPEN:
+                return decision
+            return decision._replace(outcome=Outcome.FAMILY, directions=directions)
+        return Decision(Outcome.OPEN, "no member of a family has been found that has the period of the word")
+
+    def _orders_of_families(self, word: np.ndarray) -> list[int] | None:
+        try:
+            if not self._serves(len(word)):
+                return None
+            total = self._rational(word[0])
+            for gates in word[1:]:
+                total = self._rational(gates) * total
+        except UnsupportedError:
+            return None
+        size = self._model.num_states
+        product = flint.fmpq_mat(size, size, [total[i, j] for i in range(1, size + 1) for j in range(1, size + 1)])
+        left, roots, q = product.charpoly(), [], 0
+        while size and q < 2 * size * size + 2:  # phi(q) >= sqrt(q / 2)
+            q += 1
+            cyclotomic = flint.fmpq_poly(flint.fmpz_poly.cyclotomic(q))
+            if cyclotomic.degree() <= size and left % cyclotomic == 0:
+                roots.append(q)
+        orders = {1}
+        for root in roots:
+            orders |= {math.lcm(order, root) for order in orders}
+        return sorted(orders - {1})
+
+    def _rational(self, gates: np.ndarray) -> Any:
+        """Give the held map as a rational matrix on (1, z)."""
+        size = self._model.num_states + 1
+        forms = [{0: 1}, *self._at(_BITS[0]).piece(gates)]
+        return flint.fmpq_mat(size, size, [flint.fmpq(form.get(j, 0)) for form in forms for j in range(size)])
+
+    def _planes(self) -> Any:
+        forms, size = self._at(_BITS[0]).planes, self._model.num_states + 1
+        entries = [flint.fmpq(forms[gate].get(j, 0)) for gate in self._matter for j in range(size)]
+        return flint.fmpq_mat(len(self._matter), size, entries)
+
+
+# -- solutions of a word ----------------------------------------------------------------------------------------------
+
+
+def _solution(total: Any, size: int) -> tuple[list | None, list[list]]:
+    """Solve (I - P) x = q in rationals: a solution (None: there is none), and a basis of the null space, as rows."""
+    inner = range(1, size + 1)
+    table = flint.fmpq_mat(
+        size, size + 1, [x for i in inner for x in [*(int(i == j) - total[i, j] for j in inner), total[i, 0]]]
+    )
+    reduced, rank = table.rref()
+    pivots = [next(j for j in range(size + 1) if reduced[i, j] != 0) for i in range(rank)]
+    if size in pivots:
+        return None, []
+    base = [flint.fmpq(0)] * size
+    for i, pivot in enumerate(pivots):
+        base[pivot] = reduced[i, size]
+    null = []
+    for free in sorted(set(range(size)) - set(pivots)):
+        row = [flint.fmpq(0)] * size
+        row[free] = flint.fmpq(1)
+        for i, pivot in enumerate(pivots):
+            row[pivot] = -reduced[i, free]
+        null.append(row)
+    return base, null
+
+
+def _columns(base: list, null: list[list]) -> Any:
+    """Give the columns (1, x) and (0, n) of all directions as one matrix."""
+    entries = [1] + [0] * len(null)
+    for i, x in enumerate(base):
+        entries += [x, *(row[i] for row in null)]
+    return flint.fmpq_mat(len(base) + 1, 1 + len(null), [flint.fmpq(entry) for entry in entries])
+
+
+def _generic_period(orbit: list, order: int) -> int:
+    """Give the period that all solutions share."""
+    return next(p for p in range(1, order + 1) if order % p == 0 and (p == order or orbit[p] == orbit[0]))
+
+
+def _member(columns: Any, shares: list) -> list:
+    """Give the member x + sum s_i n_i of a family, as rationals."""
+    rows = columns.tolist()[1:]
+    return [_at(row, shares) for row in rows]
+
+
+def _members(orbit: list, shares: list) -> np.ndarray:
+    return np.array([[_float(x) for x in _member(columns, shares)] for columns in orbit])
+
+
+def _period(orbit: list, shares: list) -> int:
+    points = [_member(columns, shares) for columns in orbit]
+    order = len(points)
+    return next(p for p in range(1, order + 1) if order % p == 0 and points[p % order] == points[0])
+
+
+def _at(row: list, shares: list) -> Any:
+    return row[0] + sum((a * s for a, s in zip(row[1:], shares, strict=True)), flint.fmpq(0))
+
+
+def _point(columns: Any) -> list[float]:
+    return [_float(columns[i, 0]) for i in range(1, columns.nrows())]
+
+
+def _float(value: Any) -> float:
+    """Round a rational to float64, once."""
+    try:
+        return int(value.p) / int(value.q)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _rounded(points: np.ndarray, radius: float, margin: float, jacobian: np.ndarray) -> Decision:
+    """A solution that meets its word: a cycle, unless float64 has no number between it and a border."""
+    largest = float(np.max(np.abs(points), initial=0.0))
+    if not largest < math.inf:
+        return Decision(Outcome.OPEN, "its points are beyond the largest float64")
+    error = radius + float(np.spacing(largest))
+    if not margin > error:
+        reason, order = "within rounding of a border", len(points)
+        near = (p for p in range(1, order) if order % p == 0 and _apart(points, p) <= 2 * error)
+        return Decision(Outcome.BORDER, reason, points, error, max(margin, 0.0), jacobian, period=next(near, 0))
+    return Decision(Outcome.CYCLE, "", points, error, margin, jacobian)
+
+
+def _apart(points: np.ndarray, period: int) -> float:
+    return float(np.max(np.abs(np.roll(points, -period, axis=0) - points)))
+
+
+def _period_of_signs(word: np.ndarray) -> int:
+    order = len(word)
+    return next(p for p in range(1, order + 1) if order % p == 0 and np.array_equal(word[p:], word[: order - p]))
+
+
+# -- polyhedra --------------------------------------------------------------------------------------------------------
+
+
+def _inside(walls: list[list], dimensions: int) -> tuple[list | bool | None, list | None]:
+    """Decide whether {s : b + a . s >= 0 for all walls} has an inside.
+
+    **Returns:** a point inside (False where there is none, None where that stays open), and, where there is none, a
+    point that lies in all walls, if there is one.
+    """
+    if not walls:
+        return [flint.fmpq(0)] * dimensions, None
+    guess = _center(walls)
+    if guess is not None and all(_at(row, guess) > 0 for row in walls):
+        return guess, None
+    for strict in (True, False):
+        point = _eliminated(walls, dimensions, strict)
+        if point is None:
+            return None, None
+        if point:
+            return (point, None) if strict else (False, point)
+    return False, None
+
+
+def _center(walls: list[list]) -> list | None:
+    """Guess a point as far from all walls as can be, up to the size of the numbers: a linear program in float64."""
+    from scipy.optimize import linprog  # slow to import, and hardly ever needed
+
+    # Rows are scaled in rationals: their floats may overflow.
+    table = []
+    for row in walls:
+        size = max(abs(x) for x in row[1:])
+        table.append([_float(x / size) for x in row])
+    array = np.array(table)
+    if not np.all(np.isfinite(array)):
+        return None
+    lengths = np.linalg.norm(array[:, 1:], axis=1)
+    unit = max(float(np.max(np.abs(array[:, 0]))), 1e-300)
+    number = array.shape[1] - 1
+    constraints = np.concatenate([-array[:, 1:], lengths[:, None]], axis=1)
+    found = linprog(
+        np.concatenate([np.zeros(number), [-1.0]]),
+        A_ub=constraints,
+        b_ub=array[:, 0] / unit,
+        bounds=[(None, None)] * number + [(None, 1.0)],
+    )
+    if not found.success:
+        return None
+    return [flint.fmpq(*float(x * unit).as_integer_ratio()) for x in found.x[:-1]]
+
+
+def _eliminated(walls: list[list], dimensions: int, strict: bool) -> list | bool | None:
+    """Solve b + a . s > 0 (or >= 0) by Fourier-Motzkin elimination: a point, False (none), or None (too many rows)."""
+    levels, rows = [], walls
+    for last in range(dimensions, 0, -1):
+        levels.append(rows)
+        plus = [row for row in rows if row[last] > 0]
+        minus = [row for row in rows if row[last] < 0]
+        if len(plus) * len(minus) + len(rows) > _MOST_ROWS:
+            return None
+        rest = [row[:last] for row in rows if row[last] == 0]
+        for one, other in itertools.product(plus, minus):
+            rest.append([x / one[last] - y / other[last] for x, y in zip(one[:last], other[:last], strict=True)])
+        rows = rest
+    if any(row[0] < 0 or (strict and row[0] == 0) for row in rows):
+        return False
+    shares: list = []
+    for number, level in zip(range(1, dimensions + 1), reversed(levels), strict=True):
+        bounds = [(row[number], -_at(row[:number], shares) / row[number]) for row in level if row[number] != 0]
+        low = max((end for slope, end in bounds if slope > 0), default=None)
+        high = min((end for slope, end in bounds if slope < 0), default=None)
+        shares.append(_between(low, high))
+    return shares
+
+
+def _between(low: Any, high: Any) -> Any:
+    if low is not None and high is not None:
+        return (low + high) / 2
+    if low is None and high is None:
+        return flint.fmpq(0)
+    return low + max(abs(low), 1) if high is None else high - max(abs(high), 1)
+
+
+def _choices(walls: list[list], columns: Any, null: list[list], inside: Any, scale: float):
+    """Propose members of a family: such as do not depend on how it was met first, and then any."""
+    size = len(null)
+    gram = flint.fmpq_mat(size, size, [sum(a * b for a, b in zip(r, s, strict=True)) for r in null for s in null])
+    base = [columns[i, 0] for i in range(1, columns.nrows())]
+    right = flint.fmpq_mat(size, 1, [-sum(a * b for a, b in zip(row, base, strict=True)) for row in null])
+    nearest = gram.solve(right).entries()
+    if size == 1:
+        ends = [-row[0] / row[1] for row in walls if row[1] > 0], [-row[0] / row[1] for row in walls if row[1] < 0]
+        low, high = max(ends[0], default=None), min(ends[1], default=None)
+        if low is not None and high is not None:
+            yield [(low + high) / 2]
+            yield [(7 * low + 3 * high) / 10]
+        else:
+            unit = flint.fmpq(*float(scale / math.sqrt(_float(gram[0, 0]))).as_integer_ratio())
+            first = nearest[0]
+            first = first if low is None else max(first, low + unit)
+            first = first if high is None else min(first, high - unit)
+            yield [first]
+            yield [first + unit if high is None else first - unit]
+    else:
+        yield nearest
+    yield list(inside)
+    room = min((_at(row, inside) / sum(abs(x) for x in row[1:]) for row in walls), default=flint.fmpq(1))
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        yield [s + room * flint.fmpq(int(n), 2**10) for s, n in zip(inside, rng.integers(-512, 512, size), strict=True)]
