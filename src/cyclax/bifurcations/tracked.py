@@ -20,7 +20,7 @@ from cyclax.cycles.result import Cycles
 from cyclax.maps.registry import from_dict, to_dict
 from cyclax.storage import read_npz, write_atomically
 
-_FORMAT = 1
+_FORMAT = 2
 # These change what is stable, or what there is.
 BIFURCATIONS = (
     "nonsmooth fold",
@@ -211,7 +211,7 @@ class Track:
         arrays = {"header": np.array(json.dumps(header)), "searched": self.cycles.searched}
         for i, leaf in enumerate(jax.tree.leaves(grid.stacked())):
             arrays[f"leaf.{i}"] = np.asarray(leaf)
-        arrays |= filed(self.cycles.found, self.cycles.on_border, self.cycles.layers)
+        arrays |= filed(self.cycles.found, self.cycles.uncounted, self.cycles.layers)
         for name in ("losses", "gradient_norms"):
             values = getattr(self, name)
             if values is not None:
@@ -229,13 +229,13 @@ class Track:
             number = len(leaves[0])
             stack = [jax.tree.unflatten(jax.tree.structure(model), [leaf[i] for leaf in leaves]) for i in range(number)]
             orders = tuple(header["orders"])
-            found, on_border, layers = unfiled(arrays, orders)
+            found, uncounted, layers = unfiled(arrays, orders)
             events = tuple(map(Event.from_dict, header["events"]))
             rule = JumpRule(**header["rule"])
             searched = arrays["searched"]
         except (KeyError, ValueError, TypeError, IndexError) as error:
             raise ValueError(f"{path}: this is no track that cyclax wrote ({error}).") from error
-        cycles = BifurcationMap(Line(stack), orders, found, on_border, layers, searched, header["report"])
+        cycles = BifurcationMap(Line(stack), orders, found, uncounted, layers, searched, header["report"])
         return cls(cycles, events, arrays.get("losses"), arrays.get("gradient_norms"), rule)
 
 

@@ -14,13 +14,14 @@ from tqdm import tqdm
 
 from cyclax.cycles.accept import Accepted, accept_repetitions, accept_words
 from cyclax.cycles.arguments import checked_model, checked_orders, divisors
+from cyclax.cycles.balance import balanced, in_own_units
 from cyclax.cycles.certificate import certificate, seal, sentence
 from cyclax.cycles.certify import certify
 from cyclax.cycles.decide import Decider
 from cyclax.cycles.evidence import Network, model_hash, undecided_reason
 from cyclax.cycles.exact.problem import Box, Budget, Candidates, Progress, TooExpensiveError
-from cyclax.cycles.result import Cycle, Cycles, Degenerate
-from cyclax.cycles.solve import Borders, adds_up, borders
+from cyclax.cycles.result import Cycle, Cycles
+from cyclax.cycles.solve import Borders, adds_up
 from cyclax.cycles.starts import state_scale
 from cyclax.interruption import Interruption
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -151,25 +152,26 @@ def enumerate_cycles(
     began = time.perf_counter()
     everything = isinstance(orders, str) and orders == "all"
     wanted = None if everything else checked_orders(orders)  # pyright: ignore[reportArgumentType]
-    model = checked_model(model)
+    given = model = checked_model(model)
     allowed = _checked_budget(budget)
     _check_method(method)
     searched = wanted and sorted({d for order in wanted for d in divisors(order)})
     line = tqdm(bar_format="{desc}", delay=1, disable=None if progress else True, leave=False)
     with Interruption() as interruption, jax.enable_x64(True), line:
-        bounds = borders(model)
+        ((model,), (bounds,), units) = balanced([model])
         if not adds_up(model, bounds):
             raise ValueError(
-                f"model: the gates of {type(model).__name__} do not add up (what one adds depends on others), so that "
+                f"model: the gates of {type(given).__name__} do not add up (what one adds depends on others), so that "
                 "nothing can be proved of it; cyclax.testing.check_map(model) says where."
             )
-        region = _checked_box(model, bounds, box)
+        region = _checked_box(model, bounds, box, np.ones(model.num_states) if units is None else units[0])
         chosen = method or _default_method(bounds, searched)
         if isinstance(chosen, WordGraph) and chosen.rigorous:
             region = dataclasses.replace(region, derived=False)
         allowed.start(interruption)
         found = chosen.candidates(model, bounds, searched, region, allowed, line.set_description_str)
-        return _result(model, bounds, chosen, region, wanted, found, allowed, began)
+        result = _result(model, bounds, chosen, region, wanted, found, allowed, began)
+        return result if units is None else _in_own_units(result, given, units[0])
 
 
 def _checked_budget(budget) -> Budget:
@@ -187,7 +189,18 @@ def _check_method(method) -> None:
     raise TypeError(f"method: expected cyclax.WordGraph(), BranchAndBound() or Exhaustive(), got {what}.")
 
 
-def _checked_box(model, bounds: Borders, box) -> Box:
+def _in_own_units(result: Cycles, model: AbstractPiecewiseLinearMap, units: np.ndarray) -> Cycles:
+    certified = dict(result.report["completeness"])
+    if certified["box"] is not None:
+        certified["box"] = {side: (units * np.array(end)).tolist() for side, end in certified["box"].items()}
+    report = {**result.report, "completeness": certified}
+    written = in_own_units(dataclasses.replace(result, report=report), model, units)
+    certified["seal"] = seal(written)
+    return written
+
+
+def _checked_box(model, bounds: Borders, box, units: np.ndarray) -> Box:
+    """Check the box, and give it in the units of the states that are computed with."""
     from cyclax.cycles.exact.boxes import derived_box
 
     derived = derived_box(bounds)
@@ -212,6 +225,7 @@ def _checked_box(model, bounds: Borders, box) -> Box:
             raise ValueError(f"box: the {name} corner must be {number} finite numbers, got {side.tolist()}.")
     if not np.all(lower < upper):
         raise ValueError("box: the lower corner must lie below the upper one in every coordinate.")
+    lower, upper = lower / units, upper / units
     # A box of one's own that holds the derived one proves as much.
     holds = derived is not None and bool(np.all(lower <= derived.lower) and np.all(upper >= derived.upper))
     return Box(lower, upper, derived=holds)
@@ -288,8 +302,8 @@ def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, 
     }
     if unfinished:
         report["interrupted"] = unfinished
-    degenerate = [entry for entry in network.degenerate() if entry.order in orders]
-    result = Cycles(cycles, tuple(orders), report, tuple(_distinct(degenerate)), (), provenance)
+    degenerate = tuple(entry for entry in network.degenerate() if entry.order in orders)
+    result = Cycles(cycles, tuple(orders), report, degenerate, (), provenance)
     certified["seal"] = seal(result)
     return result
 
@@ -340,25 +354,6 @@ def _within(found: Candidates, budget: Budget) -> Candidates:
             )
         kept[order] = found.words[order]
     return found
-
-
-def _distinct(degenerate: list[Degenerate]) -> list[Degenerate]:
-    """A cycle on a border appears under several words: keep one of those with the same points."""
-    kept: list[Degenerate] = []
-    for entry in degenerate:
-        size = np.max(np.abs(entry.points))
-        twin = any(
-            old.kind == entry.kind == "border"
-            and old.order == entry.order
-            and any(
-                np.max(np.abs(np.roll(old.points, turn, axis=0) - entry.points)) <= 1e-9 * size
-                for turn in range(entry.order)
-            )
-            for old in kept
-        )
-        if not twin:
-            kept.append(entry)
-    return kept
 
 
 def _verdict(

@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Array
 
 from cyclax.cycles.accept import Accepted, accept_repetitions
+from cyclax.cycles.arguments import divisors
+from cyclax.cycles.balance import Balanced
 from cyclax.cycles.certificate import sealed
 from cyclax.cycles.decide import Decider
 from cyclax.cycles.families import lies_in
@@ -130,7 +132,7 @@ class Network:
     def index_sum(self, order: int) -> int | None:
         """Sum the indices of all solutions of F^k(z) = z; None where one of them has none, or is undecided."""
         total = 0
-        if self.undecided(order):
+        if self.undecided(order) or not set(divisors(order)) <= self.evidence.keys():
             return None
         for divisor, known in self.evidence.items():
             if order % divisor == 0 and (known.accepted.families or known.accepted.borders):
@@ -170,7 +172,7 @@ class Network:
             larger = [family for family in kept if family.directions.shape[1] > entry.directions.shape[1]]
             if not any(lies_in(self.bounds, family, point) for family in larger for point in entry.points):
                 kept.append(entry)
-        return kept
+        return _distinct(kept)
 
     def _verdict(self, order: int, index_sum: int | None, unseen: float) -> tuple[str, str]:
         known = self.evidence[order]
@@ -247,6 +249,25 @@ class Network:
         return sealed(Cycles(cycles, tuple(wanted), report, degenerate, (), provenance))
 
 
+def _distinct(degenerate: list[Degenerate]) -> list[Degenerate]:
+    """A cycle on a border appears under several words: keep one of those with the same points."""
+    kept: list[Degenerate] = []
+    for entry in degenerate:
+        size = np.max(np.abs(entry.points))
+        twin = any(
+            old.kind == entry.kind == "border"
+            and old.order == entry.order
+            and any(
+                np.max(np.abs(np.roll(old.points, turn, axis=0) - entry.points)) <= 1e-9 * size
+                for turn in range(entry.order)
+            )
+            for old in kept
+        )
+        if not twin:
+            kept.append(entry)
+    return kept
+
+
 def undecided_reason(network: Network, order: int) -> str:
     """Say which words of an order are undecided, and why the first one is; nothing where there is none."""
     keys = network.undecided(order)
@@ -262,7 +283,9 @@ def undecided_reason(network: Network, order: int) -> str:
 
 
 def model_hash(model: AbstractPiecewiseLinearMap) -> str:
-    """Give a hash of class, settings and weights."""
+    """Give a hash of class, settings and weights; of a map in other units, that of the map itself."""
+    if isinstance(model, Balanced):
+        return model_hash(model.model)
     leaves, structure = jax.tree.flatten(model)
     digest = hashlib.sha256(f"{type(model).__name__} {structure}".encode())
     for leaf in leaves:

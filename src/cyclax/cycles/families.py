@@ -52,7 +52,7 @@ def slow_family(model: AbstractPiecewiseLinearMap, bounds: Borders, word: np.nda
     candidates = [point]
     if directions.shape[1] == 1:
         # A line may leave the region at the point nearest to 0, and lie in it elsewhere.
-        ((low, high),) = _extent(bounds, word, point, directions)
+        ((low, high),) = extent(bounds, word, point, directions)
         if not low < high:
             return None
         candidates = [point + along * directions[:, 0] for along in _inner(low, high, np.max(np.abs(point)) or 1.0)]
@@ -94,7 +94,7 @@ def _entry(bounds: Borders, word, kind: str, points, directions, product, margin
             points=points,
             gates=word,
             directions=directions,
-            extent=_extent(bounds, word, points[0], directions),
+            extent=extent(bounds, word, points[0], directions),
             multipliers=multipliers_of(bounds.jacobians(word)[None], product[None])[0],
             margin=margin,
             error=error,
@@ -114,7 +114,7 @@ def _orbit(bounds: Borders, point: np.ndarray, word: np.ndarray) -> np.ndarray:
     return np.stack(points)
 
 
-def _extent(bounds: Borders, word: np.ndarray, point: np.ndarray, directions: np.ndarray) -> np.ndarray:
+def extent(bounds: Borders, word: np.ndarray, point: np.ndarray, directions: np.ndarray) -> np.ndarray:
     """How far one can go from `point` along each direction, both ways, before a point of the cycle meets a border."""
     lowest, highest = np.full(directions.shape[1], -np.inf), np.full(directions.shape[1], np.inf)
     effective = bounds.effective

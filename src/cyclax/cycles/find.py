@@ -15,11 +15,12 @@ from tqdm import tqdm
 
 from cyclax.cycles.accept import accept, accept_singular
 from cyclax.cycles.arguments import checked_models, checked_orders, checked_words
+from cyclax.cycles.balance import balanced, in_own_units
+from cyclax.cycles.certificate import sealed
 from cyclax.cycles.evidence import Evidence, Network
 from cyclax.cycles.linear import UNROLLED_SIZE
 from cyclax.cycles.result import Cycles, NearMiss
 from cyclax.cycles.search import POOL, Fate, Rounds, cached_lanes, default_lanes
-from cyclax.cycles.solve import borders
 from cyclax.cycles.starts import drawn_starts, given_starts, growth
 from cyclax.data.arguments import checked_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -135,7 +136,8 @@ def find_cycles(model, orders, *, key, finder=SCYFI(), words=(), near_misses=0, 
     searched = sorted({divisor for order in wanted for divisor in range(1, order + 1) if order % divisor == 0})
     with jax.enable_x64(True):
         keys = [jax.random.fold_in(key, i) for i in range(len(models))] if batch else [key]
-        networks = [Network(one, borders(one), k, searched) for one, k in zip(models, keys, strict=True)]
+        searchable, bounds, units = balanced(models)
+        networks = [Network(one, some, k, searched) for one, some, k in zip(searchable, bounds, keys, strict=True)]
         interrupted = _Search(networks, finder, began).run(given, progress)
         missed: list[tuple[NearMiss, ...]] = [() for _ in networks]
         try:
@@ -145,7 +147,9 @@ def find_cycles(model, orders, *, key, finder=SCYFI(), words=(), near_misses=0, 
             interrupted = "interrupted by Ctrl-C while looking for near misses; the cycles are those of a whole search"
         seconds = time.perf_counter() - began
         results = [network.result(wanted, finder, seconds, interrupted) for network in networks]
-    results = [dataclasses.replace(one, near_misses=near) for one, near in zip(results, missed, strict=True)]
+        results = [dataclasses.replace(one, near_misses=near) for one, near in zip(results, missed, strict=True)]
+        if units is not None:
+            results = [sealed(in_own_units(*one)) for one in zip(results, models, units, strict=True)]
     return tuple(results) if batch else results[0]
 
 
