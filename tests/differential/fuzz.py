@@ -124,7 +124,7 @@ def _box(network: Network, reference: Reference, rng: np.random.Generator) -> st
 def attempt(call: str, model) -> tuple[object, list[Finding], str]:
     """Make a call. **Returns:** its result or None, what is wrong with an exception, and what a refusal says."""
     try:
-        with _patience(), np.errstate(all="warn"), warnings.catch_warnings():
+        with _patience(), warnings.catch_warnings():
             warnings.simplefilter("error")
             return eval(call, {"cx": cx, "np": np, "model": model}), [], ""
     except _Stopped:
@@ -170,7 +170,7 @@ def check(tally: Tally, network: Network, method: str, call: str, reference: Ref
     result, findings, refusal = attempt(call, network.model)
     numbers = dict(calls=1, refusals=bool(refusal))
     if isinstance(result, cx.Cycles):
-        findings = judge(reference, result)
+        findings = judge(reference, result, everything='"all"' in call)
         verdicts = [entry["verdict"] for entry in result.report["orders"].values()]
         left = undecided(result)
         numbers |= dict(orders=len(verdicts), undecided=left > 0)

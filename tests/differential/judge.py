@@ -29,9 +29,12 @@ class Finding:
         return f"{self.kind} (order {self.order}): {self.text}"
 
 
-def judge(reference: Reference, cycles: cx.Cycles) -> list[Finding]:
-    """Give all that is wrong with a result: false entries, and false claims that nothing is missing, or something."""
-    return [*entries_of(reference, cycles), *claims_of(reference, cycles)]
+def judge(reference: Reference, cycles: cx.Cycles, *, everything: bool = False) -> list[Finding]:
+    """Give all that is wrong with a result: false entries, and false claims that nothing is missing, or something.
+
+    `everything`: all orders were asked for, so that a proof of all of them speaks of those that are not listed, too.
+    """
+    return [*entries_of(reference, cycles), *claims_of(reference, cycles, everything)]
 
 
 def undecided(cycles: cx.Cycles) -> int:
@@ -159,7 +162,7 @@ def _from_borders(reference: Reference, points) -> float:
 # -- what is claimed ----------------------------------------------------------------------------------------------
 
 
-def claims_of(reference: Reference, cycles: cx.Cycles) -> list[Finding]:
+def claims_of(reference: Reference, cycles: cx.Cycles, everything: bool) -> list[Finding]:
     """Judge the verdicts: is really nothing missing, or something?"""
     found = []
     certified = cycles.report.get("completeness", {})
@@ -169,7 +172,7 @@ def claims_of(reference: Reference, cycles: cx.Cycles) -> list[Finding]:
         box = [rational(x) for x in sides["lower"]], [rational(x) for x in sides["upper"]]
     verdicts = {int(order): entry["verdict"] for order, entry in cycles.report["orders"].items()}
     complete = [order for order, verdict in verdicts.items() if verdict == "proved complete"]
-    if certified.get("orders") == "all":
+    if everything and certified.get("orders") == "all":
         complete += [order for order in range(1, reference.most + 1) if order not in verdicts]
     for order in complete:
         if order <= reference.most:
