@@ -281,7 +281,9 @@ class ExactMap:
         """Whether a point comes back after following a word, in whose closed regions its orbit lies."""
         state = point
         for cell in word:
-            if any(height < 0 if is_open else height > 0 for height, is_open in zip(self.heights(state), cell, strict=True)):
+            if any(
+                height < 0 if is_open else height > 0 for height, is_open in zip(self.heights(state), cell, strict=True)
+            ):
                 return False
             state = tuple((self.piece(cell) * flint.fmpq_mat(self.size + 1, 1, [ONE, *state])).entries()[1:])
         return state == tuple(point)

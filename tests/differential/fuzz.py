@@ -23,6 +23,7 @@ from cyclax.cycles.exact.problem import TooExpensiveError
 from .judge import Finding, judge, number_of, undecided
 from .networks import SHAPES, STYLES, Network, networks
 from .reference import Reference
+from .verbs import SHAPES_OF_VERBS, VERBS
 
 # Seconds that an enumeration may take, and after which it is given up.
 BUDGET, PATIENCE = 2.0, 60
@@ -99,8 +100,11 @@ def enumerations(network: Network, reference: Reference, number: int, seed: int)
         if name in ("WordGraph", "rigorous", "default") and rng.random() < 0.25:
             orders = '"all"'
         box = _box(network, reference, rng)
-        yield name, (
-            f"cx.enumerate_cycles(model, {orders}, method={METHODS[name]}, box={box}, budget={BUDGET}, progress=False)"
+        yield (
+            name,
+            (
+                f"cx.enumerate_cycles(model, {orders}, method={METHODS[name]}, box={box}, budget={BUDGET}, progress=False)"
+            ),
         )
 
 
@@ -108,7 +112,9 @@ def _box(network: Network, reference: Reference, rng: np.random.Generator) -> st
     kind = rng.integers(4)
     if kind == 0:
         return "None"
-    known = [solution for order in (1, 2) if order <= reference.most for solution in reference.order(order).cycles.values()]
+    known = [
+        solution for order in (1, 2) if order <= reference.most for solution in reference.order(order).cycles.values()
+    ]
     if kind == 1 or not known:
         return str(float(10.0 ** rng.integers(0, 8)))
     points = np.array([[number_of(x) for x in point] for point in known[int(rng.integers(len(known)))].points])
@@ -121,12 +127,12 @@ def _box(network: Network, reference: Reference, rng: np.random.Generator) -> st
     return f"({lower.tolist()}, {upper.tolist()})"
 
 
-def attempt(call: str, model) -> tuple[object, list[Finding], str]:
+def attempt(call: str, model, **names) -> tuple[object, list[Finding], str]:
     """Make a call. **Returns:** its result or None, what is wrong with an exception, and what a refusal says."""
     try:
         with _patience(), warnings.catch_warnings():
             warnings.simplefilter("error")
-            return eval(call, {"cx": cx, "np": np, "model": model}), [], ""
+            return eval(call, {"cx": cx, "np": np, "model": model, **names}), [], ""
     except _Stopped:
         return None, [Finding("over time", 0, f"not done after {PATIENCE} s, budget {BUDGET} s", True)], ""
     except TooExpensiveError as error:
@@ -214,6 +220,38 @@ def run(
     return tally
 
 
+def run_verbs(
+    seed: int,
+    number: int,
+    *,
+    verbs=tuple(VERBS),
+    shapes=SHAPES_OF_VERBS,
+    styles=tuple(STYLES),
+    seconds: float = float("inf"),
+    say: Callable[[str], None] = lambda _: None,
+) -> Tally:
+    """Draw networks and judge the other verbs, each on all of them."""
+    tally, began = Tally(), time.monotonic()
+    for network in networks(seed, number, shapes, styles):
+        if time.monotonic() - began > seconds:
+            say("time is up")
+            break
+        reference = Reference(network.model)
+        before = len(tally.hard)
+        for row in (network.shape, network.style):
+            tally.add(row, networks=1)
+        for verb in verbs:
+            call = f"VERBS[{verb!r}](network, Reference(network.model), np.random.default_rng({network.number}))"
+            names = dict(VERBS=VERBS, network=network, Reference=lambda _, known=reference: known)
+            findings, wrong, refusal = attempt(call, network.model, **names)
+            for row in (network.shape, network.style, verb):
+                tally.add(row, calls=1, refusals=bool(refusal))
+            tally.note(network, verb, f"tests.differential.verbs.{call}", [*(findings or ()), *wrong])  # pyright: ignore
+        for failure in tally.hard[before:]:
+            say(f"{failure}\n")
+    return tally
+
+
 def table(tally: Tally) -> str:
     """Write the counts as a table."""
     width = max(map(len, tally.counts))
@@ -240,20 +278,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--networks", type=int, default=1000)
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--each", type=int, default=4, help="enumerations of each network")
-    parser.add_argument("--shapes", nargs="*", default=list(SHAPES), choices=list(SHAPES), metavar="SHAPE")
+    parser.add_argument("--shapes", nargs="*", choices=list(SHAPES), metavar="SHAPE")
     parser.add_argument("--styles", nargs="*", default=list(STYLES), choices=list(STYLES), metavar="STYLE")
     parser.add_argument("--no-search", action="store_true", help="leave find_cycles out")
+    parser.add_argument("--verbs", nargs="*", choices=list(VERBS), metavar="VERB", help="judge these verbs instead")
     given = parser.parse_args(arguments)
-    tally = run(
-        given.seed,
-        given.networks,
-        shapes=tuple(given.shapes),
-        styles=tuple(given.styles),
-        each=given.each,
-        searches=not given.no_search,
-        seconds=60 * given.minutes,
-        say=lambda text: print(text, flush=True),
-    )
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    common = dict(styles=tuple(given.styles), seconds=60 * given.minutes, say=say)
+    if given.verbs is None:
+        shapes = tuple(given.shapes or SHAPES)
+        tally = run(given.seed, given.networks, shapes=shapes, each=given.each, searches=not given.no_search, **common)
+    else:
+        verbs, shapes = tuple(given.verbs or VERBS), tuple(given.shapes or SHAPES_OF_VERBS)
+        tally = run_verbs(given.seed, given.networks, verbs=verbs, shapes=shapes, **common)
     print(table(tally))
     return bool(tally.hard)
 

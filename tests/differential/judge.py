@@ -90,7 +90,8 @@ def _of_multipliers(reference: Reference, word: Word, cycle: cx.Cycle) -> list[F
     if clustered:
         tolerance += 10 * 1e-15 ** (1 / len(exact)) * max(largest, float(np.linalg.norm(cycle.jacobian)))
     distance = min(
-        max(abs(a - b) for a, b in zip(exact, order, strict=True)) for order in itertools.permutations(cycle.multipliers)
+        max(abs(a - b) for a, b in zip(exact, order, strict=True))
+        for order in itertools.permutations(cycle.multipliers)
     )
     if not distance <= tolerance:
         return [Finding("wrong multipliers", cycle.order, f"exactly {exact}, got {cycle.multipliers}")]
@@ -176,7 +177,10 @@ def claims_of(reference: Reference, cycles: cx.Cycles, everything: bool) -> list
         complete += [order for order in range(1, reference.most + 1) if order not in verdicts]
     for order in complete:
         if order <= reference.most:
-            found += [dataclasses.replace(one, text=f"'proved complete', {one.text}") for one in missing(reference, cycles, order, box)]
+            found += [
+                dataclasses.replace(one, text=f"'proved complete', {one.text}")
+                for one in missing(reference, cycles, order, box)
+            ]
     for order, verdict in verdicts.items():
         divisors = [d for d in range(1, order + 1) if order % d == 0]
         if verdict != "proved incomplete" or order > reference.most or not set(divisors) <= set(cycles.orders):

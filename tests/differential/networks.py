@@ -29,8 +29,14 @@ SHAPES: dict[str, tuple[type, dict]] = {
     "ClippedShallowPLRNN 2": (cx.ClippedShallowPLRNN, dict(A=(2, 2), W1=(2, 2), W2=(2, 2), h1=(2,), h2=(2,))),
     "DendriticPLRNN 1": (cx.DendriticPLRNN, dict(A=(1,), W=(1, 1), h=(1,), alpha=(3,), thresholds=(1, 3))),
     "DendriticPLRNN 2": (cx.DendriticPLRNN, dict(A=(2,), W=(2, 2), h=(2,), alpha=(2,), thresholds=(2, 2))),
-    "ClippedDendriticPLRNN 1": (cx.ClippedDendriticPLRNN, dict(A=(1,), W=(1, 1), h=(1,), alpha=(2,), thresholds=(1, 2))),
-    "ClippedDendriticPLRNN 2": (cx.ClippedDendriticPLRNN, dict(A=(2,), W=(2, 2), h=(2,), alpha=(1,), thresholds=(2, 1))),
+    "ClippedDendriticPLRNN 1": (
+        cx.ClippedDendriticPLRNN,
+        dict(A=(1,), W=(1, 1), h=(1,), alpha=(2,), thresholds=(1, 2)),
+    ),
+    "ClippedDendriticPLRNN 2": (
+        cx.ClippedDendriticPLRNN,
+        dict(A=(2,), W=(2, 2), h=(2,), alpha=(1,), thresholds=(2, 1)),
+    ),
     "AlmostLinearRNN 2": (cx.AlmostLinearRNN, dict(A=(2,), W=(2, 2), h=(2,), num_gated=1)),
     "AlmostLinearRNN 3": (cx.AlmostLinearRNN, dict(A=(3,), W=(3, 3), h=(3,), num_gated=2)),
     "LowRankPLRNN 2": (cx.LowRankPLRNN, dict(A=(2,), U=(2, 1), V=(1, 2), h=(2,))),
