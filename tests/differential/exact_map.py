@@ -157,12 +157,12 @@ class ExactMap:
         return tuple(state.entries()[1:])
 
     def sides(self, point) -> list[Cell]:
-        """Give the regions that have a point in their closure (all combinations on a border)."""
+        """List the regions with an interior that have a point in their closure."""
         cells: list[Cell] = [()]
         for height in self.heights(point):
             allowed = [False, True] if height == 0 else [bool(height > 0)]
             cells = [(*cell, side) for cell in cells for side in allowed]
-        return cells
+        return [cell for cell in cells if deepest(self._inside(cell, None), self.size)[0] > 0]
 
     def cells(self, most: int) -> list[Cell] | None:
         """List the regions that have an interior, sorted; None where there are more than `most`."""

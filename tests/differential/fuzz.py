@@ -63,9 +63,11 @@ class Tally:
         """Add to a row of the table."""
         self.counts.setdefault(row, Counter()).update(numbers)
 
-    def note(self, network: Network, method: str, call: str, findings: list[Finding]) -> None:
+    def note(
+        self, network: Network, method: str, call: str, findings: list[Finding], also: tuple[str, ...] = ()
+    ) -> None:
         """Keep what was found."""
-        rows = (network.shape, network.style, method)
+        rows = (network.shape, network.style, method, *also)
         for finding in findings:
             for row in rows:
                 self.add(row, **{"soft" if finding.soft else _column(finding.kind): 1})
@@ -89,23 +91,21 @@ def _column(kind: str) -> str:
     return "wrong values" if kind.startswith(("wrong", "margin")) else "false entries"
 
 
-def enumerations(network: Network, reference: Reference, number: int, seed: int) -> Iterator[tuple[str, str]]:
+def enumerations(
+    network: Network, reference: Reference, number: int, seed: int, methods=tuple(METHODS)
+) -> Iterator[tuple[str, str]]:
     """Draw calls of `enumerate_cycles`: (method, code), with orders and boxes of all kinds."""
     rng = np.random.default_rng([seed, network.number, len(network.shape), len(network.style), 1])
-    names = list(METHODS)
+    first = int(rng.integers(len(methods)))
     for i in range(number):
-        name = names[(network.number + i + int(rng.integers(2))) % len(names)]
+        name = methods[(first + i) % len(methods)]
         few = [k for k in ("1", "2", "3", "[2]", "[3]", "[4]") if int(k.strip("[]")) <= reference.most]
         orders = str(rng.choice(few))
         if name in ("WordGraph", "rigorous", "default") and rng.random() < 0.25:
             orders = '"all"'
         box = _box(network, reference, rng)
-        yield (
-            name,
-            (
-                f"cx.enumerate_cycles(model, {orders}, method={METHODS[name]}, box={box}, budget={BUDGET}, progress=False)"
-            ),
-        )
+        options = f"method={METHODS[name]}, box={box}, budget={BUDGET}, progress=False"
+        yield name, f"cx.enumerate_cycles(model, {orders}, {options})"
 
 
 def _box(network: Network, reference: Reference, rng: np.random.Generator) -> str:
@@ -195,6 +195,7 @@ def run(
     shapes=tuple(SHAPES),
     styles=tuple(STYLES),
     each: int = 4,
+    methods=tuple(METHODS),
     searches: bool = True,
     seconds: float = float("inf"),
     say: Callable[[str], None] = lambda _: None,
@@ -209,7 +210,7 @@ def run(
         for row in (network.shape, network.style):
             tally.add(row, networks=1)
         before = len(tally.hard)
-        for method, call in enumerations(network, reference, each, seed):
+        for method, call in enumerations(network, reference, each, seed, methods):
             check(tally, network, method, call, reference)
         if searches:
             orders = min(2, reference.most)
@@ -252,6 +253,12 @@ def run_verbs(
     return tally
 
 
+def undecided_share(tally: Tally) -> tuple[int, int]:
+    """Count undecided verdicts, and all of them, outside the style that asks for them."""
+    ordinary = [tally.counts[style] for style in STYLES if style in tally.counts and style != "near-singular"]
+    return sum(row["undecided orders"] for row in ordinary), sum(row["orders"] for row in ordinary)
+
+
 def table(tally: Tally) -> str:
     """Write the counts as a table."""
     width = max(map(len, tally.counts))
@@ -265,8 +272,7 @@ def table(tally: Tally) -> str:
     kinds = Counter((failure.finding.kind, failure.finding.soft) for failure in tally.failures)
     lines += [f"{count:6d} {kind}{' (soft)' if soft else ''}" for (kind, soft), count in kinds.most_common()]
     lines += [f"{count:6d} refused: {text}" for text, count in tally.refusals.most_common()]
-    ordinary = [tally.counts[style] for style in STYLES if style in tally.counts and style != "near-singular"]
-    left, orders = (sum(row[name] for row in ordinary) for name in ("undecided orders", "orders"))
+    left, orders = undecided_share(tally)
     lines.append(f"undecided outside near-singular: {left} of {orders} verdicts ({100 * left / max(orders, 1):.2f} %)")
     return "\n".join(lines)
 

@@ -33,7 +33,7 @@ def from_columns(columns: Sequence[Sequence[flint.fmpq]], rows: int) -> flint.fm
 
 
 def solve_affine(system: flint.fmpq_mat, right: flint.fmpq_mat) -> tuple[list, list[list]] | None:
-    """Give all solutions of `system x = right`: one of them, and a basis of the null space; None where there is none."""
+    """Give all solutions of `system x = right`: one, and a basis of the null space; None where there is none."""
     size = system.ncols()
     entries = [[*row, extra[0]] for row, extra in zip(system.tolist(), right.tolist(), strict=True)]
     reduced, rank = flint.fmpq_mat(entries).rref()
@@ -92,7 +92,7 @@ def climb(rows: list[Row], goal: Row, cap: flint.fmpq) -> tuple[flint.fmpq, list
 
 
 def deepest(rows: list[Row], size: int) -> tuple[flint.fmpq, list[flint.fmpq]]:
-    """Give the largest t <= 1 for which all rows can be >= t, and where: > 0 inside, 0 on a border only, < 0 nowhere."""
+    """Give the largest t <= 1 for which all rows can be >= t, and where: 0 is on a border only, < 0 nowhere."""
     start = min([ONE, *(row[0] for row in rows)])
     lifted = [[row[0] - start, *row[1:], -ONE] for row in rows]
     depth, place = climb([*lifted, [ZERO] * (size + 1) + [ONE]], [start, *[ZERO] * size, ONE], ONE)
