@@ -64,6 +64,11 @@ def _of_cycle(reference: Reference, cycle: cx.Cycle) -> list[Finding]:
     word = reference.map.word_of(cycle.gates)
     solution = reference.map.solve(word)
     if solution.kind != "cycle" and not (solution.kind == "border" and solution.inert):
+        met = reference.map.solve(tuple(reference.map.sides([rational(x) for x in z])[0] for z in cycle.points))
+        if met.kind == "cycle" and apart(cycle.points, met.points) <= cycle.error:
+            return [
+                Finding("wrong gates", cycle.order, f"said {spelled(word)}, exactly {spelled(met.word)}, {cycle!r}")
+            ]
         said = f"word {spelled(word)} at {cycle.points[0]} has exactly: {solution.kind}"
         return [Finding("false cycle", cycle.order, said)]
     if solution.order != cycle.order or len(word) != cycle.order:
