@@ -83,7 +83,7 @@ def test_order_one_edges_of_the_order_16_family():
 
 
 def test_cells_that_lie_on_borders_are_no_riddle():
-    """At (1/3, -4), (1/3, -3) and (2/3, -5/2) points of cycles are 0, but for the rounding of 1/3; at (1/2, -3) exactly.
+    """At (1/3, -4), (1/3, -3) and (2/3, -5/2) points of cycles are 0 up to rounding; at (1/2, -3) exactly.
 
     What exists at the rounded weights is decided exactly: at (1/3, -4) the two 3-cycles that meet there do not.
     """

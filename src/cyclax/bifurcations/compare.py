@@ -303,7 +303,8 @@ class _Comparison:
         toward = np.array([walks[i].toward for i in rows])
         past = high[rows] + toward * np.minimum(_PAST, left / 2)
         num_tests = words.shape[1] * words.shape[2]
-        huge = np.max(np.abs(here.points), axis=(1, 2)) > 1e6 * (1 + np.max(np.abs(begin.points[rows]), axis=(1, 2)))
+        size = np.maximum(np.max(np.abs(begin.points[rows]), axis=(1, 2)), np.max(np.abs(here.bounds.shift), axis=1))
+        huge = np.max(np.abs(here.points), axis=(1, 2)) > 1e6 * size
         for j, i in enumerate(rows):
             walk = walks[i]
             place, width = float(low[i] + high[i]) / 2, float(abs(high[i] - low[i]))

@@ -9,6 +9,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Array, Float
 
+from cyclax.cycles.decide import Decider
 from cyclax.cycles.families import extent
 from cyclax.cycles.result import Cycle, Cycles, Degenerate, NearMiss
 from cyclax.cycles.solve import Borders, borders, itineraries
@@ -124,13 +125,24 @@ def balanced(
 
     **Returns:** the models, their borders, and the units `(M,)` of each; None where none of them needs any.
     """
-    bounds = [borders(model) for model in models]
+    bounds = [exact_borders(model) for model in models]
     units = [units_of(some) for some in bounds]
     if all(some is None for some in units):
         return models, bounds, None
     chosen = [np.ones(model.num_states) if u is None else u for model, u in zip(models, units, strict=True)]
     wrapped = [Balanced(model, u) for model, u in zip(models, chosen, strict=True)]
-    return wrapped, [borders(model) for model in wrapped], chosen
+    return wrapped, [exact_borders(model) for model in wrapped], chosen
+
+
+def exact_borders(model: AbstractPiecewiseLinearMap) -> Borders:
+    """Read the borders off the model; gates that switch less than the rounding of what they are added to do matter."""
+    found = borders(model)
+    silent = np.flatnonzero(~found.effective & np.any(found.gradients != 0, axis=1))
+    if not len(silent):
+        return found
+    decider, effective = Decider(model, found.effective), found.effective.copy()
+    effective[silent] = [decider.switches(gate) for gate in silent.tolist()]
+    return found._replace(effective=effective)
 
 
 def in_own_units(cycles: Cycles, model: AbstractPiecewiseLinearMap, units: np.ndarray) -> Cycles:

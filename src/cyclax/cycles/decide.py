@@ -84,6 +84,16 @@ class Decider:
         with _LOCK:
             return self._orders_of_families(np.ascontiguousarray(word, bool))
 
+    def switches(self, gate: int) -> bool:
+        """Whether opening a gate changes the map, be it by less than the rounding of its Jacobian."""
+        with _LOCK:
+            try:
+                with flint.ctx.workprec(_BITS[0]):
+                    pieces = self._at(_BITS[0])
+                    return not pieces.inert(np.zeros(pieces.num_gates, bool), (gate,))
+            except UnsupportedError:
+                return False
+
     # -- the code of the model --------------------------------------------------------------------------------------
 
     def _at(self, bits: int) -> Pieces:

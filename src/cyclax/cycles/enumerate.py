@@ -27,7 +27,7 @@ from cyclax.interruption import Interruption
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.version import __version__
 
-# The smallest default box, and how many times larger than the states that matter it is.
+# How many times larger than the states that matter the default box is.
 _DEFAULT_BOX = 1e4
 # Up to so many words all of them are tried, unless told otherwise.
 _FEW_WORDS = 2**16
@@ -134,7 +134,7 @@ def enumerate_cycles(
     - `orders`: an int K means 1..K; a sequence means exactly these minimal periods; "all" means every period there is.
     - `box`: cycles are sought whose points all lie in it: a number b for |z_i| <= b, or lower and upper corner. By
       default a box that is proved to hold all cycles, where one can be derived, else 1e4 times the size of the states
-      that matter to the model (1e4 at least); the certificate says which.
+      that matter to the model; the certificate says which.
     - `method`: `Exhaustive()`, `WordGraph()` or `BranchAndBound()`; chosen by default.
     - `budget`: seconds, or a `Budget` of seconds, nodes and memory; ten minutes by default. When it runs out, what has
       been proved by then is returned, and the certificate says what was left open; so it is after Ctrl-C (a second one
@@ -206,7 +206,7 @@ def _checked_box(model, bounds: Borders, box, units: np.ndarray) -> Box:
     derived = derived_box(bounds)
     number = model.num_states
     if box is None:
-        size = _DEFAULT_BOX * max(1.0, state_scale(model, bounds))
+        size = _DEFAULT_BOX * state_scale(model, bounds)
         return derived or Box(np.full(number, -size), np.full(number, size))
     if hasattr(box, "__array__"):  # of NumPy or JAX, a number perhaps
         box = np.asarray(box)[()]

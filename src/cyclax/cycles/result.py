@@ -14,7 +14,7 @@ from jaxtyping import Bool, Complex, Float
 
 from cyclax.storage import read_npz, write_atomically
 
-# A multiplier whose modulus is this close to 1 is called neutral.
+# A multiplier whose modulus is 1 up to rounding, or this close to it where rounding may be more, is called neutral.
 _NEUTRAL = 1e-9
 
 
@@ -73,7 +73,10 @@ class Cycle:
     def stability(self) -> str:
         """Give "stable", "saddle", "repeller" or, with a multiplier on the unit circle, "neutral"."""
         moduli = np.abs(self.multipliers)
-        if not np.all(np.abs(moduli - 1) > _NEUTRAL):
+        with np.errstate(all="ignore"):
+            largest = np.max(np.abs(self.jacobian), initial=1.0)
+        rounding = 64 * self.order * len(moduli) * float(np.finfo(float).eps) * largest
+        if not np.all(np.abs(moduli - 1) > min(_NEUTRAL, rounding)):
             return "neutral"
         if np.all(moduli < 1):
             return "stable"

@@ -13,6 +13,7 @@ Everything here is host work in NumPy float64 over all words of one order at onc
 the model itself.
 """
 
+import fractions
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -132,6 +133,21 @@ class Borders(NamedTuple):
         """Bound the logarithm by which one step can part nearby states."""
         with np.errstate(all="ignore"):
             return float(np.log(np.linalg.norm(self.magnitudes())))
+
+
+def proportional(one: np.ndarray, other: np.ndarray) -> int:
+    """Say whether two rows of numbers are proportional, exactly: 1, -1 (with a negative factor), or 0.
+
+    In rationals: between planes that are only nearly equal, or parallel, there are regions all the same.
+    """
+    pivot = int(np.argmax(np.abs(one)))
+    ends = float(one[pivot]), float(other[pivot])
+    if not all(ends) or not np.allclose(one * (ends[1] / ends[0]), other, 1e-9, 0):
+        return 0
+    first, second = map(fractions.Fraction, ends)
+    pairs = zip(one.tolist(), other.tolist(), strict=True)
+    same = all(fractions.Fraction(a) * second == fractions.Fraction(b) * first for a, b in pairs)
+    return int(same) * (1 if ends[0] * ends[1] > 0 or (ends[0] > 0) == (ends[1] > 0) else -1)
 
 
 def borders(model: AbstractPiecewiseLinearMap) -> Borders:

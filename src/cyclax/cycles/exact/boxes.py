@@ -5,14 +5,13 @@ With its gates merged into planes (`Pieces`) every map of the library is
     F(z) = C z + c + sum_g a_g relu(u_g . z + b_g),     |u_g| = 1.
 """
 
-import fractions
 import time
 from typing import NamedTuple
 
 import numpy as np
 
 from cyclax.cycles.exact.problem import Box
-from cyclax.cycles.solve import Borders
+from cyclax.cycles.solve import Borders, proportional
 
 _EPS = float(np.finfo(np.float64).eps)
 # Everything proved here in floating point is widened by this share, far above the rounding of what is computed.
@@ -106,17 +105,11 @@ def _same_plane(bounds, gate, unit, offset, planes, offsets, leaders) -> tuple[i
     """Find the plane that a gate shares, and whether it opens on its positive (1) or negative (-1) side."""
     if not planes:
         return -1, 1
-    near = 1e-12 * (1 + abs(offset))
+    rows = np.concatenate([bounds.gradients, bounds.offsets[:, None]], axis=1)
     for sign in (1, -1):
         apart = np.max(np.abs(np.array(planes) - sign * unit), axis=1)
-        for plane in np.flatnonzero((apart < 1e-12) & (np.abs(np.array(offsets) - sign * offset) < near)):
-            first = [*bounds.gradients[leaders[plane]], bounds.offsets[leaders[plane]]]
-            second = [*bounds.gradients[gate], bounds.offsets[gate]]
-            pivot = int(np.argmax(np.abs(unit)))
-            # Exactly proportional: in rationals, for nearly equal planes have thin regions between them.
-            one, other = fractions.Fraction(first[pivot]), fractions.Fraction(second[pivot])
-            pairs = zip(first, second, strict=True)
-            if all(fractions.Fraction(a) * other == fractions.Fraction(b) * one for a, b in pairs):
+        for plane in np.flatnonzero(apart < 1e-12):
+            if proportional(rows[leaders[plane]], rows[gate]) == sign:
                 return int(plane), sign
     return -1, 1
 
@@ -280,7 +273,7 @@ def outer_polytope(pieces: Pieces, box: Box, seconds: float = 5.0) -> tuple[np.n
             break
     # Rows that the box implies would only cost.
     implied = _support_of_box(rows, -limits[size : 2 * size], limits[:size])
-    kept = (np.arange(len(rows)) < 2 * size) | (limits < implied - 1e-6 * (1 + np.abs(implied)))
+    kept = (np.arange(len(rows)) < 2 * size) | (limits < implied - 1e-6 * np.abs(implied))
     return rows[kept], limits[kept]
 
 

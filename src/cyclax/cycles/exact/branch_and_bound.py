@@ -29,9 +29,7 @@ _ZERO = 1e-8
 # A node whose undecided gates all stay within this of their borders may be a point; up to so many of its gates get all
 # combinations of sides at once.
 _POINT = 1e-5
-_SIDES = 6
-# A point this close to a border, relative to its size, is on it, up to rounding.
-_ON_BORDER = 1e-12
+_SIDES = 8
 # Gates in proofs count 1; what they counted fades by this from one proof to the next.
 _FADING = 0.95
 # The tree is cut into at least so many subtrees before threads share them: always the same, whatever the threads.
@@ -263,7 +261,10 @@ class _Branch:
         return None
 
     def _is_a_point(self, sides: np.ndarray) -> bool:
-        """Whether one solution is on the borders of all undecided gates, and on the right side of all others."""
+        """Whether 0 is the solution, exactly on the borders of all undecided gates, and on the right side of others.
+
+        Elsewhere float64 cannot tell a point from several that are closer together than rounding.
+        """
         bounds, word = self.tree.bounds, self.tree.word(sides)
         system = BlockCyclic(bounds.jacobians(word)[None])
         if system.singular[0]:
@@ -271,9 +272,7 @@ class _Branch:
         points = system.solve((bounds.shift + word @ bounds.shift_jumps)[None, :, :, None])[0, :, :, 0]
         gradients, offsets = bounds.gradients[bounds.effective], bounds.offsets[bounds.effective]
         heights = (points @ gradients.T + offsets).ravel()
-        near = _ON_BORDER * (np.linalg.norm(gradients, axis=1) * np.max(np.abs(points)) + np.abs(offsets))
-        near = np.tile(near, self.tree.order)
-        return bool(np.all(np.where(sides == 0, -np.abs(heights), sides * heights) >= -near))
+        return not np.any(points) and bool(np.all(np.where(sides == 0, -np.abs(heights), sides * heights) >= 0))
 
 
 def _tightened(bounds: Borders, order: int, box: Box, tree: _Tree) -> tuple[Program, bool]:

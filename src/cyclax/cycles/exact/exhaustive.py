@@ -6,12 +6,13 @@ a clipped network of H hidden units has at most 3^H of them instead of 4^H. The 
 belong, by continuity, to the solutions of the words on both sides.
 """
 
+import fractions
 from collections.abc import Iterator
 
 import numpy as np
 
 from cyclax.cycles.exact.problem import Box, Budget, Candidates, Progress, TooExpensiveError
-from cyclax.cycles.solve import Borders
+from cyclax.cycles.solve import Borders, proportional
 from cyclax.cycles.word import minimal_period
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
@@ -20,8 +21,6 @@ _EPS = np.finfo(np.float64).eps
 _TOLERANCE = 1e-9
 # Above this condition number I - P is taken as singular, and the word is kept whatever its points are.
 _SINGULAR = 1e10
-# Two gradients are parallel when their directions agree to this: to rounding.
-_PARALLEL = 1e-15
 # Words that are looked at together take up to this much memory (and never more than the budget allows).
 _CHUNK_BYTES = 2**26
 # Measured on one core, per word: a fixed cost, one for each product of matrices, one for each entry along the orbit.
@@ -95,13 +94,12 @@ def settled(bounds: Borders) -> np.ndarray:
 
 
 def parallel(gradients: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Group gradients `(G, M)`, none zero, by the line they lie on: their indices, and lengths along it (signed)."""
+    """Group gradients `(G, M)`, none zero, by the line they lie on, exactly: indices, and lengths along it (signed)."""
     units = gradients / np.linalg.norm(gradients, axis=1, keepdims=True)
     groups: list[list[int]] = []
-    for gate, unit in enumerate(units):
+    for gate, gradient in enumerate(gradients):
         for group in groups:
-            other = units[group[0]]
-            if min(np.max(np.abs(unit - other)), np.max(np.abs(unit + other))) <= _PARALLEL:
+            if proportional(gradients[group[0]], gradient):
                 group.append(gate)
                 break
         else:
@@ -115,11 +113,16 @@ def _patterns(bounds: Borders) -> list[tuple[np.ndarray, np.ndarray]]:
     patterns = []
     for group, slopes in parallel(bounds.gradients[effective]):
         gates = effective[group]
-        places = -bounds.offsets[gates] / slopes
-        # Interval i lies above the i lowest places. Places that are equal but for rounding only add a pattern.
-        below = np.unique(places)[None] <= np.concatenate([[-np.inf], np.unique(places)])[:, None]
-        rank = np.searchsorted(np.unique(places), places)
-        patterns.append((gates, np.unique(below[:, rank] == (slopes > 0), axis=0)))
+        # Places along the line, exactly: however thin an interval is, a point may lie in it.
+        pivot = int(np.argmax(np.abs(bounds.gradients[gates[0]])))
+        ratios = zip(bounds.offsets[gates].tolist(), bounds.gradients[gates, pivot].tolist(), strict=True)
+        places = [-fractions.Fraction(offset) / fractions.Fraction(slope) for offset, slope in ratios]
+        different = sorted(set(places))
+        rank = np.array([different.index(place) for place in places])
+        # Interval i lies above the i lowest places.
+        below = rank[None] < np.arange(len(different) + 1)[:, None]
+        along = slopes * np.sign(bounds.gradients[gates[0], pivot]) > 0
+        patterns.append((gates, np.unique(below == along, axis=0)))
     return patterns
 
 
