@@ -163,7 +163,7 @@ def _take(
     if decision.outcome == Outcome.FAMILY:
         accepted.families[key] = described(bounds, word, "family", decision)
         return key
-    if singular:
+    if singular and decision.inexact:
         slow = slow_family(model, bounds, word)
         if slow is not None:
             accepted.families[_full_key(word, bounds, b"slow")] = slow

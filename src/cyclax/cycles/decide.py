@@ -52,6 +52,7 @@ class Decision(NamedTuple):
     margin: float = 0.0  # distance to the nearest border
     jacobian: np.ndarray = np.zeros((0, 0))  # (M, M) P, rounded
     directions: np.ndarray = np.zeros((0, 0))  # (M, d) of a family, orthonormal
+    inexact: bool = False  # P has entries that are no float64 numbers
     period: int = 0  # of its solutions, up to rounding, where that is smaller than the word's
     met: np.ndarray | None = None  # (k, G) the word that the solution of a refuted word meets: the next to be tried
 
@@ -156,15 +157,17 @@ class Decider:
             points.append([0.0 if x.contains(0) else float(x.mid()) for x in coordinates])
             radius = max(radius, *(float(x.rad()) for x in coordinates))
             state = matrix * state
+        inexact = not all(x.is_exact() and x == float(x.mid()) for row in rows[1:] for x in row[1:])
         if wrong:
-            return Decision(Outcome.NONE, wrong, met=met)
+            return Decision(Outcome.NONE, wrong, inexact=inexact, met=met)
         # An exact 0 has no digits to lose, and no radius.
         if doubt or not (radius == 0 or radius <= _NARROW * np.max(np.abs(points))):
             return Decision(Outcome.OPEN, doubt or f"its points are enclosed to within {radius:.2g} only")
         if _period_of_signs(word[:, self._matter]) < len(word):
             return Decision(Outcome.NONE, "its solution is that of a shorter word")
         jacobian = np.array([[float(x.mid()) for x in row[1:]] for row in rows[1:]]).reshape(size, size)
-        return _rounded(np.array(points).reshape(len(word), size), radius, margin, jacobian)
+        decision = _rounded(np.array(points).reshape(len(word), size), radius, margin, jacobian)
+        return decision._replace(inexact=inexact)
 
     def _in_rationals(self, word: np.ndarray) -> Decision:
         size, order = self._model.num_states, len(word)

@@ -32,12 +32,13 @@ def described(bounds: Borders, word: np.ndarray, kind: str, decision: Decision) 
 def slow_family(model: AbstractPiecewiseLinearMap, bounds: Borders, word: np.ndarray) -> Degenerate | None:
     """Describe the states of the region of a word `(k, G)` that move by no more than rounding, None if there are none.
 
-    Called for words that are decided to have no family. In one dimension a multiplier is a weight, and what it is.
+    Called for words that are decided to have no family, and whose P is no matrix of float64: it is singular to within
+    its rounding.
     """
     size, order = len(bounds.shift), len(word)
     product = solve_words(model, word[None], bounds).product[0]
     system = np.eye(size) - product
-    if size == 1 or not np.all(np.isfinite(system)):
+    if not np.all(np.isfinite(system)):
         return None
     left, values, right = np.linalg.svd(system)
     null = values <= 4 * size * order * _EPS * max(1.0, values[0])
@@ -59,7 +60,7 @@ def slow_family(model: AbstractPiecewiseLinearMap, bounds: Borders, word: np.nda
     for some in candidates:
         (met,), (back,) = itineraries(model, some[None, None], order)
         same = np.array_equal(met[:, bounds.effective], word[:, bounds.effective])
-        if same and np.max(np.abs(back - some)) <= _CLOSED * np.max(np.abs(some)):
+        if same and np.max(np.abs(back - some)) <= 16 * size * order * _EPS * np.max(np.abs(some)):
             points = _orbit(bounds, some, word)
             margin = float(np.min(bounds.distances(points), initial=np.inf))
             error = float(np.max(np.abs(back - some)))

@@ -123,6 +123,8 @@ class Degenerate:
 
     - `kind` "family": I - P is singular, and `points` is one of a whole family of solutions: within the region,
       `points[0] + directions @ s` is another. Line attractors are families.
+    - `kind` "slow": the same to within the rounding of P, as for a line attractor in turned coordinates: along
+      `directions` states move by less than float64 can tell, and exactly there are isolated solutions or none.
     - `kind` "border": the solution lies on a border to within its error, so float64 cannot tell its word.
     - `directions` `(M, d)`: an orthonormal basis of the family; `extent` `(d, 2)`: how far one can go from `points[0]`
       along each direction, backward (<= 0) and forward, before a border is met (inf where none is).
@@ -168,6 +170,7 @@ class Degenerate:
         number = self.directions.shape[1]
         shape = {1: "line", 2: "plane"}.get(number, f"{number}-dimensional family")
         kind = "attracting " if self.attracting else ""
+        noun = f"nearly {noun}" if self.kind == "slow" and self.order == 1 else noun
         text = f"{kind}{shape} of {noun}s through {start}"
         ways = [
             f"{_vector(direction)} from {low + 0.0:.4g} to {high + 0.0:.4g}"
