@@ -11,7 +11,7 @@ def failures(tally) -> str:
 
 
 def test_a_network_of_every_style():
-    tally = run(1, len(STYLES), shapes=("PLRNN 2",), each=2, methods=("Exhaustive", "WordGraph"), searches=False)
+    tally = run(7, len(STYLES), shapes=("PLRNN 2",), each=2, methods=("Exhaustive", "WordGraph"), searches=False)
     assert tally.counts["PLRNN 2"]["claims"] >= len(STYLES)
     assert not tally.hard, failures(tally)
 
