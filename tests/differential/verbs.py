@@ -32,7 +32,7 @@ def of_certify(model, reference: Reference, rng: np.random.Generator) -> list[Fi
     for cycle in certified:
         wrong, proof = _of_cycle(reference, cycle), cycle.certificate
         assert proof is not None
-        if proof.status == "proved" and any(f.kind in ("false cycle", "wrong period") for f in wrong):
+        if proof.status == "proved" and any(f.kind in ("false cycle", "wrong gates", "wrong period") for f in wrong):
             found.append(Finding("wrong certificate: false cycle proved", cycle.order, repr(cycle)))
         if proof.status == "refused" and not wrong:
             found.append(Finding("wrong certificate: true cycle refused", cycle.order, f"{cycle!r}: {proof.reason}"))
