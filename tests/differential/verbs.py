@@ -138,7 +138,8 @@ def of_compare(model, reference: Reference, rng: np.random.Generator) -> list[Fi
     for here, there, end in ((0, 1, "before"), (1, 0, "after")):
         gone = set(_words(others[here], ends[here])) - set(_words(others[there], ends[there]))
         same_gates = others[0].map.matters == others[1].map.matters
-        named = {_turned(others[here].map.word_of(word)) for event in events for word in event.words}
+        words = [word for event in events for word in (*event.words, *([event.flip.word] if event.flip else []))]
+        named = {_turned(others[here].map.word_of(word)) for word in words}
         for word in gone - named if same_gates else ():
             found.append(Finding("missing event", len(word), f"the cycle {spelled(word)} is only {end}, without event"))
     for event in events:
