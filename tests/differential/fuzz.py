@@ -20,6 +20,7 @@ import numpy as np
 import cyclax as cx
 from cyclax.cycles.exact.problem import TooExpensiveError
 
+from . import verbs
 from .judge import Finding, judge, number_of, undecided
 from .networks import SHAPES, STYLES, Network, networks
 from .reference import Reference
@@ -47,7 +48,8 @@ class Failure:
     def __str__(self) -> str:
         return (
             f"# {self.finding}\n# {self.network.shape}, {self.network.style}, number {self.network.number}\n"
-            f"import numpy as np, cyclax as cx\nmodel = {self.network.code()}\nprint({self.call}, flush=True)"
+            f"import numpy as np, cyclax as cx\nfrom tests.differential import metamorphic, verbs\n"
+            f"model = {self.network.code()}\nprint({self.call}, flush=True)"
         )
 
 
@@ -225,7 +227,7 @@ def run_verbs(
     seed: int,
     number: int,
     *,
-    verbs=tuple(VERBS),
+    asked=tuple(VERBS),
     shapes=SHAPES_OF_VERBS,
     styles=tuple(STYLES),
     seconds: float = float("inf"),
@@ -237,17 +239,15 @@ def run_verbs(
         if time.monotonic() - began > seconds:
             say("time is up")
             break
-        reference = Reference(network.model)
         before = len(tally.hard)
         for row in (network.shape, network.style):
             tally.add(row, networks=1)
-        for verb in verbs:
-            call = f"VERBS[{verb!r}](network, Reference(network.model), np.random.default_rng({network.number}))"
-            names = dict(VERBS=VERBS, network=network, Reference=lambda _, known=reference: known)
-            findings, wrong, refusal = attempt(call, network.model, **names)
+        for verb in asked:
+            call = f"verbs.ask(model, {verb!r}, {network.number})"
+            result, wrong, refusal = attempt(call, network.model, verbs=verbs)
             for row in (network.shape, network.style, verb):
                 tally.add(row, calls=1, refusals=bool(refusal))
-            tally.note(network, verb, f"tests.differential.verbs.{call}", [*(findings or ()), *wrong])  # pyright: ignore
+            tally.note(network, verb, call, [*(result if isinstance(result, list) else ()), *wrong])
         for failure in tally.hard[before:]:
             say(f"{failure}\n")
     return tally
@@ -298,8 +298,8 @@ def main(arguments: list[str] | None = None) -> int:
         shapes = tuple(given.shapes or SHAPES)
         tally = run(given.seed, given.networks, shapes=shapes, each=given.each, searches=not given.no_search, **common)
     else:
-        verbs, shapes = tuple(given.verbs or VERBS), tuple(given.shapes or SHAPES_OF_VERBS)
-        tally = run_verbs(given.seed, given.networks, verbs=verbs, shapes=shapes, **common)
+        asked, shapes = tuple(given.verbs or VERBS), tuple(given.shapes or SHAPES_OF_VERBS)
+        tally = run_verbs(given.seed, given.networks, asked=asked, shapes=shapes, **common)
     print(table(tally))
     return bool(tally.hard)
 

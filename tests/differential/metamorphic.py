@@ -17,7 +17,7 @@ import cyclax as cx
 from .exact_map import ExactMap, Word
 from .fuzz import METHODS, Tally, attempt
 from .judge import Finding, spelled
-from .networks import OFFSETS, SHAPES, STYLES, Network, code_of, networks
+from .networks import OFFSETS, SHAPES, STYLES, code_of, networks
 from .reference import canonical
 from .transforms import TRANSFORMS, Changed, changed
 from .verbs import SHAPES_OF_VERBS, enumerated, neighbor
@@ -31,10 +31,10 @@ _PRODUCTS = (cx.LowRankPLRNN, cx.DendriticPLRNN)
 class Pair:
     """A network and what it was changed to."""
 
-    def __init__(self, network: Network, name: str, other: Changed, seed: int):
-        self.network, self.name, self.other, self.seed = network, name, other, seed
-        self.exact = ExactMap(network.model)
-        self.models = network.model, other.model
+    def __init__(self, model, name: str, other: Changed, seed: int | list[int]):
+        self.name, self.other, self.seed = name, other, seed
+        self.exact = ExactMap(model)
+        self.models = model, other.model
 
     def words(self, gates: np.ndarray, second: bool) -> Word:
         """Give the word of gates of either network, in gates of the first."""
@@ -46,7 +46,7 @@ class Pair:
 
     def box(self, size: float) -> list[str]:
         """Give code for a box of either network."""
-        sides = [np.full(self.network.model.num_states, sign * size) for sign in (-1.0, 1.0)]
+        sides = [np.full(self.models[0].num_states, sign * size) for sign in (-1.0, 1.0)]
         moved = np.sort([self.other.forward(side) for side in sides], axis=0)
         flat = moved[0] == moved[1]
         moved = moved + np.where(flat, [[-1.0], [1.0]], 0.0)
@@ -156,7 +156,7 @@ def of_certify(pair: Pair, rng: np.random.Generator) -> list[Finding]:
 
 def of_attractors(pair: Pair, rng: np.random.Generator) -> list[Finding]:
     """Compare where the same samples go."""
-    samples = rng.normal(size=(24, pair.network.model.num_states)) * 4
+    samples = rng.normal(size=(24, pair.models[0].num_states)) * 4
     names = []
     for i, (model, some) in enumerate(zip(pair.models, (samples, pair.other.forward(samples)), strict=True)):
         result = cx.attractors(model, some, key=0, steps=4096)
@@ -191,24 +191,24 @@ def _told_apart(first: list[tuple], second: list[tuple]) -> list[Finding]:
 
 def of_compare(pair: Pair, rng: np.random.Generator) -> list[Finding]:
     """Compare the events on the way to another network."""
-    last = neighbor(pair.network.model, rng)
+    last = neighbor(pair.models[0], rng)
     other = pair.changed(last)
-    if other is None or isinstance(pair.network.model, _PRODUCTS):
+    if other is None or isinstance(pair.models[0], _PRODUCTS):
         return []
     said = []
-    for i, ends in enumerate(((pair.network.model, last), (pair.other.model, other.model))):
+    for i, ends in enumerate(((pair.models[0], last), (pair.other.model, other.model))):
         said.append(_events(pair, cx.compare(*ends, *map(enumerated, ends)), i == 1))
     return _told_apart(*said)
 
 
 def of_track(pair: Pair, rng: np.random.Generator) -> list[Finding]:
     """Compare tracks of two networks, proved and not."""
-    last = neighbor(pair.network.model, rng)
+    last = neighbor(pair.models[0], rng)
     other = pair.changed(last)
-    if other is None or isinstance(pair.network.model, _PRODUCTS):
+    if other is None or isinstance(pair.models[0], _PRODUCTS):
         return []
     exact, tracks = bool(rng.random() < 0.5), []
-    for ends in ((pair.network.model, last), (pair.other.model, other.model)):
+    for ends in ((pair.models[0], last), (pair.other.model, other.model)):
         tracks.append(cx.track(list(ends), ORDERS, key=0, starts=64, exact=exact, progress=False))
     found = [f for i in range(2) if exact for f in differences(pair, tracks[0][i], tracks[1][i])]
     return [*found, *_told_apart(*(_events(pair, track.events, i == 1) for i, track in enumerate(tracks)))]
@@ -216,10 +216,10 @@ def of_track(pair: Pair, rng: np.random.Generator) -> list[Finding]:
 
 def of_scan(pair: Pair, rng: np.random.Generator) -> list[Finding]:
     """Compare scans over an offset, proved and not."""
-    leaf = next((name for name in vars(pair.network.model) if name in OFFSETS - {"h2", "thresholds"}), None)
+    leaf = next((name for name in vars(pair.models[0]) if name in OFFSETS - {"h2", "thresholds"}), None)
     if leaf is None or pair.name in ("translated", "other class"):
         return []
-    value = np.asarray(getattr(pair.network.model, leaf), float)
+    value = np.asarray(getattr(pair.models[0], leaf), float)
     i = int(rng.integers(value.size))
     values = (float(value.ravel()[i]) or 1.0) * np.array([-1.0, 0.5, 1.0, 2.0])
     values.sort()
@@ -255,6 +255,12 @@ VERBS: dict[str, Callable[[Pair, np.random.Generator], list[Finding]]] = {
 }
 
 
+def ask(model, name: str, verb: str, seed: int | list[int]) -> list[Finding]:
+    """Change a network, and ask one verb about both."""
+    other = changed(name, model, np.random.default_rng(seed))
+    return [] if other is None else VERBS[verb](Pair(model, name, other, seed), np.random.default_rng(seed))
+
+
 def run(
     seed: int,
     number: int,
@@ -277,14 +283,13 @@ def run(
             other = changed(name, network.model, np.random.default_rng(own))
             if other is None:
                 continue
-            pair = Pair(network, name, other, own)  # pyright: ignore[reportArgumentType]
             for verb in verbs:
-                call = f"VERBS[{verb!r}](pair, np.random.default_rng({own}))"
-                result, wrong, _ = attempt(call, network.model, VERBS=VERBS, pair=pair)
+                call = f"metamorphic.ask(model, {name!r}, {verb!r}, {own})"
+                result, wrong, _ = attempt(call, network.model, metamorphic=sys.modules[__name__])
                 findings = [*(result if isinstance(result, list) else ()), *wrong]
                 for row in (network.shape, network.style, verb, name):
                     tally.add(row, calls=1)
-                tally.note(network, verb, f"metamorphic.{call}", findings, also=(name,))
+                tally.note(network, verb, call, findings, also=(name,))
                 for finding in findings:
                     say(f"# {verb}, {name}: {finding}\n# {network.shape}, {network.style}, number {network.number}")
                     say(f"first = {network.code()}\nsecond = {code_of(other.model)}\n")

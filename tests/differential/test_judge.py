@@ -10,7 +10,6 @@ import cyclax as cx
 from .fuzz import attempt
 from .judge import judge, undecided
 from .metamorphic import Pair, differences
-from .networks import Network
 from .reference import Reference
 from .transforms import changed
 
@@ -165,10 +164,9 @@ def test_exceptions_are_told_from_refusals():
 
 def test_two_results_are_told_apart():
     model = cx.PLRNN(A=[0.5, -0.25], W=[[0.0, 1.5], [-2.0, 0.5]], h=[1.0, -0.5])
-    network = Network(0, "PLRNN 2", "by hand", model)
     other = changed("states permuted", model, np.random.default_rng(1))
     assert other is not None
-    pair = Pair(network, "states permuted", other, 1)
+    pair = Pair(model, "states permuted", other, 1)
     first, second = enumerated(model, 2), enumerated(other.model, 2)
     assert len(first) > 0
     assert differences(pair, first, second) == []
