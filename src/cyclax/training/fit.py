@@ -45,6 +45,7 @@ def fit(
     checkpoint_every: int | None = None,
     keep_every: int = 1,
     store: str | Path | None = None,
+    name: str | None = None,
     callback: Callable[[int, Any], Any] | None = None,
     vmap: bool | None = None,
     progress: bool = True,
@@ -68,7 +69,10 @@ def fit(
     - `checkpoint_every`: updates between checkpoints, a twentieth of all by default. `keep_every`: of every n-th, the
       model is kept.
     - `store`: a folder for the checkpoints. Training that was stopped, in whatever way, goes on from the last one with
-      the same arguments, and ends with the same weights bit by bit.
+      the same arguments, and ends with the same weights bit by bit. Arguments are the same that consist of the same:
+      of functions the code counts, and what they use.
+    - `name`: of the run, needed with a `store` where an optimizer, or another argument, holds what cannot be looked
+      into (a function written in C, say): the name stands for it, so give another one whenever it changes.
     - `callback`: called at every checkpoint with the number of updates done and the model (a tuple of models for
       several runs), on the host. If it has a method `begin`, as `Tracker` has, that is called first with lists of
       both: of the untrained model or, where training resumes, of all models kept until then.
@@ -87,6 +91,8 @@ def fit(
 
     **Reference:** Mikhaeil, Monfared, Durstewitz, NeurIPS 2022; Hess, Monfared, Brenner, Durstewitz, ICML 2023.
     """
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name: expected a text, got {name!r}.")
     problem = checked_problem(
         model,
         series,
@@ -104,7 +110,7 @@ def fit(
     )
     runs = len(problem.models)
     together = runs > 1 and (jax.default_backend() != "cpu" if vmap is None else vmap)
-    kept = None if store is None else Store(store, {"format": 1, "version": __version__} | problem.configuration())
+    kept = None if store is None else Store(store, {"format": 2, "version": __version__} | problem.configuration(name))
     with Interruption() as interruption, jax.enable_x64(problem.dtype == np.float64):
         fits = _Training(problem, together, kept, callback, progress).run(interruption)
         for i, one in enumerate(fits):
