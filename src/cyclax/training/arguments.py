@@ -16,7 +16,7 @@ from cyclax.identity import fingerprint
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.training.fields import require_whole
 from cyclax.training.forcing import AbstractForcing
-from cyclax.training.loop import Recipe
+from cyclax.training.loop import Recipe, cast
 from cyclax.training.model import LatentModel
 from cyclax.training.optimizers import AbstractOptimizer, RAdam, Transformation
 from cyclax.training.regularizers import AbstractRegularizer
@@ -127,6 +127,9 @@ def checked_problem(
     keys = [jax.random.fold_in(key, i) for i in range(runs)] if sizes else [key]
     recipes = tuple(Recipe(f, o, terms, k) for f, o, k in zip(forcings, optimizers, keys, strict=True))
     dtype = _checked_dtype(dtype)
+    if isinstance(optimizers[0], Transformation):
+        with jax.enable_x64(dtype == np.float64):
+            optimizers[0].require_fit(cast(models[0], dtype))
     if np.max(np.abs(joined)) > np.sqrt(np.finfo(dtype).max):
         raise ValueError(
             f"series: squares of its numbers overflow in {dtype}; standardize it (cyclax.data.standardize)."
@@ -207,6 +210,9 @@ def _checked_forcing(forcing: Any) -> AbstractForcing:
 def _checked_optimizer(optimizer: Any) -> AbstractOptimizer:
     if optimizer is None:
         return RAdam()
+    if isinstance(optimizer, optax.MultiSteps):
+        # Its own `gradient_transformation` says nothing of the loss, which the inner one may need.
+        optimizer = optax.GradientTransformationExtraArgs(optimizer.init, optimizer.update)  # pyright: ignore
     if isinstance(optimizer, optax.GradientTransformation):
         return Transformation(optimizer)
     if not isinstance(optimizer, AbstractOptimizer):
