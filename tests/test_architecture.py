@@ -23,6 +23,7 @@ ROOMS = [
     "interruption",
     "products",
     "storage",
+    "identity",
     "version",
 ]
 

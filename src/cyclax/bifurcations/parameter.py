@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from cyclax.cycles.evidence import model_hash
+from cyclax.identity import fingerprint
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 _ENTRY = re.compile(r"^\s*([A-Za-z_]\w*)\s*(?:\[([\d\s,]+)\])?\s*$")
@@ -155,7 +155,7 @@ class Grid:
     def identity(self) -> dict[str, Any]:
         """Say what is scanned, in plain values."""
         said = {
-            "model": model_hash(self.model),
+            "model": fingerprint(self.model, "model"),
             "parameters": [repr(parameter) for parameter in self.parameters],
             "values": [values.tolist() for values in self.axes],
         }

@@ -1,7 +1,6 @@
 """What the search knows of one network: cycles, how often each was met, and what that says of those not met."""
 
 import dataclasses
-import hashlib
 import math
 from collections import Counter
 from typing import Any
@@ -23,6 +22,7 @@ from cyclax.cycles.search import Fate
 from cyclax.cycles.solve import Borders
 from cyclax.cycles.starts import state_scale
 from cyclax.cycles.word import WordKey, word_of
+from cyclax.identity import fingerprint
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.version import __version__
 
@@ -286,9 +286,6 @@ def model_hash(model: AbstractPiecewiseLinearMap) -> str:
     """Give a hash of class, settings and weights; of a map in other units, that of the map itself."""
     if isinstance(model, Balanced):
         return model_hash(model.model)
-    leaves, structure = jax.tree.flatten(model)
-    digest = hashlib.sha256(f"{type(model).__name__} {structure}".encode())
-    for leaf in leaves:
-        array = np.asarray(leaf, np.float64)
-        digest.update(str(array.shape).encode() + array.tobytes())
-    return digest.hexdigest()[:16]
+    weights = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)
+    # It only says where a result comes from: what cannot be looked into is not refused.
+    return fingerprint(weights, "model", name=type(model).__name__)
