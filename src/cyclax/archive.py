@@ -42,7 +42,7 @@ class Archive:
         self._taken: set[str] = set()
         text = self._entry("header")
         with self.reading():
-            if text.dtype.kind != "U" or text.size != 1:
+            if text.dtype.kind != "U" or text.ndim:
                 raise ValueError(f"its header is an array {text.shape} of {text.dtype}, not a text")
             try:
                 self.header = json.loads(text.item())
@@ -64,7 +64,8 @@ class Archive:
     def refuse(self, why: str) -> NoReturn:
         """Raise a `ValueError` that names the file, and says what is wrong with it."""
         raise ValueError(
-            f"{self.path}: this is {self.wrong} ({why}). It may have been damaged or changed since: copy or write it again."
+            f"{self.path}: this is {self.wrong} ({why}). If it was one, it has been damaged or changed since: copy it "
+            "or write it again."
         )
 
     @contextlib.contextmanager

@@ -244,9 +244,9 @@ class BifurcationMap:
             model = from_dict(header["model"], source=str(path))
             parameters = [Parameter(leaf, *index, offset=offset) for leaf, index, offset in header["parameters"]]
             axes = {p: archive.array(f"axis.{i}", float, f"axis{i}") for i, p in enumerate(parameters)}
+            if not 0 < len(axes) == len(parameters):
+                archive.refuse("it has no parameters, or one of them twice")
             grid = Grid(model, axes)
-            if len(axes) < len(parameters):
-                archive.refuse("two of its parameters are the same")
         orders, searched, tables = unfiled(archive, grid)
         archive.finish()
         return cls(grid, orders, *tables, searched, header["report"])

@@ -347,7 +347,7 @@ class Cycles(Sequence[Cycle]):
             columns = archive.fields(Cycle, f"cycles/{order}/", "n", but=("certificate",))
             if int(order) not in header["orders"] or np.any(columns["order"] != int(order)):
                 archive.refuse(f"cycles/{order} are of an order that was not searched, or of another")
-            proofs = header.get("certificates", {}).get(order, [None] * number)
+            proofs = (header.get("certificates") or {}).get(order, [None] * number)
             if len(proofs) != number:
                 archive.refuse(f"it has {number} cycles of order {order}, and {len(proofs)} certificates")
             for i, proof in enumerate(proofs):

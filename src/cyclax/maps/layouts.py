@@ -71,11 +71,10 @@ def _torch_rnn(suffix: str) -> Layout:
         rows = {name: len(array) for name, array in entries.items()}
         if len(set(rows.values())) > 1:
             raise ValueError(f"the weights must have equally many rows, got {rows}.")
-        if "bias" in entries and len(biases.keys() & entries.keys()) > 1:
-            raise ValueError(
-                f"of {', '.join(biases.keys() & entries.keys())}, which is the bias? Leave the others out."
-            )
-        bias = sum((entries[name] for name in biases if name in entries), start=np.zeros(len(entries[hidden])))
+        there = [name for name in biases if name in entries]
+        if "bias" in there and len(there) > 1:
+            raise ValueError(f"of {', '.join(there)}, which is the bias? Leave the others out by ignore=.")
+        bias = sum((entries[name] for name in there), start=np.zeros(len(entries[hidden])))
         return {"W": entries[hidden], "b": bias if input is None else bias + entries[weights] @ input}
 
     return Layout("ReLURNN", {hidden: "M M", weights: "M I"}, biases, fields, input_weights=weights)
