@@ -22,6 +22,7 @@ ROOMS = [
     "plans",
     "interruption",
     "products",
+    "archive",
     "storage",
     "identity",
     "version",

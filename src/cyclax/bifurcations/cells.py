@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from cyclax.archive import Archive
 from cyclax.bifurcations.line import Line
 from cyclax.bifurcations.parameter import Grid
 from cyclax.cycles.balance import balanced_stack, units_of
@@ -115,12 +116,40 @@ def filed(found: dict[int, Found], uncounted: dict[int, Uncounted], layers: dict
     return arrays
 
 
-def unfiled(arrays: dict[str, np.ndarray], orders: tuple[int, ...]):
-    """Give the tables of cycles, of uncounted words, and the layers, as `filed` named them."""
-    found = {k: Found(*(arrays[f"found.{k}.{name}"] for name in Found._fields)) for k in orders}
-    uncounted = {k: Uncounted(*(arrays[f"uncounted.{k}.{name}"] for name in Uncounted._fields)) for k in orders}
-    layers = {name.removeprefix("layer."): array for name, array in arrays.items() if name.startswith("layer.")}
-    return found, uncounted, layers
+# The report in the header of such a file, as far as anything relies on it.
+REPORT = {"mended": int, "sweeps": int, "seconds": float, "cells": int, "starts": int, "interrupted?": str}
+_LAYERS = {"exponent": float, "period": int, "bounded": float, "proved": bool}
+_FOUND = Found((int, "n"), (bool, "n k G"), (float, "n k M"), (complex, "n M"), (float, "n"))  # pyright: ignore
+
+
+def unfiled(archive: Archive, grid: Grid | Line):
+    """Give orders, which cells were searched, and what `filed` was given."""
+    orders = tuple(archive.header["orders"])
+    if len(set(orders)) < len(orders) or min(orders, default=1) < 1:
+        archive.refuse(f"its orders are {orders}")
+    archive.sizes |= {"M": grid.model.num_states, "G": grid.model.num_gates, "cells": grid.size}
+    archive.sizes |= {f"axis{i}": size for i, size in enumerate(grid.shape)}
+    found: dict[int, Found] = {}
+    uncounted: dict[int, Uncounted] = {}
+    for k in orders:
+        archive.sizes = {axis: size for axis, size in archive.sizes.items() if axis != "n"} | {"k": k}
+        table = Found(*(archive.array(f"found.{k}.{name}", *kind) for name, kind in _FOUND._asdict().items()))
+        if len(table.cell) and (table.cell[0] < 0 or table.cell[-1] >= grid.size or np.any(np.diff(table.cell) < 0)):
+            archive.refuse(f"found.{k}.cell are not the numbers of cells, in order")
+        found[k] = table
+        archive.sizes.pop("n")
+        some = Uncounted(
+            archive.array(f"uncounted.{k}.cell", int, "n"),
+            archive.array(f"uncounted.{k}.words", bool, "n k G"),
+            archive.array(f"uncounted.{k}.kind", int, "n"),
+        )
+        if np.any((some.cell < 0) | (some.cell >= grid.size)) or not np.all(np.isin(some.kind, list(_KINDS.values()))):
+            archive.refuse(f"uncounted.{k} are not cells and kinds")
+        uncounted[k] = some
+    axes = " ".join(f"axis{i}" for i in range(len(grid.shape)))
+    there = [name for name in _LAYERS if f"layer.{name}" in archive.entries]
+    layers = {name: archive.array(f"layer.{name}", _LAYERS[name], axes) for name in there}
+    return orders, archive.array("searched", bool, "cells"), (found, uncounted, layers)
 
 
 class Stack(NamedTuple):

@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from cyclax.archive import Archive, write_archive
 from cyclax.bifurcations.boundaries import Boundaries, boundaries
-from cyclax.bifurcations.cells import BORDER, FAMILY, UNDECIDED, Found, Uncounted, filed, unfiled
+from cyclax.bifurcations.cells import BORDER, FAMILY, REPORT, UNDECIDED, Found, Uncounted, filed, unfiled
 from cyclax.bifurcations.line import Line
 from cyclax.bifurcations.parameter import Grid, Parameter
 from cyclax.cycles.accept import accept_words
@@ -18,9 +19,16 @@ from cyclax.cycles.certificate import sealed
 from cyclax.cycles.evidence import Network
 from cyclax.cycles.result import Cycles
 from cyclax.maps.registry import from_dict, to_dict
-from cyclax.storage import read_npz, write_atomically
 
 _FORMAT = 2
+# The header of a file, as far as anything here relies on it.
+_FORM = {
+    "format": frozenset({_FORMAT}),
+    "model": {"model": str},
+    "parameters": [(str, [int], bool)],
+    "orders": [int],
+    "report": REPORT,
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -240,26 +248,28 @@ class BifurcationMap:
             "orders": list(map(int, self.orders)),
             "report": self.report,
         }
-        arrays["header"] = np.array(json.dumps(header))
         for i, values in enumerate(self.grid.axes):
             arrays[f"axis.{i}"] = values
-        arrays |= filed(self.found, self.uncounted, self.layers)
-        write_atomically(Path(path), lambda stream: np.savez_compressed(stream, **arrays))  # pyright: ignore[reportArgumentType]
+        write_archive(path, header, arrays | filed(self.found, self.uncounted, self.layers), compressed=True)
 
     @classmethod
     def load(cls, path: str | Path) -> "BifurcationMap":
-        """Read what `save` wrote."""
-        arrays = read_npz(path)
-        try:
-            header = json.loads(str(arrays["header"]))
+        """Read what `save` wrote.
+
+        **Raises:** `FileNotFoundError`; `ValueError` that names the file where it is another, or damaged.
+        """
+        archive = Archive(path, "no bifurcation map that cyclax wrote", _FORM)
+        header = archive.header
+        with archive.reading():
             model = from_dict(header["model"], source=str(path))
             parameters = [Parameter(leaf, *index, offset=offset) for leaf, index, offset in header["parameters"]]
-            grid = Grid(model, {p: arrays[f"axis.{i}"] for i, p in enumerate(parameters)})
-            orders = tuple(header["orders"])
-            found, uncounted, layers = unfiled(arrays, orders)
-        except (KeyError, ValueError, TypeError) as error:
-            raise ValueError(f"{path}: this is no bifurcation map that cyclax wrote ({error}).") from error
-        return cls(grid, orders, found, uncounted, layers, arrays["searched"], header["report"])
+            axes = {p: archive.array(f"axis.{i}", float, f"axis{i}") for i, p in enumerate(parameters)}
+            if not 0 < len(axes) == len(parameters):
+                archive.refuse("it has no parameters, or one of them twice")
+            grid = Grid(model, axes)
+        orders, searched, tables = unfiled(archive, grid)
+        archive.finish()
+        return cls(grid, orders, *tables, searched, header["report"])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from cyclax.data.arguments import refuse_masked
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 _LARGEST_ORDER = 100_000
@@ -87,8 +88,12 @@ def checked_model(model: Any, name: str = "model") -> AbstractPiecewiseLinearMap
     # Models put together by tree operations have not passed their own check.
     getattr(model, "__check_init__", lambda: None)()
     for path, leaf in jax.tree_util.tree_leaves_with_path(model):
+        leaf_name = jax.tree_util.keystr(path).lstrip(".")
+        try:
+            refuse_masked(leaf)
+        except ValueError as error:
+            raise ValueError(f"{name}: {leaf_name}: {error}") from None
         if eqx.is_array_like(leaf) and not np.all(np.isfinite(np.asarray(leaf))):
-            leaf_name = jax.tree_util.keystr(path).lstrip(".")
             where = np.argwhere(~np.isfinite(np.asarray(leaf)))[0].tolist()
             raise ValueError(f"{name}: {leaf_name} holds NaN or inf (first at {where}); did the training diverge?")
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)

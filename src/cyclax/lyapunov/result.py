@@ -3,8 +3,6 @@
 import dataclasses
 import functools
 import html
-import io
-import json
 import math
 import operator
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from cyclax.archive import Archive, write_archive
 from cyclax.lyapunov.statistics import (
     BLOCKS,
     kaplan_yorke,
@@ -23,7 +22,6 @@ from cyclax.lyapunov.statistics import (
     settled,
     standard_errors,
 )
-from cyclax.storage import read_npz, write_atomically
 
 # Printed in full up to so many exponents of an orbit, and so many orbits.
 _MOST_LINES = 12
@@ -33,6 +31,19 @@ _SURE = 3.0
 _INTEGRATOR = 10.0
 # Fields that are written as arrays.
 _ARRAYS = ("means", "bins", "diverged", "weighted_means", "integration_errors")
+# The header of a file, as far as anything here relies on it.
+_FORM = {
+    "bin_steps": int,
+    "steps": int,
+    "warmup": int,
+    "dt": float,
+    "num_states": int,
+    "rtol": float,
+    "atol": float,
+    "shared_inputs": bool,
+    "interrupted?": str,
+    "report": {"model?": str, "pooled?": int},
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -272,9 +283,7 @@ class Spectrum:
             raise ValueError(f"{path}: spectra are written to .npz files.")
         arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
         header = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _ARRAYS}
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
-        write_atomically(path, lambda stream: stream.write(buffer.getvalue()))
+        write_archive(path, header, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> "Spectrum":
@@ -282,13 +291,20 @@ class Spectrum:
 
         **Raises:** `FileNotFoundError`; `ValueError` where the file is not one, or is truncated.
         """
-        archive = read_npz(path)
-        try:
-            header = json.loads(str(archive["header"]))
-            arrays: dict[str, Any] = {name: archive[name] for name in _ARRAYS if name in archive}
-            return cls(**header, **arrays)
-        except (KeyError, ValueError, TypeError) as error:
-            raise ValueError(f"{path}: this is not a file written by Spectrum.save ({error}).") from error
+        archive = Archive(path, "not a file written by Spectrum.save", _FORM)
+        arrays: dict[str, Any] = {"means": archive.array("means", float, "... n")}
+        arrays["bins"] = archive.array("bins", float, "N ... n")
+        arrays["diverged"] = archive.array("diverged", int, "...")
+        for name in ("weighted_means", "integration_errors"):
+            if name in archive.entries:
+                arrays[name] = archive.array(name, float, "... n")
+        archive.finish()
+        batch, number = archive.sizes["..."], archive.sizes["n"]
+        if len(batch) > 1 or 0 in batch or not 1 <= number <= archive.header["num_states"] or not len(arrays["bins"]):
+            archive.refuse(f"means have shape {arrays['means'].shape}, bins {arrays['bins'].shape}")
+        if not archive.header.keys() <= {field.name for field in dataclasses.fields(cls)} - set(_ARRAYS):
+            archive.refuse(f"its header has {', '.join(archive.header)}")
+        return cls(**archive.header, **arrays)
 
     def __repr__(self) -> str:
         if self.means.ndim == 2:
