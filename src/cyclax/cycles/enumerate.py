@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import numbers
-import time
 from collections.abc import Iterable
 from typing import Any, Literal, Protocol
 
@@ -15,9 +14,22 @@ from tqdm import tqdm
 from cyclax.cycles.accept import Accepted, accept_repetitions, accept_words
 from cyclax.cycles.arguments import checked_model, checked_orders
 from cyclax.cycles.certificate import certificate, seal, sentence
-from cyclax.cycles.certify import certify
+from cyclax.cycles.certify import certify_in_time
 from cyclax.cycles.evidence import Network, model_hash
-from cyclax.cycles.exact.problem import Box, Budget, Candidates, Progress, TooExpensiveError
+from cyclax.cycles.exact.nearby import search_nearby
+from cyclax.cycles.exact.paced import Paced
+from cyclax.cycles.exact.problem import (
+    CERTIFICATION,
+    DERIVATION,
+    PROOF,
+    SEARCH,
+    Box,
+    Budget,
+    Candidates,
+    Progress,
+    SpentError,
+    TooExpensiveError,
+)
 from cyclax.cycles.result import Cycle, Cycles, Degenerate
 from cyclax.cycles.solve import Borders, adds_up, borders
 from cyclax.cycles.starts import state_scale
@@ -31,8 +43,8 @@ _DEFAULT_BOX = 1e4
 _FEW_WORDS = 2**16
 # From this dimension on fixed points are left to branch and bound; in smaller ones the word graph is as fast.
 _MANY_DIMENSIONS = 8
-# Points of words that are solved and checked in a second, roughly.
-_STEPS_PER_SECOND = 20_000
+# Where all orders were asked for and some are left open, so many of those are searched.
+_SEARCHED = 8
 # A multiplier this close to a root of unity has a repetition of its word looked at; roots up to this order.
 _ROOT = 1e-9
 _LARGEST_ROOT = 64
@@ -97,7 +109,7 @@ class WordGraph:
             return word_graph(bounds, orders, box, budget, progress)
         from cyclax.cycles.exact.rigorous import Judge
 
-        return word_graph(bounds, orders, box, budget, progress, judge=Judge(model, box))
+        return word_graph(bounds, orders, box, budget, progress, judge=Judge(model, box, budget.check))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +160,7 @@ def enumerate_cycles(
     **Raises:** `TypeError` and `ValueError` that name the argument; `TooExpensiveError` where a method would exceed its
     budget before it begins; `ImportError` where the extra `exact` is missing.
     """
-    began = time.perf_counter()
+    began = Budget.clock()
     everything = isinstance(orders, str) and orders == "all"
     wanted = None if everything else checked_orders(orders)  # pyright: ignore[reportArgumentType]
     model = checked_model(model)
@@ -163,12 +175,19 @@ def enumerate_cycles(
                 f"model: the gates of {type(model).__name__} do not add up (what one adds depends on others), so that "
                 "nothing can be proved of it; cyclax.testing.check_map(model) says where."
             )
-        region = _checked_box(model, bounds, box)
+        allowed.start(interruption, began)
+        derived, late = _derived_box(bounds, allowed)
+        region = _checked_box(model, bounds, box, derived)
         chosen = method or _default_method(bounds, searched)
         if isinstance(chosen, WordGraph) and chosen.rigorous:
             region = dataclasses.replace(region, derived=False)
-        allowed.start(interruption)
-        found = chosen.candidates(model, bounds, searched, region, allowed, line.set_description_str)
+        allowed.until(PROOF)
+        try:
+            found = chosen.candidates(model, bounds, searched, region, allowed, line.set_description_str)
+        except SpentError as spent:
+            found = Candidates({}, (), False, 0, 0, 0.0, str(spent), {"undecided": 0})
+        found.notes.update(late)
+        _search_what_is_open(model, bounds, searched, found, allowed)
         return _result(model, bounds, chosen, region, wanted, found, allowed, began)
 
 
@@ -187,10 +206,7 @@ def _check_method(method) -> None:
     raise TypeError(f"method: expected cyclax.WordGraph(), BranchAndBound() or Exhaustive(), got {what}.")
 
 
-def _checked_box(model, bounds: Borders, box) -> Box:
-    from cyclax.cycles.exact.boxes import derived_box
-
-    derived = derived_box(bounds)
+def _checked_box(model, bounds: Borders, box, derived: Box | None) -> Box:
     number = model.num_states
     if box is None:
         size = _DEFAULT_BOX * max(1.0, state_scale(model, bounds))
@@ -217,6 +233,29 @@ def _checked_box(model, bounds: Borders, box) -> Box:
     return Box(lower, upper, derived=holds)
 
 
+def _derived_box(bounds: Borders, budget: Budget) -> tuple[Box | None, dict[str, str]]:
+    """Derive a box in the time that there is for that; what is to be noted where that was too little."""
+    from cyclax.cycles.exact.boxes import derived_box
+
+    budget.until(DERIVATION)
+    try:
+        return derived_box(bounds, budget.check), {}
+    except SpentError:
+        return None, {"box": f"whether a box that holds all cycles can be derived was not seen within {DERIVATION:.0%}"
+                             " of the time budget"}  # fmt: skip
+
+
+def _search_what_is_open(model, bounds: Borders, orders: list[int] | None, found: Candidates, budget: Budget) -> None:
+    """Add what a short search finds of the orders that a proof left open: candidates like all others."""
+    if not found.unfinished or budget.interrupted:
+        return
+    budget.until(SEARCH)
+    last = max(found.complete, default=0)
+    wanted = [order for order in orders or range(1, last + _SEARCHED + 1) if order not in found.complete]
+    with np.errstate(all="ignore"):
+        search_nearby(bounds, wanted, found, state_scale(model, bounds), budget)
+
+
 def _default_method(bounds: Borders, orders: list[int] | None) -> Method:
     gates = int(np.sum(bounds.effective))
     if orders is not None and gates * max(orders) <= math.log2(_FEW_WORDS):
@@ -227,7 +266,12 @@ def _default_method(bounds: Borders, orders: list[int] | None) -> Method:
 
 
 def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, budget: Budget, began: float) -> Cycles:
-    found = _within(found, budget)
+    known: dict[int, Accepted] = {}
+    paced = Paced(found, model.num_states, budget)
+    for order, some in paced:
+        accepted = known.setdefault(order, Accepted())
+        accept_words(model, bounds, some, np.zeros((len(some), model.num_states)), accepted)
+    found = paced.done
     words = {order: some for order, some in found.words.items() if len(some)}
     repeated = _repetitions(bounds, found)
     orders = wanted if wanted is not None else list(range(1, max([1, *words, *repeated, *found.complete]) + 1))
@@ -236,8 +280,7 @@ def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, 
     region = box if method.needs_box else None
     doubts = ["a multiplier that is a root of unity"] if repeated else []
     for order, some in words.items():
-        accepted = Accepted()
-        accept_words(model, bounds, some, np.zeros((len(some), model.num_states)), accepted)
+        accepted = known[order]
         if len(accepted.cycles) < len(some):
             doubts.append(f"words of order {order} that float64 does not confirm")
         if any(_straddles(region, entry) for entry in accepted.cycles.values()):
@@ -249,17 +292,18 @@ def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, 
     for order, some in repeated.items():
         accept_repetitions(model, bounds, some, network.evidence[order].accepted)
     complete = [order for order in orders if found.all_orders or order in found.complete]
-    cycles = tuple(network.cycles[key] for key in sorted(network.cycles) if key.order in orders)
+    cycles = tuple(cycle for key, cycle in sorted(network.cycles.items()) if key.order in orders)
     provenance = {"model": model_hash(model), "version": __version__, "settings": {"method": method.name}}
     proofs = {}
     if isinstance(method, WordGraph) and method.rigorous:
-        proved = certify(model, Cycles(cycles, tuple(orders), {}, (), (), provenance), progress=False)
+        budget.until(CERTIFICATION)
+        proved = certify_in_time(model, Cycles(cycles, tuple(orders), {}, (), (), provenance), check=budget.check)
         cycles, proofs = proved.cycles, {"certificate": proved.report["certificate"]}
         found = _judged(found, cycles, doubts)
     unfinished = found.unfinished
     if wanted is None and not found.all_orders and complete == orders:
         unfinished += f"; complete up to order {max(orders)}"
-    certified = certificate(method.name, region, found, complete, unfinished, time.perf_counter() - began)
+    certified = certificate(method.name, region, found, complete, unfinished, Budget.clock() - began)
     entries = {}
     for order in orders:
         index_sum, degree = network.index_sum(order), network.degrees[order]
@@ -282,7 +326,7 @@ def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, 
         "orders": entries,
         "completeness": certified,
         "precision": "float64",
-        "seconds": time.perf_counter() - began,
+        "seconds": Budget.clock() - began,
         "version": __version__,
         **proofs,
     }
@@ -313,25 +357,6 @@ def _straddles(box: Box | None, entry: Cycle) -> bool:
         return False
     room = np.minimum(entry.points - box.lower, box.upper - entry.points)
     return not (np.all(room > entry.error) or np.any(room < -entry.error))
-
-
-def _within(found: Candidates, budget: Budget) -> Candidates:
-    """Leave out the orders whose words are too many to be solved in the time that the budget gave for finding them."""
-    steps, kept = 0.0, {}
-    most = budget.seconds * _STEPS_PER_SECOND
-    for order in sorted(found.words):
-        steps += order * len(found.words[order])
-        if steps > most:
-            left = f"the words of orders from {order} on are too many to be solved within the budget"
-            return dataclasses.replace(
-                found,
-                words=kept,
-                complete=tuple(some for some in found.complete if some < order),
-                all_orders=False,
-                unfinished=f"{found.unfinished}; {left}" if found.unfinished else left,
-            )
-        kept[order] = found.words[order]
-    return found
 
 
 def _repetitions(bounds: Borders, found: Candidates) -> dict[int, np.ndarray]:
