@@ -96,7 +96,10 @@ def row(name: str, seconds: float) -> str:
 
 def main(only: list[str]) -> None:
     """Print all cases, or those whose names contain one of the given texts; write the table of all."""
-    lines = ["| case | budget, s | wall, s | ratio | <= 1.2 budget + 1 s | cycles | proved |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| case | budget, s | wall, s | ratio | <= 1.2 budget + 1 s | cycles | proved |",
+        "|---|---|---|---|---|---|---|",
+    ]
     print("\n".join(lines), flush=True)
     for name, (*_, budgets) in CASES.items():
         for seconds in budgets if not only or any(text in name for text in only) else ():

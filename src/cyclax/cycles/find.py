@@ -15,10 +15,10 @@ from tqdm import tqdm
 from cyclax.cycles.accept import accept, accept_families
 from cyclax.cycles.arguments import checked_models, checked_orders, checked_words
 from cyclax.cycles.evidence import Evidence, Network
+from cyclax.cycles.exact.problem import Budget
 from cyclax.cycles.linear import UNROLLED_SIZE
 from cyclax.cycles.result import Cycles, NearMiss
-from cyclax.cycles.search import POOL, Fate, Rounds, cached_lanes, default_lanes
-from cyclax.cycles.exact.problem import Budget
+from cyclax.cycles.search import OPERATIONS, POOL, Fate, Rounds, cached_lanes, default_lanes, operations
 from cyclax.cycles.solve import borders
 from cyclax.cycles.starts import drawn_starts, given_starts, growth
 from cyclax.data.arguments import checked_key
@@ -295,7 +295,8 @@ class _Search:
 
     def _next(self, known: Evidence, effort: int) -> int:
         """Give the number of starts to draw next: a pool at first, and then what is lacking."""
-        most = min(POOL, effort * self.finder.starts - known.starts)
+        few = int(OPERATIONS / operations(self.num_states, known.order)) // _DRAWN_TOGETHER * _DRAWN_TOGETHER
+        most = min(POOL, max(few, _DRAWN_TOGETHER), effort * self.finder.starts - known.starts)
         if effort > 1 or not known.starts:
             return most
         lacking = known.lacking(self.finder.unseen, most)

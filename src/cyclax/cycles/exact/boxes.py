@@ -221,9 +221,7 @@ def _level(shares: np.ndarray, offsets: np.ndarray) -> float:
     return max(largest, abs(float(shares @ offsets)), 0.0)
 
 
-def _gain(
-    linear: np.ndarray, inputs: np.ndarray, outputs: np.ndarray, check: Callable[[], None]
-) -> np.ndarray | None:
+def _gain(linear: np.ndarray, inputs: np.ndarray, outputs: np.ndarray, check: Callable[[], None]) -> np.ndarray | None:
     """Bound sum_j |outputs L^j inputs| entry by entry; None where L does not contract within the powers allowed."""
     size = len(linear)
     if not max(abs(np.linalg.eigvals(linear)), default=0.0) < 1:
@@ -264,7 +262,7 @@ def outer_polytope(
     it, a row is at most max row . (C z + sum_g a_g r_g + c) over the polytope known so far: one linear program in
     M + G variables for a row, round after round while it pays. Rows: the coordinates, and the directions in which one
     gate's output shows alone (rows of the pseudo-inverse of a; they hold the polytope to the few dimensions that
-    weights of low rank leave), and the singular directions of a. What it costs is limited by a count, so that the result
+    weights of low rank leave), and the singular directions of a. Its cost is limited by a count, so that the result
     does not depend on the machine. `check` is called now and then, and may raise.
     """
     size, number = len(pieces.shift), len(pieces.planes)

@@ -4,7 +4,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cyclax.cycles.exact.programs import HALT, INFEASIBLE, Atlas, add_hull, add_plane, begin, decide, njit, record, reset
+from cyclax.cycles.exact.programs import (
+    HALT,
+    INFEASIBLE,
+    Atlas,
+    add_hull,
+    add_plane,
+    begin,
+    decide,
+    njit,
+    record,
+    reset,
+)
 
 
 class Scratch(NamedTuple):

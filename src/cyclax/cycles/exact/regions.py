@@ -248,10 +248,10 @@ def _atlas_of(pieces: Pieces, blank: Atlas, cells: np.ndarray, check: Callable[.
         base = np.concatenate([closed, shift[:, None]], axis=1)
         jumps = np.concatenate([jumps, shift_jumps[..., None]], axis=2)
         maps = np.empty((len(sides), *base.shape))
-        for begin in range(0, len(sides), _ADDED_TOGETHER):
+        for i in range(0, len(sides), _ADDED_TOGETHER):
             check()
-            some = sides[begin : begin + _ADDED_TOGETHER].astype(float)
-            maps[begin : begin + _ADDED_TOGETHER] = base + np.tensordot(some, jumps, axes=1)
+            some = sides[i : i + _ADDED_TOGETHER].astype(float)
+            maps[i : i + _ADDED_TOGETHER] = base + np.tensordot(some, jumps, axes=1)
         return maps
 
     return blank._replace(
