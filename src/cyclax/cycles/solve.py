@@ -152,7 +152,8 @@ def proportional(one: np.ndarray, other: np.ndarray) -> int:
 
 def borders(model: AbstractPiecewiseLinearMap) -> Borders:
     """Read the borders off the model. Must be called under `jax.enable_x64(True)`."""
-    single = borders_of_each(jax.tree.map(lambda leaf: np.asarray(leaf)[None], model), 1, model.num_states)
+    planes = _in_chunks(_planes, model, np.zeros((1, model.num_states)))
+    single = _read(*planes, *_in_chunks(_pieces, model, _one_by_one(planes[1].shape[1])))
     return Borders(*(part[0] for part in single))
 
 
@@ -160,9 +161,18 @@ def borders_of_each(models: AbstractPiecewiseLinearMap, number: int, num_states:
     """Read the borders off a stack of models: every array has the model on its first axis."""
     gradients, offsets = _in_chunks(_planes, models, np.zeros((number, num_states)), np.arange(number))
     num_gates = offsets.shape[1]
-    gates = np.concatenate([np.zeros((1, num_gates), bool), np.eye(num_gates, dtype=bool)])
     owner = np.repeat(np.arange(number), num_gates + 1)
-    jacobians, shifts = _in_chunks(_pieces, models, np.tile(gates, (number, 1)), owner)
+    return _read(gradients, offsets, *_in_chunks(_pieces, models, np.tile(_one_by_one(num_gates), (number, 1)), owner))
+
+
+def _one_by_one(num_gates: int) -> np.ndarray:
+    """All gates closed, and each one open alone: `(G + 1, G)`."""
+    return np.concatenate([np.zeros((1, num_gates), bool), np.eye(num_gates, dtype=bool)])
+
+
+def _read(gradients: np.ndarray, offsets: np.ndarray, jacobians: np.ndarray, shifts: np.ndarray) -> Borders:
+    """Take what opening each gate alone adds; every array of the result has the model on its first axis."""
+    number, num_gates, num_states = gradients.shape
     jacobians = jacobians.reshape(number, num_gates + 1, num_states, num_states)
     shifts = shifts.reshape(number, num_gates + 1, num_states)
     jumps, shift_jumps = jacobians[:, 1:] - jacobians[:, :1], shifts[:, 1:] - shifts[:, :1]
