@@ -18,9 +18,9 @@ def test_a_network_of_every_style():
 
 @pytest.mark.slow
 def test_all_classes_and_styles():
-    tally = run(7, 8 * len(SHAPES), each=2)
+    tally = run(7, 5 * len(SHAPES), each=2)
     print(table(tally))
-    assert min(tally.counts[row]["networks"] for row in (*SHAPES, *STYLES)) >= 8
+    assert min(tally.counts[row]["networks"] for row in (*SHAPES, *STYLES)) >= 5
     left, verdicts = undecided_share(tally)
     assert left < 0.01 * verdicts
     assert not tally.hard, failures(tally)

@@ -16,6 +16,8 @@ from .transforms import changed
 LOZI = cx.LoziMap(1.75, 0.5)
 LINE = cx.PLRNN(A=[1.0, 0.5], W=np.zeros((2, 2)), h=[0.0, 0.25])
 CORNER = cx.SkewTentMap(2.0, -2.0, 0.0)
+# One gate of a 4-cycle.
+FLIPPED = np.array([[False], [True], [False], [False]])
 
 
 def enumerated(model, orders=4) -> cx.Cycles:
@@ -59,7 +61,8 @@ def test_orders_that_a_proof_of_all_orders_left_out():
 @pytest.mark.parametrize(
     ("change", "kind"),
     [
-        (lambda c: {"gates": c.gates ^ np.array([[False], [True], [False], [False]])}, "false cycle"),
+        (lambda c: {"gates": c.gates ^ FLIPPED}, "wrong gates"),
+        (lambda c: {"gates": c.gates ^ FLIPPED, "points": c.points + 1e-3}, "false cycle"),
         (lambda c: {"points": c.points + 1e-9}, "wrong error bound"),
         (lambda c: {"points": np.roll(c.points, 1, axis=0)}, "wrong error bound"),
         (lambda c: {"multipliers": c.multipliers * (1 + 1e-5)}, "wrong multipliers"),
