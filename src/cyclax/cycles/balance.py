@@ -20,6 +20,8 @@ from cyclax.maps.base import AbstractPiecewiseLinearMap
 _OFF, _SPREAD = 5, 10
 # Balancing must halve what the logarithms of the weights differ by, on average; further than this it does not go.
 _GAIN, _MOST = 0.5, 400
+# What a gate adds has lost digits that matter where it is smaller than this beside what it is added to.
+_LOST = 1e-6
 # Sweeps of reweighting toward the least sum of moduli, and the floor of the residuals that count the most.
 _SWEEPS, _FLOOR = 20, 0.5
 
@@ -135,14 +137,26 @@ def balanced(
 
 
 def exact_borders(model: AbstractPiecewiseLinearMap) -> Borders:
-    """Read the borders off the model; gates that switch less than the rounding of what they are added to do matter."""
+    """Read the borders off the model; what gates add is exact where it is small beside what it is added to.
+
+    It is a difference of two Jacobians, of which rounding may leave little, or nothing.
+    """
     found = borders(model)
-    silent = np.flatnonzero(~found.effective & np.any(found.gradients != 0, axis=1))
-    if not len(silent):
+    closed, shift = (np.max(np.abs(part), initial=0) for part in (found.closed, found.shift))
+    jumps = np.max(np.abs(found.jumps), axis=(1, 2), initial=0)
+    shifts = np.max(np.abs(found.shift_jumps), axis=1, initial=0)
+    lost = (jumps <= _LOST * closed) | ((shifts <= _LOST * shift) & (found.offsets != 0))
+    lost = np.flatnonzero(lost & np.any(found.gradients != 0, axis=1))
+    if not len(lost):
         return found
-    decider, effective = Decider(model, found.effective), found.effective.copy()
-    effective[silent] = [decider.switches(gate) for gate in silent.tolist()]
-    return found._replace(effective=effective)
+    decider, exact = Decider(model, found.effective), found._replace(
+        effective=found.effective.copy(), jumps=found.jumps.copy(), shift_jumps=found.shift_jumps.copy()
+    )
+    for gate in lost.tolist():
+        if (jump := decider.jump(gate)) is not None:
+            exact.jumps[gate], exact.shift_jumps[gate] = jump
+            exact.effective[gate] = np.any(jump[0] != 0) or np.any(jump[1] != 0)
+    return exact
 
 
 def in_own_units(cycles: Cycles, model: AbstractPiecewiseLinearMap, units: np.ndarray) -> Cycles:

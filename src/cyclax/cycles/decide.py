@@ -85,15 +85,20 @@ class Decider:
         with _LOCK:
             return self._orders_of_families(np.ascontiguousarray(word, bool))
 
-    def switches(self, gate: int) -> bool:
-        """Whether opening a gate changes the map, be it by less than the rounding of its Jacobian."""
+    def jump(self, gate: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Give what opening a gate adds to the Jacobian `(M, M)` and to the image of 0 `(M,)`, each rounded once.
+
+        None where the code of the model cannot be followed.
+        """
         with _LOCK:
             try:
-                with flint.ctx.workprec(_BITS[0]):
-                    pieces = self._at(_BITS[0])
-                    return not pieces.inert(np.zeros(pieces.num_gates, bool), (gate,))
+                closed = np.zeros(self._model.num_gates, bool)
+                difference = self._rational(np.arange(len(closed)) == gate) - self._rational(closed)
             except UnsupportedError:
-                return False
+                return None
+        inner = range(1, self._model.num_states + 1)
+        jacobian = np.array([[_float(difference[i, j]) for j in inner] for i in inner])
+        return jacobian, np.array([_float(difference[i, 0]) for i in inner])
 
     # -- the code of the model --------------------------------------------------------------------------------------
 
@@ -167,7 +172,7 @@ class Decider:
             return Decision(Outcome.NONE, "its solution is that of a shorter word")
         jacobian = np.array([[float(x.mid()) for x in row[1:]] for row in rows[1:]]).reshape(size, size)
         decision = _rounded(np.array(points).reshape(len(word), size), radius, margin, jacobian)
-        return decision._replace(inexact=inexact)
+        return self._unless_it_meets(pieces, word, decision._replace(inexact=inexact))
 
     def _in_rationals(self, word: np.ndarray) -> Decision:
         size, order = self._model.num_states, len(word)
@@ -208,9 +213,21 @@ class Decider:
         margin = min((_float(v) / s for v, s in zip(values, slopes.tolist(), strict=True)), default=math.inf)
         points = np.array([_point(columns) for columns in orbit])
         decision = _rounded(points, 0.0, margin, jacobian)
-        if decision.outcome == Outcome.CYCLE and any(value == 0 for value in values):
+        if decision.outcome in (Outcome.CYCLE, Outcome.BORDER) and any(value == 0 for value in values):
             return decision._replace(outcome=Outcome.BORDER, margin=0.0, reason="exactly on a border")
-        return decision
+        return self._unless_it_meets(self._at(_BITS[0]), word, decision)
+
+    def _unless_it_meets(self, pieces: Pieces, word: np.ndarray, decision: Decision) -> Decision:
+        """Take a solution that is nearer to a border than it is rounded for a cycle, if its rounded points tell so."""
+        if decision.outcome != Outcome.BORDER:
+            return decision
+        for gates, point in zip(word, decision.points.tolist(), strict=True):
+            numbers = [flint.fmpq(1), *(flint.fmpq(*x.as_integer_ratio()) for x in point)]
+            for gate in self._matter:
+                height = sum((value * numbers[j] for j, value in pieces.planes[gate].items()), flint.fmpq(0))
+                if not (height > 0 if gates[gate] else height < 0):
+                    return decision
+        return decision._replace(outcome=Outcome.CYCLE, reason="", period=0)
 
     def _family(self, word: np.ndarray, rows: list, orbit: list, null: list, jacobian: np.ndarray) -> Decision:
         """Decide whether a family has an inside, and choose one of its points that has the period of the word."""

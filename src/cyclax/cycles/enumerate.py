@@ -171,7 +171,8 @@ def enumerate_cycles(
     _check_method(method)
     searched = wanted and sorted({d for order in wanted for d in divisors(order)})
     line = tqdm(bar_format="{desc}", delay=1, disable=None if progress else True, leave=False)
-    with Interruption() as interruption, jax.enable_x64(True), line:
+    # What overflows is nan or inf, and below no bound.
+    with Interruption() as interruption, jax.enable_x64(True), np.errstate(all="ignore"), line:
         ((model,), (bounds,), units) = balanced([model])
         if not adds_up(model, bounds):
             raise ValueError(

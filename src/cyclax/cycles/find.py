@@ -134,7 +134,7 @@ def find_cycles(model, orders, *, key, finder=SCYFI(), words=(), near_misses=0, 
     if isinstance(near_misses, bool) or not isinstance(near_misses, int) or near_misses < 0:
         raise ValueError(f"near_misses: expected how many to list, 0 or more, got {near_misses!r}.")
     searched = sorted({divisor for order in wanted for divisor in range(1, order + 1) if order % divisor == 0})
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), np.errstate(all="ignore"):
         keys = [jax.random.fold_in(key, i) for i in range(len(models))] if batch else [key]
         searchable, bounds, units = balanced(models)
         networks = [Network(one, some, k, searched) for one, some, k in zip(searchable, bounds, keys, strict=True)]
@@ -270,7 +270,7 @@ class _Search:
         rounds = self._rounds(job.segments)
         for known in job.evidence():
             known.complete_look = False
-        with jax.enable_x64(True):
+        with jax.enable_x64(True), np.errstate(all="ignore"):
             models, keys, scales = self._together(
                 job.networks, [jax.random.fold_in(network.key, job.order) for network in job.networks]
             )

@@ -124,20 +124,22 @@ def _enumerated_degree(bounds: Borders, order: int) -> int | None:
         gates = np.tile(bounds.settled, (len(sides), order, 1))
         gates[..., moving] = sides[..., along[:, 0]] == (along[:, 1] > 0)
         jacobians = bounds.jacobians(gates)
-        product, shift = np.broadcast_to(np.eye(len(offset)), jacobians[:, 0].shape), np.zeros(jacobians[:, 0, 0].shape)
+        met, doubtful, sign = np.ones(len(sides), bool), np.zeros(len(sides), bool), np.zeros(len(sides))
+        # Each point from the product that begins there: run from the first, the others may be rounding alone.
         for t in range(order):
-            product, shift = jacobians[:, t] @ product, (jacobians[:, t] @ shift[..., None])[..., 0] + offset
-        sign, singular, inverse = _orientation(product)
-        if np.any(singular):
-            return None
-        state = (inverse @ shift[..., None])[..., 0]
-        met, doubtful = np.ones(len(sides), bool), np.zeros(len(sides), bool)
-        for t in range(order):
+            product = np.broadcast_to(np.eye(len(offset)), jacobians[:, 0].shape)
+            shift = np.zeros(jacobians[:, 0, 0].shape)
+            for step in range(t, t + order):
+                product = jacobians[:, step % order] @ product
+                shift = (jacobians[:, step % order] @ shift[..., None])[..., 0] + offset
+            sign, singular, inverse = _orientation(product)
+            if np.any(singular):
+                return None
+            state = (inverse @ shift[..., None])[..., 0]
             heights = state @ np.array(directions).reshape(-1, len(offset)).T
             near = np.abs(heights) <= _ON_A_BORDER * np.linalg.norm(state, axis=1, keepdims=True) * lengths
             met &= np.all(near | ((heights > 0) == sides[:, t]), axis=1)
             doubtful |= np.any(near, axis=1)
-            state = (jacobians[:, t] @ state[..., None])[..., 0] + offset
         if np.any(met & doubtful):
             return None
         total += int(np.sum(sign[met]))

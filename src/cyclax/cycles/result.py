@@ -51,7 +51,8 @@ class Cycle:
     - `jacobian` `(M, M)`: of the k-th iterate at `points[0]`; `multipliers` `(M,)`: its eigenvalues, largest first.
     - `residual`: the largest |F(points[t]) - points[t + 1]|.
     - `margin`: the distance, in state, from the cycle to the nearest border (inf where there is none).
-    - `error`: a bound on the distance from `points` to the exact cycle; `margin > error` always.
+    - `error`: a bound on the distance from `points` to the exact cycle. `margin > error`, unless the word was decided
+      in exact numbers: then `points`, as they are, meet the gates.
     - `condition`: the 2-norm condition number of I - jacobian.
     - `certificate`: what `cyclax.certify` proved of it, or None.
     """

@@ -322,7 +322,11 @@ def _error_bound(system, jacobians, offsets, points, num_gates):
     sources = np.stack([np.abs(_defect(jacobians, offsets, points)) + rounding, unit * (np.sum(moduli, axis=3) + 1)])
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (order, num_states, _PROBES))
     probes = system.solve(np.concatenate([source[..., None] * signs for source in sources], axis=-1))
-    rows = np.sqrt(np.mean(probes.reshape(*points.shape, 2, _PROBES) ** 2, axis=-1))
+    probes = probes.reshape(*points.shape, 2, _PROBES)
+    # In units of the largest: squares of what is small must not underflow.
+    largest = np.max(np.abs(probes), axis=-1, keepdims=True)
+    shares = probes / np.where(largest > 0, largest, 1)
+    rows = largest[..., 0] * np.sqrt(np.mean(shares**2, axis=-1))
     return 2 * np.sqrt(order * num_states) * np.moveaxis(np.max(rows, axis=(1, 2)), -1, 0)
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array, relu_where, require_shape, times
+from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array, relu_where, require_shape
 
 
 def _require_scalars(model: object, *names: str) -> None:
@@ -122,5 +122,6 @@ class BorderCollisionNormalForm(AbstractPiecewiseLinearMap):
 
     def step(self, z, gates):
         """Map z once with the gate held."""
-        jump = (self.right - self.left)[:, 0]
-        return times(self.left, z) + jump * jnp.where(gates[0], z[0], 0) + self.h
+        # The second column is shared; a difference of the first ones would be rounded.
+        first = jnp.where(gates[0], self.right[:, 0], self.left[:, 0])
+        return first * z[0] + self.left[:, 1] * z[1] + self.h
