@@ -9,7 +9,9 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "cyclax"
 
 # From the top down; a room may import itself and what stands below it.
 ROOMS = [
+    "__main__",
     "cli",
+    "api",
     "plot",
     "bifurcations",
     "cycles",
@@ -23,6 +25,9 @@ ROOMS = [
     "interruption",
     "products",
     "storage",
+    "numerics",
+    "progress",
+    "arguments",
     "version",
 ]
 

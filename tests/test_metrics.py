@@ -16,6 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 import cyclax as cx
 from cyclax import metrics
 from cyclax.metrics import prediction
+from cyclax.numerics import numerics
 
 RNG = np.random.default_rng(7)
 ORDINARY = st.floats(-100, 100, allow_subnormal=False).map(lambda x: round(x, 3))
@@ -136,7 +137,7 @@ def test_mixture_by_loops():
     true, generated = rng.normal(size=(1100, 2)) + 3, rng.normal(size=(40, 2)) + 3
     method = metrics.GaussianMixture(variance=0.3, samples=25)
     key_center, key_noise = jax.random.split(jax.random.key(4))
-    with jax.enable_x64(True):
+    with numerics():
         centers = np.asarray(jax.random.randint(key_center, (25,), 0, 1100))
         draws = true[centers] + np.sqrt(0.3) * np.asarray(jax.random.normal(key_noise, (25, 2), "float64"))
     total = 0.0

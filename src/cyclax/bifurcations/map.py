@@ -18,6 +18,7 @@ from cyclax.cycles.evidence import Network
 from cyclax.cycles.result import Cycles
 from cyclax.cycles.solve import borders
 from cyclax.maps.registry import from_dict, to_dict
+from cyclax.numerics import numerics
 from cyclax.storage import read_npz, write_atomically
 
 _FORMAT = 1
@@ -103,7 +104,7 @@ class BifurcationMap:
         """
         cell = self._cell(place)
         model = self.grid.at(cell)
-        with jax.enable_x64(True):
+        with numerics():
             bounds = borders(model)
             network = Network(model, bounds, jax.random.key(0), list(self.orders))
             for order in self.orders:

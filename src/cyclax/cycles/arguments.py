@@ -1,6 +1,5 @@
 """What the verbs are given: each argument checked once, with a message that says what to do."""
 
-import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from cyclax.arguments import whole
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 _LARGEST_ORDER = 100_000
@@ -17,14 +17,12 @@ def checked_orders(orders: int | Iterable[int]) -> list[int]:
     """Turn `orders` into a sorted list: an int K means 1..K."""
     if isinstance(orders, (str, bytes)):
         raise TypeError(f"orders: expected an int or a sequence of ints, got the text {orders!r}.")
-    values: Sequence[Any] = list(orders) if isinstance(orders, Iterable) else [orders]
+    several = isinstance(orders, Iterable) and getattr(orders, "ndim", 1) > 0
+    values: Sequence[Any] = list(orders) if several else [orders]
     checked = []
     for value in values:
-        try:
-            checked.append(operator.index(value))
-        except TypeError:
-            raise TypeError(f"orders: {value!r} is not an integer; orders are the periods 1, 2, 3, ..") from None
-        if isinstance(value, bool) or checked[-1] < 1:
+        checked.append(whole(value, "orders", None))
+        if checked[-1] < 1:
             raise ValueError(f"orders: {value!r} is not a period; the smallest order is 1 (fixed points).")
         if checked[-1] > _LARGEST_ORDER:
             raise ValueError(f"orders: {value!r} is beyond {_LARGEST_ORDER}, the largest order that is searched.")
@@ -32,7 +30,7 @@ def checked_orders(orders: int | Iterable[int]) -> list[int]:
         raise ValueError(
             "orders: an empty sequence asks for nothing; give an int K for 1..K, or periods such as [8, 16]."
         )
-    return list(range(1, checked[0] + 1)) if not isinstance(orders, Iterable) else sorted(set(checked))
+    return sorted(set(checked)) if several else list(range(1, checked[0] + 1))
 
 
 def divisors(order: int) -> list[int]:

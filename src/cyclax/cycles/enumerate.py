@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol
 import jax
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
+from cyclax.arguments import real
 from cyclax.cycles.accept import Accepted, accept_repetitions, accept_words
 from cyclax.cycles.arguments import checked_model, checked_orders, divisors
 from cyclax.cycles.certificate import certificate, seal, sentence
@@ -24,6 +24,8 @@ from cyclax.cycles.solve import Borders, adds_up, borders
 from cyclax.cycles.starts import state_scale
 from cyclax.interruption import Interruption
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.numerics import numerics
+from cyclax.progress import progress_bar
 from cyclax.version import __version__
 
 # The smallest default box, and how many times larger than the states that matter it is.
@@ -155,8 +157,8 @@ def enumerate_cycles(
     allowed = _checked_budget(budget)
     _check_method(method)
     searched = wanted and sorted({d for order in wanted for d in divisors(order)})
-    line = tqdm(bar_format="{desc}", delay=1, disable=None if progress else True, leave=False)
-    with Interruption() as interruption, jax.enable_x64(True), line:
+    line = progress_bar(shown=progress, bar_format="{desc}")
+    with Interruption() as interruption, numerics(), line:
         bounds = borders(model)
         if not adds_up(model, bounds):
             raise ValueError(
@@ -175,9 +177,7 @@ def enumerate_cycles(
 def _checked_budget(budget) -> Budget:
     if budget is None or isinstance(budget, Budget):
         return budget or Budget()
-    if not isinstance(budget, numbers.Real):
-        raise TypeError(f"budget: expected seconds or a cyclax.Budget, got {type(budget).__name__}.")
-    return Budget(seconds=float(budget) if not isinstance(budget, bool) else budget)
+    return Budget(seconds=real(budget, "budget", "seconds or a cyclax.Budget", positive=True, finite=False))
 
 
 def _check_method(method) -> None:

@@ -135,7 +135,7 @@ class Borders(NamedTuple):
 
 
 def borders(model: AbstractPiecewiseLinearMap) -> Borders:
-    """Read the borders off the model. Must be called under `jax.enable_x64(True)`."""
+    """Read the borders off the model. Must be called under `numerics()`."""
     single = borders_of_each(jax.tree.map(lambda leaf: np.asarray(leaf)[None], model), 1, model.num_states)
     return Borders(*(part[0] for part in single))
 
@@ -222,7 +222,7 @@ class Solutions(NamedTuple):
 def solve_words(
     model: AbstractPiecewiseLinearMap, words: np.ndarray, bounds: Borders, owner: np.ndarray | None = None
 ) -> Solutions:
-    """Solve words `(n, k, G)` and check what they fix. Must be called under `jax.enable_x64(True)`.
+    """Solve words `(n, k, G)` and check what they fix. Must be called under `numerics()`.
 
     With `owner (n,)`, model and bounds are stacks, and word i is one of model `owner[i]` of them.
     """

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree
 
-from cyclax.lyapunov.arguments import checked_problem, whole
+from cyclax.arguments import whole
+from cyclax.lyapunov.arguments import checked_problem
 from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, suited
 from cyclax.lyapunov.model import Layout, push
 

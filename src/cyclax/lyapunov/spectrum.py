@@ -7,13 +7,13 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import PyTree
-from tqdm.auto import tqdm
 
 from cyclax.lyapunov.arguments import Problem, checked_problem
 from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, suited
 from cyclax.lyapunov.kernel import Carry, Setting, run_chunk
 from cyclax.lyapunov.result import Spectrum
 from cyclax.lyapunov.statistics import Bins, WeightedAverage
+from cyclax.progress import progress_bar
 from cyclax.version import __version__
 
 # A chunk brings back at most so many numbers, takes about so many operations, and at most so many orthonormalizations:
@@ -130,9 +130,7 @@ class _Run:
         """Warm up, then run to each end in turn until all has converged."""
         problem, interrupted, done, end = self.problem, None, 0, self.problem.steps
         total = problem.warmup + problem.steps
-        bar = tqdm(
-            total=total, desc="lyapunov", unit="step", delay=1, disable=None if self.progress else True, leave=False
-        )
+        bar = progress_bar(total=total, shown=self.progress, desc="lyapunov", unit="step")
         with bar:
             for size in self._sizes(problem.warmup):
                 self._chunk(size)

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from cyclax.numerics import numerics
+
 # Sums this short are written out term by term: XLA fuses them into the neighbouring element-wise work, while a call
 # of a matrix product costs more than the product itself.
 _UNROLLED_TERMS = 4
@@ -74,8 +76,12 @@ class AbstractPiecewiseLinearMap(eqx.Module):
 
     @final
     def __call__(self, z: Float[Array, " M"]) -> Float[Array, " M"]:
-        """Map z once."""
-        return self.step(z, self.preactivations(z) > 0)
+        """Map z once: a JAX array by JAX's rules, all else in float64, whatever JAX's settings, to a NumPy array."""
+        if isinstance(z, jax.Array) or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(self)):
+            return self.step(z, self.preactivations(z) > 0)
+        with numerics(), jax.ensure_compile_time_eval():
+            z = np.asarray(z, np.float64)
+            return np.asarray(self.step(z, self.preactivations(z) > 0), np.float64)
 
     @final
     @property

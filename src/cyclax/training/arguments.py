@@ -13,9 +13,9 @@ import numpy as np
 import optax
 from jaxtyping import Float
 
+from cyclax.arguments import whole
 from cyclax.data.arguments import checked_key, checked_series
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.training.fields import require_whole
 from cyclax.training.forcing import AbstractForcing, Scheduled
 from cyclax.training.loop import Recipe
 from cyclax.training.model import LatentModel
@@ -96,10 +96,9 @@ def checked_problem(
 
     **Raises:** `TypeError` and `ValueError` that name the argument and the remedy.
     """
-    for value, name in ((steps, "steps"), (batch, "batch"), (length, "length"), (keep_every, "keep_every")):
-        require_whole(value, name)
-    checkpoint_every = max(1, steps // 20) if checkpoint_every is None else checkpoint_every
-    require_whole(checkpoint_every, "checkpoint_every")
+    steps, batch, length = whole(steps, "steps"), whole(batch, "batch"), whole(length, "length")
+    keep_every = whole(keep_every, "keep_every")
+    checkpoint_every = max(1, steps // 20) if checkpoint_every is None else whole(checkpoint_every, "checkpoint_every")
     joined, starts = _checked_series(series, length)
     number = joined.shape[1]
 

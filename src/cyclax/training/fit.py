@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
-from tqdm.auto import tqdm
 
 from cyclax.interruption import Interruption
 from cyclax.products import most_terms
+from cyclax.progress import progress_bar
 from cyclax.training.arguments import Problem, checked_problem, described
 from cyclax.training.jacobians import WeightBound
 from cyclax.training.loop import Data, Logs, Recipe, Setting, advance, advance_many, cast, first_state
@@ -144,9 +144,7 @@ class _Training:
     def run(self, interruption: Interruption) -> tuple[Fit, ...]:
         """Train to the end, or as far as it goes."""
         problem, chunk, seconds = self.problem, min(64, self.setting.capacity), 0.0
-        hidden = None if self.progress else True
-        looks = {"desc": "fit", "unit": "update", "delay": 1, "disable": hidden, "leave": False}
-        bar = tqdm(total=problem.steps, initial=self.done, **looks)
+        bar = progress_bar(shown=self.progress, total=problem.steps, initial=self.done, desc="fit", unit="update")
         pool = ThreadPoolExecutor(self.threads)
         with bar, pool:
             if self.done == 0:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from cyclax.arguments import real, whole
 from cyclax.interruption import Interruption
 
 
@@ -35,10 +36,8 @@ class Budget:
     memory: int = 4 * 2**30
 
     def __post_init__(self):
-        for name in ("seconds", "nodes", "memory"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not value > 0:
-                raise ValueError(f"Budget: {name} must be positive, got {value!r}.")
+        self.seconds = real(self.seconds, "Budget: seconds", positive=True, finite=False)
+        self.nodes, self.memory = whole(self.nodes, "Budget: nodes"), whole(self.memory, "Budget: memory")
         self._deadline, self._interruption = float("inf"), Interruption()
 
     def start(self, interruption: Interruption | None = None) -> None:
