@@ -346,14 +346,14 @@ WIDE = np.random.default_rng(0).normal(size=(5, 6))
         ),
         (lambda: D(WIDE, WIDE), ValueError, "key: the mixture draws samples; give a JAX random key or an int seed"),
         (lambda: D(WIDE, WIDE, key="x"), TypeError, "key: expected a JAX random key or an int seed, got 'x'"),
-        (lambda: metrics.Bins(0), ValueError, "Bins.number: expected 1 or more, got 0"),
+        (lambda: metrics.Bins(0), ValueError, "Bins.number: expected a positive int, got 0"),
         (
             lambda: metrics.Bins(smoothing=0),
             ValueError,
             "Bins.smoothing: expected counts added to each bin, a positive",
         ),
         (lambda: metrics.GaussianMixture(variance=-1), ValueError, "GaussianMixture.variance: expected that of the"),
-        (lambda: metrics.GaussianMixture(samples=0), ValueError, "GaussianMixture.samples: expected 1 or more, got 0"),
+        (lambda: metrics.GaussianMixture(samples=0), ValueError, "GaussianMixture.samples: expected a positive int, got 0"),
         (lambda: H(BAD, GOOD), ValueError, "true: inf in row 4, column 1"),
         (lambda: H(GOOD[:1], GOOD), ValueError, "true: 2 rows or more are needed, but it has 1"),
         (
@@ -368,7 +368,7 @@ WIDE = np.random.default_rng(0).normal(size=(5, 6))
             "series: column 0 (counted from 0) holds one value only",
         ),
         (lambda: P(lambda z: z, BAD, 1), ValueError, "series: inf in row 4, column 1"),
-        (lambda: P(lambda z: z, GOOD, 0), ValueError, "steps: expected 1 or more, got 0"),
+        (lambda: P(lambda z: z, GOOD, 0), ValueError, "steps: expected a positive int, got 0"),
         (
             lambda: P(lambda z: z, GOOD, 30),
             ValueError,
