@@ -7,12 +7,11 @@ import pytest
 from plain import plain_map
 
 import cyclax as cx
-from cyclax.numerics import numerics
 
 
 @pytest.fixture(autouse=True)
 def _float64():
-    with numerics():
+    with jax.enable_x64(True):
         yield
 
 
@@ -109,7 +108,10 @@ DENDRITIC = {"A": [1, 2], "W": np.eye(2), "h": [0, 0], "alpha": [1, 1, 1], "thre
         (lambda: cx.PLRNN(A=[1, 2], W=np.ones((2, 3)), h=[0, 0]), "W must have shape"),
         (lambda: cx.PLRNN(A=[1, 2], W=np.eye(2), h=np.zeros((2, 2))), "h must be a non-empty vector"),
         (lambda: cx.ShallowPLRNN(A=[1, 2], W1=np.ones((2, 3)), W2=np.ones((2, 3)), h1=[0, 0], h2=[0, 0, 0]), "W2 must"),
-        (lambda: cx.AlmostLinearRNN(A=[1, 2], W=np.eye(2), h=[0, 0], num_gated=3), "num_gated: expected an int from 1 to 2"),
+        (
+            lambda: cx.AlmostLinearRNN(A=[1, 2], W=np.eye(2), h=[0, 0], num_gated=3),
+            "num_gated: expected an int from 1 to 2",
+        ),
         (lambda: cx.DendriticPLRNN(**DENDRITIC | {"thresholds": np.ones((3, 2))}), "thresholds must have shape"),
         (lambda: cx.DendriticPLRNN(**DENDRITIC | {"alpha": 1.0}), "alpha must be a non-empty vector"),
         (lambda: cx.ClippedDendriticPLRNN(**DENDRITIC | {"A": [1, 2, 3]}), "ClippedDendriticPLRNN: A must be a diag"),

@@ -353,7 +353,11 @@ WIDE = np.random.default_rng(0).normal(size=(5, 6))
             "Bins.smoothing: expected counts added to each bin, a positive",
         ),
         (lambda: metrics.GaussianMixture(variance=-1), ValueError, "GaussianMixture.variance: expected that of the"),
-        (lambda: metrics.GaussianMixture(samples=0), ValueError, "GaussianMixture.samples: expected a positive int, got 0"),
+        (
+            lambda: metrics.GaussianMixture(samples=0),
+            ValueError,
+            "GaussianMixture.samples: expected a positive int, got 0",
+        ),
         (lambda: H(BAD, GOOD), ValueError, "true: inf in row 4, column 1"),
         (lambda: H(GOOD[:1], GOOD), ValueError, "true: 2 rows or more are needed, but it has 1"),
         (

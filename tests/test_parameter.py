@@ -83,7 +83,7 @@ def test_bad_grids(axes, message):
 def test_bad_parameters():
     with pytest.raises(TypeError, match="name of a weight"):
         cx.Parameter(0, 1)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(TypeError, match="the index of A: expected an int, got 0.5"):
+    with pytest.raises(TypeError, match=r"the index of A: expected an int, got 0\.5"):
         cx.Parameter("A", 0.5)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="neither an index nor an offset"):
         cx.Parameter("A", 0, set=lambda m, a: m)

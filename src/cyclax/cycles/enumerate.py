@@ -246,7 +246,11 @@ def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, 
     proved = [order for order in orders if found.all_orders or set(divisors(order)) <= set(found.complete)]
     complete = [order for order in proved if not undecided[order]]
     cycles = tuple(network.cycles[key] for key in sorted(network.cycles) if key.order in orders)
-    provenance = {"model": model_hash(model), "version": __version__, "settings": {"method": method.name, "orders": wanted or "all"}}
+    provenance = {
+        "model": model_hash(model),
+        "version": __version__,
+        "settings": {"method": method.name, "orders": wanted or "all"},
+    }
     proofs = {}
     if rigorous:
         certified_cycles = certify(model, Cycles(cycles, tuple(orders), {}, (), (), provenance), progress=False)

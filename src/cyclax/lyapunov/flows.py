@@ -61,7 +61,7 @@ class Flow(eqx.Module):
         max_steps: int = 4096,
     ):
         dt = real(dt, "Flow: dt", "the time of one step", positive=True)
-        substeps = None if substeps is None else whole(substeps, "Flow: substeps, where not None for adaptive steps")
+        substeps = None if substeps is None else whole(substeps, "Flow: substeps")
         self.vector_field = vector_field
         self.dt, self.substeps, self.rtol, self.atol, self.max_steps = dt, substeps, rtol, atol, max_steps
         self.solver = _diffrax().Tsit5() if solver is None else solver

@@ -13,6 +13,7 @@ from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, sui
 from cyclax.lyapunov.kernel import Carry, Setting, run_chunk
 from cyclax.lyapunov.result import Spectrum
 from cyclax.lyapunov.statistics import Bins, WeightedAverage
+from cyclax.numerics import numerics
 from cyclax.progress import progress_bar
 from cyclax.version import __version__
 
@@ -82,7 +83,7 @@ def lyapunov_spectrum(
     orbits diverge, or their tangents overflow, with the step.
     """
     began = time.perf_counter()
-    with jax.enable_x64(True):
+    with numerics():
         problem = checked_problem(
             model,
             state,

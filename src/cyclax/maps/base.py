@@ -87,8 +87,9 @@ class AbstractPiecewiseLinearMap(eqx.Module):
     @property
     def num_gates(self) -> int:
         """The number of gates G."""
-        state = jax.ShapeDtypeStruct((self.num_states,), np.float32)
-        return jax.eval_shape(self.preactivations, state).shape[0]
+        with numerics():
+            state = jax.ShapeDtypeStruct((self.num_states,), np.float64)
+            return jax.eval_shape(self.preactivations, state).shape[0]
 
     @final
     def with_input(self, s: Float[Array, " M"]) -> Self:

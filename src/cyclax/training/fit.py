@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array
 
 from cyclax.interruption import Interruption
+from cyclax.numerics import numerics
 from cyclax.products import most_terms
 from cyclax.progress import progress_bar
 from cyclax.training.arguments import Problem, checked_problem, described
@@ -105,7 +106,7 @@ def fit(
     runs = len(problem.models)
     together = runs > 1 and (jax.default_backend() != "cpu" if vmap is None else vmap)
     kept = None if store is None else Store(store, {"format": 1, "version": __version__} | problem.configuration())
-    with Interruption() as interruption, jax.enable_x64(problem.dtype == np.float64):
+    with Interruption() as interruption, numerics(problem.dtype == np.float64):
         fits = _Training(problem, together, kept, callback, progress).run(interruption)
         for i, one in enumerate(fits):
             if one.stopped:
@@ -172,7 +173,7 @@ class _Training:
         program = advance_many if self.together else advance
 
         def work(i: int) -> Logs:
-            with jax.enable_x64(double):
+            with numerics(double):
                 self.states[i], logs = program(self.setting, self.data, self.recipes[i], self.states[i], *bounds)
                 return Logs(*(np.asarray(log)[..., :number] for log in logs))
 

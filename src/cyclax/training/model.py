@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from cyclax.arguments import whole
 from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array
 from cyclax.maps.initial import gaussian
+from cyclax.numerics import numerics
 
 
 class AbstractObservation(eqx.Module):
@@ -231,7 +232,7 @@ class LatentModel(eqx.Module):
         x = np.asarray(x, np.float64)
         if x.shape != (self.num_observed,):
             raise ValueError(f"x: expected shape ({self.num_observed},), one observation, got {x.shape}.")
-        with jax.enable_x64(True):
+        with numerics():
             return np.asarray(_generate(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self), x, int(steps)))
 
 
