@@ -17,6 +17,12 @@ def lorenz(z):
     return jnp.stack([10 * (y - x), x * (28 - w) - y, x * y - 8 / 3 * w])
 
 
+def hopf(z):
+    """The normal form: a limit cycle of radius 1, exponents 0 and -2."""
+    r2 = z[0] ** 2 + z[1] ** 2
+    return jnp.stack([z[0] - z[1] - z[0] * r2, z[0] + z[1] - z[1] * r2])
+
+
 def roessler(z):
     x, y, w = z
     return jnp.stack([-y - w, x + 0.2 * y, 0.2 + w * (x - 5.7)])

@@ -24,10 +24,12 @@ ROOMS = [
     "plans",
     "interruption",
     "products",
+    "archive",
     "storage",
     "numerics",
     "progress",
     "arguments",
+    "identity",
     "version",
 ]
 

@@ -83,12 +83,18 @@ def test_order_one_edges_of_the_order_16_family():
 
 
 def test_cells_that_lie_on_borders_are_no_riddle():
-    """At (1/3, -4), (1/3, -3) and (2/3, -5/2) points of cycles are 0, but for a rounding of their other points."""
+    """At (1/3, -4), (1/3, -3) and (2/3, -5/2) points of cycles are 0 up to rounding; at (1/2, -3) exactly.
+
+    What exists at the rounded weights is decided exactly: at (1/3, -4) the two 3-cycles that meet there do not.
+    """
     tent = cx.SkewTentMap(left=0.5, right=-1.5, offset=1.0)
     axes = {"left": np.array([1 / 3, 0.4, 2 / 3, 11 / 15]), "right": np.array([-4.0, -3.1, -3.0, -2.6, -2.5])}
     result = cx.scan(tent, axes, 4, key=0, orbit_steps=0)
-    assert result.degenerate[2, 0, 0]
+    assert not result.degenerate[2, 0, 0]
     assert "unexplained" not in result.boundaries().types
+    exact = cx.scan(tent, {"left": np.array([0.5]), "right": np.array([-3.0])}, 4, key=0, orbit_steps=0)
+    assert exact.degenerate[2, 0, 0]
+    assert [(entry.kind, entry.order) for entry in exact.cell(0, 0).degenerate] == [("border", 3)]
 
 
 def test_no_events_between_equal_cells_and_lone_places_have_segments_as_long_as_cells():

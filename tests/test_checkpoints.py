@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import struct
 import sys
 import zipfile
@@ -303,6 +304,178 @@ def test_refused(arrays, options, message):
     found = message_of(cx.from_arrays, arrays, source="weights.pt", **options)
     assert found.startswith("weights.pt: ")
     assert any(part in found for part in message.split("|")), found
+
+
+# -- what else a file says ---------------------------------------------------------------------------------------------
+
+PLAIN = {"W": RNN["weight_hh_l0"], "b": RNN["bias_hh_l0"]}
+CELL = {name.removesuffix("_l0"): array for name, array in RNN.items() if name.startswith("weight")}
+STATES = np.arange(4.0)
+MASK = np.array([[1, 1, 0, 1]] * 4)
+
+
+@pytest.mark.parametrize("above", ["", "rnn.", "model.rnn."])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("nonlinearity", "tanh"),
+        ("nonlinearity", np.array("tanh")),
+        ("NonLinearity", "softplus"),
+        ("activation", None),
+        ("activation_fn", "torch.nn.Tanh()"),
+        ("act", np.tanh),
+        ("activation", "leaky_relu"),
+        ("tau", 100.0),
+        ("tau_m", STATES + 1),
+        ("time_constant", [10.0] * 4),
+        ("dt", 0.1),
+        ("deltaT", 0.1),
+        ("alpha", 0.2),
+        ("Alpha", [0.2, 1, 1, 1]),
+        ("leak", 0.5),
+        ("leak", 1),
+        ("leaky", True),
+        ("leak_rate", 0.9),
+        ("decay", 0.9),
+        ("mask", MASK),
+        ("dale_mask", [1.0, 1, 1, -1]),
+        ("dale", True),
+        ("bias", STATES),
+        ("rec_bias", STATES[:, None]),
+        ("bias", 0.5),
+        ("negative_slope", 0.01),
+        ("x0", STATES),
+        ("D", np.eye(4)),
+        ("noise", [1.0, 2.0, 3.0, 4.0]),
+        ("h", STATES),
+    ],
+)
+def test_what_may_make_another_map_is_refused_by_name(above, name, value):
+    weights = {f"{above}{key}": array for key, array in PLAIN.items()}
+    full = f"{above}{name}"
+    message = message_of(cx.from_arrays, {**weights, full: value}, source="w.npz")
+    assert message.startswith(f"w.npz: {{W, b}} (ReLURNN) fits, but {full}")
+    assert f"give ignore={full!r} (command line: --ignore {full})" in message
+    for ignore in (full, name, [name]):
+        assert_same(cx.from_arrays({**weights, full: value}, ignore=ignore), cx.ReLURNN(**PLAIN))
+
+
+@pytest.mark.parametrize("above", ["", "rnn."])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"nonlinearity": "relu"},
+        {"nonlinearity": np.array("ReLU")},
+        {"activation": "torch.nn.ReLU()"},
+        {"activation": jax.nn.relu},
+        {"tau": 10.0, "dt": 10},
+        {"tau": [2.0] * 4, "dt": np.array(2.0)},
+        {"tau": 1},
+        {"dt": 1.0},
+        {"alpha": np.ones(4)},
+        {"alpha": 1},
+        {"leak": False},
+        {"leak_rate": 1.0},
+        {"leak": None},
+        {"mask": np.ones((4, 4))},
+        {"mask": None},
+        {"dale": False},
+        {"bias": np.zeros(4)},
+        {"bias": True},
+        {"readout_bias": np.ones(7)},
+        {"negative_slope": 0.0},
+        {"weight_decay": 0.1},
+        {"activations": np.ones((100, 4))},
+        {"states": np.ones((100, 4))},
+        {"W_out": np.ones((2, 4))},
+        {"epoch": 4, "losses": [0.5, 0.25], "note": "trained", "stuff": {"tau": 3, "x0": STATES}},
+    ],
+)
+def test_what_agrees_is_heard(above, said):
+    given = {f"{above}{name}": value for name, value in {**PLAIN, **said}.items()}
+    assert_same(cx.from_arrays(given), cx.ReLURNN(**PLAIN))
+
+
+def test_masks_that_change_nothing():
+    masked = {**PLAIN, "W": PLAIN["W"] * MASK}
+    assert_same(cx.from_arrays({**masked, "mask": MASK}), cx.ReLURNN(**masked))
+    assert "mask (4, 4) would be left over" in message_of(cx.from_arrays, {**masked, "mask": 1 - MASK})
+    assert "mask (4, 4) would be left over" in message_of(cx.from_arrays, {**masked, "mask": -MASK})
+
+
+def test_what_is_said_above_and_in_settings():
+    nested = {"state_dict": {f"rnn.{name}": array for name, array in RNN.items()}}
+    for said, name in (
+        ({"nonlinearity": "tanh"}, "nonlinearity"),
+        ({"hyper_parameters": {"nonlinearity": "tanh", "alpha": 0.1, "dt": 0.1}}, "hyper_parameters.nonlinearity"),
+        ({"config": {"tau": 100.0, "dt": 10.0}}, "config.tau"),
+    ):
+        message = message_of(cx.from_arrays, {**nested, **said})
+        assert f"fits, but {name} = " in message
+        assert "alpha" not in message
+        assert type(cx.from_arrays({**nested, **said}, ignore=name)) is cx.ReLURNN
+    # Settings of training, of another network, and what agrees.
+    for said in (
+        {"args": {"alpha": 0.1, "decay": 0.9}},
+        {"other": {"config": {"tau": 5}}},
+        {"config": {"tau": 2, "dt": 2}},
+    ):
+        assert type(cx.from_arrays({**nested, **said})) is cx.ReLURNN
+
+
+def test_slopes_and_sequences():
+    leaky = {**PLAIN, "slope": 0.1}
+    for said in ({"nonlinearity": "leaky_relu"}, {"negative_slope": 0.1}):
+        assert_same(cx.from_arrays({**leaky, **said}), cx.LeakyReLURNN(**leaky))
+    for said in ({"nonlinearity": "relu"}, {"negative_slope": 0.2}):
+        assert "would be left over" in message_of(cx.from_arrays, {**leaky, **said})
+    several = stacked(PLAIN, 3, "W")
+    assert "c (3, 4)" in message_of(cx.from_arrays, {**several, "c": np.ones((3, 4))}, index=0)
+    assert_same(cx.from_arrays({**several, "c": np.ones((5, 4))}, index=0), cx.ReLURNN(**PLAIN))
+
+
+def test_the_bias_of_a_cell():
+    """Cells of other libraries have one bias, and in a plain RNN there is one place for it."""
+    W, U, x = CELL["weight_hh"], CELL["weight_ih"], np.array([0.5, -1.0])
+    assert_same(cx.from_arrays({**CELL, "bias": STATES}), cx.ReLURNN(W, STATES))
+    assert_same(cx.from_arrays({**CELL, "bias": STATES}, input=x), cx.ReLURNN(W, STATES + U @ x))
+    message = message_of(cx.from_arrays, {**CELL, "bias": STATES, "bias_hh": STATES})
+    assert "of bias_hh, bias, which is the bias? Leave the others out by ignore=" in message
+    assert_same(cx.from_arrays({**CELL, "bias": STATES, "bias_hh": STATES}, ignore="bias_hh"), cx.ReLURNN(W, STATES))
+    gru = {"weight_hh": np.ones((12, 4)), "weight_ih": np.ones((12, 2)), "bias": np.ones(12), "bias_n": np.ones(4)}
+    assert "those of a GRU" in message_of(cx.from_arrays, gru)
+
+
+def test_ignore():
+    message = message_of(cx.from_arrays, {**PLAIN, "tau": 5.0}, ignore="tua")
+    assert "ignore: there is no entry 'tua'; did you mean 'tau'?" in message
+    assert_same(cx.from_arrays({**PLAIN, "old": {"W": np.eye(2), "b": [0, 0]}}, ignore="old"), cx.ReLURNN(**PLAIN))
+    named = {"model": "PLRNN", **PLRNN, "note": "mine"}
+    assert "PLRNN has no note" in message_of(cx.from_arrays, named)
+    assert_same(cx.from_arrays(named, ignore=("note",)), cx.PLRNN(**PLRNN))
+
+
+def test_all_gated():
+    given = {**PLRNN, "B": np.eye(3)}
+    message = message_of(cx.from_arrays, given)
+    assert "beside a read-out B may be an almost-linear RNN" in message
+    assert "for a PLRNN, where all of them do, num_gated='all' (--num-gated all)" in message
+    assert_same(cx.from_arrays(given, num_gated="all"), cx.PLRNN(**PLRNN))
+    assert "num_gated does not apply" in message_of(cx.from_arrays, SHALLOW, num_gated="all")
+
+
+def test_masked_entries_are_refused():
+    masked = np.ma.masked_equal(np.arange(3.0), 1)
+    for bad, at in ((masked, "[1]"), ([masked, masked, masked], "[0, 1]")):
+        name = "h" if bad is masked else "W"
+        with pytest.raises(ValueError, match=r"it has masked entries \(first at " + re.escape(at)):
+            cx.PLRNN(**{**PLRNN, name: bad})
+        assert f"{name} is not an array of numbers (it has masked" in message_of(cx.from_arrays, {**PLRNN, name: bad})
+    whole = np.ma.MaskedArray(PLRNN["h"], mask=False)
+    assert_same(cx.PLRNN(**{**PLRNN, "h": whole}), cx.PLRNN(**PLRNN))
+    model = jax.tree.map(lambda leaf: np.ma.masked_less(leaf, leaf.max()), cx.PLRNN(**PLRNN))
+    with pytest.raises(ValueError, match=r"model: A: it has masked entries"):
+        cx.find_cycles(model, 1, key=0)
 
 
 # -- sequences ---------------------------------------------------------------------------------------------------------
@@ -656,6 +829,59 @@ def test_a_view_stays_inside_its_storage(size, stride, offset, tmp_path):
     assert f"{path}: this is not a readable PyTorch checkpoint" in message_of(cx.load, path)
 
 
+@pytest.mark.parametrize("name", ["weights", "weights.pkl", "weights.bin", "weights.th", "weights.npz", "weights.json"])
+def test_what_is_in_a_file_decides(name, tmp_path):
+    path = tmp_path / name
+    arrays = write_arrays(path, PLRNN)
+    assert_same(cx.load(path), cx.PLRNN(**arrays))
+    with path.open("wb") as stream:
+        np.savez(stream, **PLRNN)
+    assert_same(cx.load(path), cx.PLRNN(**PLRNN))
+    plain = json.dumps({name: array.tolist() for name, array in PLRNN.items()})
+    for text in (plain.encode(), b"\n " + plain.encode(), plain.encode("utf-8-sig")):
+        path.write_bytes(text)
+        assert_same(cx.load(path), cx.PLRNN(**PLRNN))
+    scipy = pytest.importorskip("scipy.io")
+    with path.open("wb") as stream:
+        scipy.savemat(stream, PLRNN)
+    assert_same(cx.load(path), cx.PLRNN(**PLRNN))
+
+
+@pytest.mark.parametrize("suffix", ["pt", "pkl", "npz", "mat", "json", "bin"])
+def test_files_that_are_something_else(suffix, tmp_path):
+    path = tmp_path / f"weights.{suffix}"
+    for raw, message in [
+        (pickle.dumps({"W": 1}), "this is a plain pickle, which is not read, since reading it can run anything"),
+        (pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2), "a pickle, as torch before 1.6 wrote; re-save it with"),
+        (b"\x93NUMPY\x01\x00", "this is one array of NumPy (.npy), and a network has several"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(200), "this is an HDF5 file; read its arrays with h5py"),
+        (b"\x1f\x8b\x08" + bytes(20), "this is compressed by gzip; unpack it first"),
+    ]:
+        path.write_bytes(raw)
+        found = message_of(cx.load, path)
+        assert found.startswith(f"{path}: ")
+        assert message in found
+        assert ("1.6" in found) == ("1.6" in message)
+    for raw in (b"", b"weights", bytes(200)):
+        path.write_bytes(raw)
+        assert message_of(cx.load, path).startswith(f"{path}: this is no")
+
+
+def test_an_entry_that_nobody_needs(tmp_path):
+    path = tmp_path / "weights.npz"
+    note = np.array([{"epoch": 3}], dtype=object)
+    np.savez(path, **PLAIN, note=note)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("README.txt", "trained in May")
+    assert_same(cx.load(path), cx.ReLURNN(**PLAIN))
+    np.savez(path, W=PLAIN["W"], b=np.array([*PLAIN["b"]], dtype=object))
+    assert "b is not an array of numbers (it holds Python objects, which are never unpickled)" in message_of(
+        cx.load, path
+    )
+    path.write_text('{"W": [[1]], "b": [0], "b": [1]}')
+    assert "'b' stands twice in one object" in message_of(cx.load, path)
+
+
 def test_broken_torch_files(tmp_path):
     path = tmp_path / "weights.pt"
     write_arrays(path, PLRNN)
@@ -689,7 +915,7 @@ def test_broken_torch_files(tmp_path):
     assert "this archive has no data.pkl" in message_of(cx.load, path)
     np.savez(tmp_path / "weights.npz", **PLRNN)
     (tmp_path / "weights.npz").rename(path)
-    assert "this archive has no data.pkl" in message_of(cx.load, path)
+    assert_same(cx.load(path), cx.PLRNN(**PLRNN))  # what is in a file decides, not its name
 
 
 def test_torch_files_without_a_state_dict(tmp_path):
@@ -725,6 +951,16 @@ def test_command_line(tmp_path, capsys):
     np.testing.assert_allclose(entries[0]["points"], expected[0].points)
     assert cli.main(words) == 2
     assert "--index 0" in capsys.readouterr().err
+
+    path.write_text(json.dumps({"A": [0.5], "W": [[0.25]], "h": [1.0], "B": [[1.0]], "tau": 3, "x0": [1.0]}))
+    words = ["cycles", str(path), "--orders", "1", "--json", "--num-gated", "all"]
+    assert cli.main(words) == 2
+    assert "fits, but tau = 3, x0 (1,) would be left over" in (err := capsys.readouterr().err)
+    assert "(command line: --ignore tau --ignore x0)" in err
+    assert cli.main([*words, "--ignore", "tau", "--ignore", "x0"]) == 0
+    assert json.loads(capsys.readouterr().out)["cycles"][0]["points"] == [[4.0]]
+    assert cli.main([*words[:-1], "some"]) == 2
+    assert "'some' is neither a number nor all" in capsys.readouterr().err
 
 
 # -- against PyTorch ---------------------------------------------------------------------------------------------------

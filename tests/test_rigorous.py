@@ -290,11 +290,20 @@ def test_gates_that_only_rounding_makes_one_are_refused():
         cx.enumerate_cycles(model, 1, method=RIGOROUS, box=10.0)
 
 
-def test_a_gate_that_switches_less_than_rounding_is_refused():
+def test_a_gate_that_switches_less_than_rounding_is_heard():
+    """float64 sees no difference between its two sides, and the proof does."""
     model = cx.PLRNN(A=[0.5, 0.5], W=[[1e-30, 0.4], [0.0, -0.6]], h=[1.0, -0.2])
-    assert cx.enumerate_cycles(model, 1, method=cx.WordGraph())
-    with pytest.raises(NotExactError, match=r"gates \(0,\) switch nothing up to rounding"):
-        cx.enumerate_cycles(model, 1, method=RIGOROUS, box=10.0)
+    cycles = cx.enumerate_cycles(model, 1, method=RIGOROUS, box=10.0)
+    assert cycles.report["completeness"]["rigor"] == "rigorous"
+    assert [cycle.gates.tolist() for cycle in cycles] == [[[True, False]]]
+
+
+def test_a_fixed_point_that_hangs_on_less_than_rounding():
+    """z + 1e-17 relu(z) - 1 fixes 1e17, and float64 sees a translation."""
+    model = cx.PLRNN(A=[1.0], W=[[1e-17]], h=[-1.0])
+    for method in (cx.Exhaustive(), cx.WordGraph(), cx.BranchAndBound()):
+        (fixed,) = cx.enumerate_cycles(model, 1, method=method, box=1e20)
+        np.testing.assert_allclose(fixed.points, [[1e17]])
 
 
 def test_rigor_is_sealed():

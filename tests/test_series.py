@@ -53,12 +53,43 @@ def test_csv(tmp_path):
     np.testing.assert_array_equal(data.load_series(path, columns=[1]), [[1], [3]])
 
 
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("0,1,2\n0.5,0.6,0.7\n0.1,0.2,0.3\n", 2),
+        ("0,1,2\n5,6,7\n", 1),
+        ("0.0,1.0\n5,6\n", 1),
+        ("0\n0.5\n0.25\n", 2),
+        ("1,2,3\n0.5,0.6,0.7\n", 1),
+        ("10,11\n0.5,1e3\n", 1),
+    ],
+)
+def test_a_header_of_numbers_is_asked_for(tmp_path, text, rows):
+    path = csv_file(tmp_path, text)
+    with pytest.raises(ValueError, match=r"series.csv: its first row, .*may be a header.*header=True or header=False"):
+        data.load_series(path)
+    whole = data.load_series(path, header=False)
+    np.testing.assert_array_equal(data.load_series(path, header=True), whole[1:])
+    assert len(whole) == rows + 1
+    name = text.split("\n")[0].split(",")[-1]
+    np.testing.assert_array_equal(data.load_series(path, header=True, columns=[name]), whole[1:, -1:])
+
+
+@pytest.mark.parametrize(
+    "text", ["1,2\n3,4\n", "0\n1\n2\n", "0,2\n0.5,0.6", "1,0\n0.5,0.5", "0.00,1.00\n1,2", "0,1", "1,2,3"]
+)
+def test_rows_that_are_no_header_are_read(tmp_path, text):
+    wanted = [[float(entry) for entry in line.split(",")] for line in text.split()]
+    np.testing.assert_array_equal(data.load_series(csv_file(tmp_path, text)), wanted)
+
+
 @settings(max_examples=30)
 @given(series=SERIES)
 def test_files_give_back_what_was_written(tmp_path_factory, series):
     folder = tmp_path_factory.mktemp("series")
     np.savetxt(folder / "a.csv", series, delimiter=",", fmt="%.17g")
-    np.testing.assert_array_equal(data.load_series(folder / "a.csv"), series)
+    # Whole numbers that count on may be a header: that would be asked.
+    np.testing.assert_array_equal(data.load_series(folder / "a.csv", header=False), series)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +103,23 @@ def test_files_give_back_what_was_written(tmp_path_factory, series):
         ("1,2\n3,four\n", {}, "series.csv: line 2, column 1 (counted from 0): 'four' is not a number"),
         ("x,y\n1,2\n3,nan\n", {}, "series.csv: nan in row 1, column 1 (counted from 0). Cut the series there"),
         ("1,inf\n3,nan\n", {}, "series.csv: inf in row 0, column 1, the first of 2 (counted from 0)"),
+        ('1,2\n"3","4"\n', {}, 'series.csv: line 2 has numbers in quotes: "3","4". Write them without.'),
+        ("x,y\n1,2\n1_000,2\n", {}, "series.csv: line 3, column 0 (counted from 0): '1_000' is not a number"),
+        (
+            "1,\u0662\n",
+            {},
+            "line 1, column 1 (counted from 0): '\u0662' is not a number. If this is a header, say header=True",
+        ),
+        (
+            ",0,1\n0,0.5,0.6\n",
+            {},
+            "line 1, column 0 (counted from 0) is empty. Fill the gap, or cut the series, or say header",
+        ),
+        ("V1,V2\n1,0.5,0.6\n", {}, "series.csv: the header has 2 entries, and the rows 3"),
+        ("x,x\n1,2\n", {"columns": ["x"]}, "several columns are called 'x'; give their numbers, from 0"),
+        ("1,2\n", {"header": True}, "there is a header, but no row of numbers below it"),
+        ("x,y\n1,2\n", {"header": False}, "line 1, column 0 (counted from 0): 'x' is not a number"),
+        ("1,2\n" + "x" * 200_000 + ",1\n", {}, "series.csv: line 2 has 1 entries"),
         ("x,y\n1,2\n", {"columns": ["z"]}, "there is no column 'z'; its header has ['x', 'y']"),
         ("1,2\n", {"columns": ["z"]}, "there is no column 'z'; it has no header; give numbers from 0"),
         ("1,2\n", {"columns": [2]}, "there is no column 2; it has 2, counted from 0"),
@@ -85,6 +133,19 @@ def test_messages_of_csv(tmp_path, text, options, message):
     with pytest.raises(ValueError) as caught:
         data.load_series(csv_file(tmp_path, text), **options)
     assert message in str(caught.value)
+
+
+def test_csv_in_another_encoding(tmp_path):
+    (tmp_path / "series.csv").write_bytes("µV,x\n1,2\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"series.csv: this is not text in UTF-8"):
+        data.load_series(tmp_path / "series.csv")
+
+
+def test_masked_series_are_refused():
+    for series in (np.ma.masked_less([[1.0, 2.0], [3.0, 4.0]], 1.5), [np.ma.masked_less([1.0, 2.0], 1.5)]):
+        with pytest.raises(ValueError, match=r"series: it has masked entries \(first at \[0, 0\]\)"):
+            data.standardize(series)
+    assert data.delay_embedding(np.ma.masked_less([1.0, 2.0], 0), 1, 1).tolist() == [[1], [2]]
 
 
 def test_messages_of_npy(tmp_path):

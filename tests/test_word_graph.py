@@ -460,7 +460,7 @@ def test_support_bounds_from_above_and_closely():
         left = np.concatenate([np.eye(size), -np.eye(size), extra])
         right = np.concatenate([np.full(2 * size, 5.0), rng.uniform(0.1, 3, 4)])
         objectives = rng.normal(size=(3, size))
-        bounds = programs.support(left, right, objectives, np.full(size, 5.0))
+        bounds, _ = programs.support(left, right, objectives, np.full(size, 5.0))
         for bound, objective in zip(bounds, objectives, strict=True):
             best = -linprog(-objective, A_ub=left, b_ub=right, bounds=[(None, None)] * size).fun
             assert best - 1e-9 <= bound <= best + 1e-9

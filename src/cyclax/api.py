@@ -14,7 +14,7 @@ from cyclax.bifurcations.tracker import Tracker
 from cyclax.cycles.attractors import Attractor, Attractors, attractors
 from cyclax.cycles.certify import certify
 from cyclax.cycles.enumerate import BranchAndBound, Exhaustive, WordGraph, enumerate_cycles
-from cyclax.cycles.exact.problem import Budget
+from cyclax.cycles.exact.problem import Budget, TooExpensiveError
 from cyclax.cycles.find import SCYFI, find_cycles
 from cyclax.cycles.result import Cycle, Cycles, Degenerate, NearMiss, Proof
 from cyclax.data.simulate import simulate
@@ -73,6 +73,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "WordGraph",
     "BranchAndBound",
     "Budget",
+    "TooExpensiveError",
     "certify",
     "attractors",
     "scan",

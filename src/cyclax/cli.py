@@ -100,11 +100,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_checkpoint(command: argparse.ArgumentParser) -> None:
     checkpoint = command.add_argument_group("what the weights of a checkpoint do not tell")
-    checkpoint.add_argument("--num-gated", type=int, metavar="P", help="gated states of an almost-linear RNN")
+    gated = "gated states of an almost-linear RNN, or all"
+    checkpoint.add_argument("--num-gated", type=_number_or_all, metavar="P", help=gated)
     checkpoint.add_argument(
         "--clipped", action="store_true", default=None, help="a shallow or dendritic PLRNN is clipped"
     )
     checkpoint.add_argument("--prefix", metavar="NAME", help="of several networks, take the one below this name")
+    checkpoint.add_argument("--ignore", action="append", metavar="NAME", help="leave out this entry (may be repeated)")
     checkpoint.add_argument("--index", type=int, metavar="I", help="of a sequence of models, take number I (from 0)")
 
 
@@ -131,6 +133,13 @@ def _add_lyapunov(commands: Any) -> None:
     lyapunov.add_argument("--save", type=Path, metavar="FILE", help="save them (.npz, read by cyclax.Spectrum.load)")
     _add_checkpoint(lyapunov)
     lyapunov.set_defaults(command=_lyapunov)
+
+
+def _number_or_all(text: str) -> int | Literal["all"]:
+    try:
+        return "all" if text == "all" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor all") from None
 
 
 def _orders(text: str) -> int | list[int] | Literal["all"]:
@@ -250,7 +259,7 @@ def _prepare(arguments: argparse.Namespace) -> tuple[Any, Any]:
     import cyclax as cx
     from cyclax.plot.cycles import new_axes
 
-    options = {name: getattr(arguments, name) for name in ("num_gated", "clipped", "prefix", "index")}
+    options = {name: getattr(arguments, name) for name in ("num_gated", "clipped", "prefix", "ignore", "index")}
     model = cx.load(arguments.model, **{name: value for name, value in options.items() if value is not None})
     if arguments.plot is not None:
         _require_writable(arguments.plot, _PICTURES, "--plot")

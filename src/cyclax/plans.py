@@ -20,7 +20,7 @@ def read_plan(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path}: no such file.") from None
     except IsADirectoryError:
         raise ValueError(f"{path}: this is a folder; give the TOML file.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: this is not TOML ({error}).") from error
 
 

@@ -1,16 +1,42 @@
-"""Files: written whole or not at all, read without pickle."""
+"""Files: written whole or not at all, read without pickle; what cannot be read is one `ValueError` that names it."""
 
 import contextlib
+import hashlib
+import io
 import json
 import os
+import pickle
 import secrets
+import struct
+import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+
+# What the parsers of zip archives, of NumPy's and MATLAB's arrays and of pickles raise on bytes that are damaged or
+# not theirs; RuntimeError with NotImplementedError and RecursionError.
+_FOREIGN = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    SyntaxError,
+    EOFError,
+    OSError,
+    MemoryError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+    pickle.UnpicklingError,
+)
+_DIGEST = "digest"
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
@@ -35,17 +61,112 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         raise
 
 
-def read_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """Read all arrays of an `.npz` file, without pickle.
+@contextlib.contextmanager
+def parsing(path: str | Path, what: str, *others: type[Exception]) -> Iterator[None]:
+    """Name the file in whatever a parser of foreign bytes raises. Nothing but the parser belongs inside.
 
-    **Raises:** `FileNotFoundError`; `ValueError` that names the file where it is broken or holds Python objects.
+    **Arguments:** `what`: what the file should be; `others`: exceptions of that parser's own.
+
+    **Raises:** `ValueError`.
     """
-    with open(path, "rb") as stream:
-        try:
-            with np.load(stream, allow_pickle=False) as archive:
-                return dict(archive)
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-            raise ValueError(f"{path}: this is not a readable .npz file ({error}); is the file complete?") from error
+    try:
+        yield
+    except (*_FOREIGN, *others) as error:
+        raise ValueError(
+            f"{path}: this is not a readable {what} ({_brief(error)}); is the file complete? Copy or write it again."
+        ) from error
+
+
+def opened_zip(stream: IO[bytes]) -> zipfile.ZipFile:
+    """Open a zip archive of the kind that NumPy and PyTorch write; to be called inside `parsing`."""
+    archive = zipfile.ZipFile(stream)
+    names = archive.namelist()
+    if len(set(names)) < len(names):
+        raise ValueError("two of its entries have one name")
+    for info in archive.infolist():
+        if info.flag_bits & 1:
+            raise ValueError(f"{info.filename} is encrypted")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{info.filename} is compressed by method {info.compress_type}, which is not known here")
+    return archive
+
+
+class Unreadable:
+    """Stands for an entry that is no array. Nobody may need it; whoever does, and so makes an array of it, learns why.
+
+    **Arguments:** `reason`.
+    """
+
+    def __init__(self, reason: str):
+        self.reason = reason
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        """Refuse, as NumPy asks for the array."""
+        raise ValueError(self.reason)
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def read_npz(path: str | Path) -> dict[str, Any]:
+    """Read an `.npz` file entry by entry, without pickle.
+
+    **Returns:** arrays, and `Unreadable` for entries that are none.
+
+    **Raises:** `FileNotFoundError` and other `OSError`; `ValueError` that names the file where it is damaged.
+    """
+    with open(path, "rb") as stream, parsing(path, ".npz file"):
+        archive = opened_zip(stream)
+        # Read to its end, an entry has been checked against its checksum before NumPy looks at it.
+        return {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()}
+
+
+def take_digest(path: str | Path, entries: dict[str, Any], *, needed: bool = True) -> None:
+    """Take out of what `read_npz` gave the digest that `write_npz` added, and see that the rest is as it was then.
+
+    **Raises:** `ValueError` that names the file.
+    """
+    kept = entries.pop(_DIGEST, None)
+    if kept is None and needed:
+        raise ValueError(f"{path}: this file was not written by this version of cyclax: it has no digest.")
+    if kept is not None and (not isinstance(kept, np.ndarray) or str(kept) != _digest(entries)):
+        raise ValueError(f"{path}: this file was changed after it had been written. Write it again.")
+
+
+def write_npz(path: str | Path, arrays: Mapping[str, Any], *, compressed: bool = False) -> None:
+    """Write arrays and a digest of them to an `.npz` file: `take_digest` sees whether they are still the same.
+
+    **Raises:** `OSError` that names `path` and the remedy.
+    """
+    given = {name: np.asarray(array) for name, array in arrays.items()}
+    given[_DIGEST] = np.array(_digest(given))
+    buffer = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(buffer, allow_pickle=False, **given)
+    write_atomically(Path(path), lambda stream: stream.write(buffer.getbuffer()))
+
+
+def _array(raw: bytes) -> np.ndarray | Unreadable:
+    if not raw.startswith(np.lib.format.MAGIC_PREFIX):
+        return Unreadable("it is no array of NumPy")
+    try:
+        return np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
+    except _FOREIGN as error:
+        objects = "Object arrays" in str(error)
+        return Unreadable("it holds Python objects, which are never unpickled" if objects else _brief(error))
+
+
+def _digest(arrays: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        if isinstance(array, Unreadable):
+            return "none"
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def _brief(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:200]}.."
 
 
 def open_folder(
@@ -72,8 +193,10 @@ def open_folder(
         write_atomically(path, lambda stream: stream.write(json.dumps(wanted, indent=1).encode()))
         return folder
     try:
-        kept = json.loads(path.read_text())
-    except (ValueError, OSError) as error:
+        kept = json.loads(path.read_bytes())
+        if not isinstance(kept, dict):
+            raise ValueError(f"expected an object, got {type(kept).__name__}")
+    except (ValueError, OSError, RecursionError) as error:
         raise ValueError(f"store: {path} cannot be read ({error}); choose another folder.") from error
     different = sorted(entry for entry in {*kept, *wanted} if kept.get(entry) != wanted.get(entry))
     if different:

@@ -10,20 +10,28 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from cyclax.archive import Archive
 from cyclax.bifurcations.line import Line
 from cyclax.bifurcations.parameter import Grid
+from cyclax.cycles.balance import balanced_stack, units_of
+from cyclax.cycles.decide import Decider, Outcome
 from cyclax.cycles.find import segments_for
+from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.newton import GOLDEN
 from cyclax.cycles.search import Fate, Rounds, cached_lanes
-from cyclax.cycles.solve import Borders, Solutions, borders_of_each, itineraries, solve_words
+from cyclax.cycles.solve import Borders, Solutions, borders, borders_of_each, itineraries, solve_words
 from cyclax.cycles.starts import drawn_starts, growth
-from cyclax.cycles.word import canonical_words
+from cyclax.cycles.word import canonical_rotation, canonical_words, minimal_period
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 # Lanes for each cell: few, so that a cell whose starts are done holds up few others.
 _LANES = 16
 # Cells, spread over the grid, on which the growth of distances is measured.
 _MEASURED = 64
+# Cycles with a multiplier this close to the unit circle are asked for families that repeat their words.
+_ROOT = 1e-7
+# Moves from a refuted word to the one that its exact solution meets: float64 takes one side of a border for the other.
+_MOVES = 3
 
 
 class Found(NamedTuple):
@@ -70,20 +78,78 @@ def joined(parts: list[Found]) -> Found:
     return together.take(first)
 
 
-def filed(found: dict[int, Found], on_border: dict[int, np.ndarray], layers: dict[str, np.ndarray]):
+class Uncounted(NamedTuple):
+    """Words of one order that no count includes, in many cells; the word is the first axis."""
+
+    cell: np.ndarray  # (n,)
+    words: np.ndarray  # (n, k, G) as in `Found`, and those that repeat shorter ones
+    kind: np.ndarray  # (n,) BORDER, FAMILY or UNDECIDED
+
+    def cells(self, *kinds: int) -> np.ndarray:
+        """Give the cells that have words of these kinds, of any kind if none is named."""
+        return np.unique(self.cell[np.isin(self.kind, kinds)] if kinds else self.cell)
+
+
+# A solution on a border; a family of solutions; neither proved to be a cycle nor not to be.
+BORDER, FAMILY, UNDECIDED = 1, 2, 3
+_KINDS = {Outcome.BORDER: BORDER, Outcome.FAMILY: FAMILY, Outcome.OPEN: UNDECIDED}
+
+
+def none_uncounted(order: int, num_gates: int) -> Uncounted:
+    """No words."""
+    return Uncounted(np.zeros(0, np.int64), np.zeros((0, order, num_gates), bool), np.zeros(0, np.int64))
+
+
+def joined_uncounted(parts: list[Uncounted]) -> Uncounted:
+    """Join tables of one order; of equal words the first stays."""
+    together = Uncounted(*map(np.concatenate, zip(*parts, strict=True)))
+    _, first = np.unique(codes_of(together.cell, together.words), return_index=True)
+    return Uncounted(*(part[first] for part in together))
+
+
+def filed(found: dict[int, Found], uncounted: dict[int, Uncounted], layers: dict[str, np.ndarray]):
     """Name tables and layers for an `.npz` file."""
-    arrays = {f"degenerate.{order}": marks for order, marks in on_border.items() if order in found}
+    arrays = {f"layer.{name}": layer for name, layer in layers.items()}
     for order, table in found.items():
-        arrays |= {f"found.{order}.{name}": field for name, field in zip(Found._fields, table, strict=True)}
-    return arrays | {f"layer.{name}": layer for name, layer in layers.items()}
+        for kind, some in (("found", table), ("uncounted", uncounted[order])):
+            arrays |= {f"{kind}.{order}.{name}": part for name, part in zip(some._fields, some, strict=True)}
+    return arrays
 
 
-def unfiled(arrays: dict[str, np.ndarray], orders: tuple[int, ...]):
-    """Give tables, cells with solutions on borders, and layers, as `filed` named them."""
-    found = {k: Found(*(arrays[f"found.{k}.{name}"] for name in Found._fields)) for k in orders}
-    on_border = {k: arrays[f"degenerate.{k}"] for k in orders}
-    layers = {name.removeprefix("layer."): array for name, array in arrays.items() if name.startswith("layer.")}
-    return found, on_border, layers
+# The report in the header of such a file, as far as anything relies on it.
+REPORT = {"mended": int, "sweeps": int, "seconds": float, "cells": int, "starts": int, "interrupted?": str}
+_LAYERS = {"exponent": float, "period": int, "bounded": float, "proved": bool}
+_FOUND = Found((int, "n"), (bool, "n k G"), (float, "n k M"), (complex, "n M"), (float, "n"))  # pyright: ignore
+
+
+def unfiled(archive: Archive, grid: Grid | Line):
+    """Give orders, which cells were searched, and what `filed` was given."""
+    orders = tuple(archive.header["orders"])
+    if len(set(orders)) < len(orders) or min(orders, default=1) < 1:
+        archive.refuse(f"its orders are {orders}")
+    archive.sizes |= {"M": grid.model.num_states, "G": grid.model.num_gates, "cells": grid.size}
+    archive.sizes |= {f"axis{i}": size for i, size in enumerate(grid.shape)}
+    found: dict[int, Found] = {}
+    uncounted: dict[int, Uncounted] = {}
+    for k in orders:
+        archive.sizes = {axis: size for axis, size in archive.sizes.items() if axis != "n"} | {"k": k}
+        table = Found(*(archive.array(f"found.{k}.{name}", *kind) for name, kind in _FOUND._asdict().items()))
+        if len(table.cell) and (table.cell[0] < 0 or table.cell[-1] >= grid.size or np.any(np.diff(table.cell) < 0)):
+            archive.refuse(f"found.{k}.cell are not the numbers of cells, in order")
+        found[k] = table
+        archive.sizes.pop("n")
+        some = Uncounted(
+            archive.array(f"uncounted.{k}.cell", int, "n"),
+            archive.array(f"uncounted.{k}.words", bool, "n k G"),
+            archive.array(f"uncounted.{k}.kind", int, "n"),
+        )
+        if np.any((some.cell < 0) | (some.cell >= grid.size)) or not np.all(np.isin(some.kind, list(_KINDS.values()))):
+            archive.refuse(f"uncounted.{k} are not cells and kinds")
+        uncounted[k] = some
+    axes = " ".join(f"axis{i}" for i in range(len(grid.shape)))
+    there = [name for name in _LAYERS if f"layer.{name}" in archive.entries]
+    layers = {name: archive.array(f"layer.{name}", _LAYERS[name], axes) for name in there}
+    return orders, archive.array("searched", bool, "cells"), (found, uncounted, layers)
 
 
 class Stack(NamedTuple):
@@ -95,10 +161,10 @@ class Stack(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What words turned out to be."""
+    """What words turned out to be, by minimal period."""
 
-    found: dict[int, Found]  # by minimal period
-    degenerate: dict[int, np.ndarray]  # cells where a solution of that period lies on a border, or in a family
+    found: dict[int, Found]
+    uncounted: dict[int, Uncounted]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +185,8 @@ class Searcher:
     def __init__(self, grid: Grid | Line, key: Array, settings: Settings):
         self.grid, self.key, self.settings = grid, key, settings
         self.num_states, self.num_gates = grid.model.num_states, grid.model.num_gates
+        # One set of units for all cells, so that they stay one stack.
+        self.units = units_of(borders(grid.at(int(np.argmax(grid.usable)))))
 
     def segments(self, orders: list[int]) -> dict[int, int]:
         """Choose how many segments each order is shot in: by the fastest growth in some cells, whatever the chunks."""
@@ -138,7 +206,7 @@ class Searcher:
 
     def stack(self, cells: np.ndarray) -> Stack:
         """Build the models of cells `(N,)`."""
-        models = self.grid.models(self.grid.values(cells))
+        models = balanced_stack(self.grid.models(self.grid.values(cells)), len(cells), self.units)
         return Stack(cells, models, borders_of_each(models, len(cells), self.num_states))
 
     def drawn(self, stack: Stack, order: int, segments: int, first: int = 0, number: int | None = None) -> Checked:
@@ -196,7 +264,8 @@ class Searcher:
 
     def check(self, stack: Stack, owner: np.ndarray, words: np.ndarray) -> Checked:
         """Check words `(n, k, G)` from scratch, word i in cell `owner[i]` of the stack."""
-        checked = Checked({}, {})
+        found: dict[int, list[Found]] = {}
+        uncounted: dict[int, list[Uncounted]] = {}
         matter = words & stack.bounds.effective[owner][:, None]
         periods, begins = canonical_words(matter)
         for period in np.unique(periods).tolist():
@@ -204,20 +273,79 @@ class Searcher:
             steps = (begins[rows][:, None] + np.arange(period)) % period
             turned = matter[rows[:, None], steps]
             _, first = np.unique(codes_of(stack.cells[owner[rows]], turned), return_index=True)
-            mine, turned = owner[rows[first]], turned[first]
-            solutions = self.solved(stack, mine, turned)
-            real = real_cycles(solutions)
-            table = Found(stack.cells[mine], turned, solutions.points, solutions.multipliers, solutions.margin)
-            checked.found[period] = table.take(np.flatnonzero(real))
-            fixed = solutions.singular | (solutions.outside <= solutions.error)
-            checked.degenerate[period] = np.unique(stack.cells[mine[fixed & ~real]])
-        return checked
+            self._check_primitive(stack, owner[rows[first]], turned[first], found, uncounted, _MOVES)
+        return Checked(
+            {order: joined(parts) for order, parts in found.items()},
+            {order: joined_uncounted(parts) for order, parts in uncounted.items()},
+        )
+
+    def _check_primitive(self, stack: Stack, owner: np.ndarray, words, found, uncounted, moves: int) -> None:
+        """Check primitive words of one order; what float64 cannot tell is decided exactly, one by one."""
+        order = words.shape[1]
+        solutions = self.solved(stack, owner, words)
+        real = real_cycles(solutions)
+        for i in np.flatnonzero(~real & (solutions.singular | (solutions.outside <= solutions.error))).tolist():
+            decider, word = self._decider(stack, int(owner[i])), solutions.gates[i]
+            decision = decider.decide(word)
+            if 0 < decision.period < order:
+                shorter = words[i : i + 1, : decision.period]
+                self._check_primitive(stack, owner[i : i + 1], shorter, found, uncounted, moves)
+            elif decision.met is not None and moves and not solutions.singular[i]:
+                met = decision.met & stack.bounds.effective[owner[i]]
+                if minimal_period(met) == order:
+                    met = np.roll(met, -canonical_rotation(met), axis=0)
+                    self._check_primitive(stack, owner[i : i + 1], met[None], found, uncounted, moves - 1)
+            elif decision.outcome == Outcome.CYCLE:
+                real[i] = True
+                values = multipliers_of(_jacobians(stack, int(owner[i]), word), decision.jacobian[None])[0]
+                for part, value in ((solutions.points, decision.points), (solutions.multipliers, values)):
+                    part[i] = value
+                solutions.margin[i] = decision.margin
+            elif decision.outcome in _KINDS:
+                row = stack.cells[owner[i : i + 1]], words[i : i + 1], np.array([_KINDS[decision.outcome]])
+                uncounted.setdefault(order, []).append(Uncounted(*row))
+        kept = np.flatnonzero(real)
+        points, margin = solutions.points[kept], solutions.margin[kept]
+        if self.units is not None and len(kept):
+            points, margin = self._in_own_units(stack, owner[kept], points)
+        cells, values = stack.cells[owner[kept]], solutions.multipliers[kept]
+        found.setdefault(order, []).append(Found(cells, words[kept], points, values, margin))
+        self._check_repetitions(stack, owner[kept], words[kept], solutions.gates[kept], values, uncounted)
+
+    def _check_repetitions(self, stack: Stack, owner, words, gates, values, uncounted) -> None:
+        """Note the families that repeat the word of a cycle, where its multipliers are roots of unity."""
+        order = words.shape[1]
+        for i in np.flatnonzero(np.any(np.abs(np.abs(values) - 1) < _ROOT, axis=1)).tolist():
+            decider = self._decider(stack, int(owner[i]))
+            for q in decider.orders_of_families(gates[i], values[i]) or ():
+                decision = decider.decide(np.tile(gates[i], (q, 1)))
+                if decision.outcome in _KINDS:
+                    row = stack.cells[owner[i : i + 1]], np.tile(words[i : i + 1], (1, q, 1))
+                    uncounted.setdefault(q * order, []).append(Uncounted(*row, np.array([_KINDS[decision.outcome]])))
+
+    def _decider(self, stack: Stack, row: int) -> Decider:
+        return Decider(jax.tree.map(lambda leaf: np.asarray(leaf)[row], stack.models), stack.bounds.effective[row])
+
+    def _in_own_units(self, stack: Stack, owner: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give points, and their distances to the nearest border, in the units of the model."""
+        assert self.units is not None
+        gradients, effective = stack.bounds.gradients[owner], stack.bounds.effective[owner]
+        heights = np.einsum("ngm,nkm->nkg", gradients, points) + stack.bounds.offsets[owner][:, None]
+        lengths = np.linalg.norm(gradients / self.units, axis=2)
+        with np.errstate(all="ignore"):
+            distances = np.where(effective[:, None], np.abs(heights) / lengths[:, None], np.inf)
+        return points * self.units, np.min(distances, axis=(1, 2), initial=np.inf)
 
     def solved(self, stack: Stack, owner: np.ndarray, words: np.ndarray) -> Solutions:
         """Solve words of gates that matter; the others stand as they do in their cell."""
         held = (~np.any(stack.bounds.gradients != 0, axis=2) & (stack.bounds.offsets > 0))[owner][:, None]
         gates = np.where(stack.bounds.effective[owner][:, None], words, held)
         return solve_words(stack.models, gates, stack.bounds, owner)
+
+
+def _jacobians(stack: Stack, row: int, word: np.ndarray) -> np.ndarray:
+    """Give the Jacobians `(1, k, M, M)` along a word of one model of a stack."""
+    return Borders(*(part[row] for part in stack.bounds)).jacobians(word)[None]
 
 
 def real_cycles(solutions: Solutions) -> np.ndarray:

@@ -18,8 +18,9 @@ from cyclax.bifurcations.held import Path, held
 from cyclax.bifurcations.turn import NEAR, OUTSIDE, Branch, Turn, at_border, at_infinity, of_stability
 from cyclax.bifurcations.walk import Ends, Walk, alike, signs_of, walked
 from cyclax.cycles.arguments import checked_models, checked_words
+from cyclax.cycles.balance import balanced_stack, units_of
 from cyclax.cycles.result import Cycles
-from cyclax.cycles.solve import borders_of_each
+from cyclax.cycles.solve import borders, borders_of_each
 from cyclax.cycles.word import WordKey, word_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.numerics import numerics
@@ -103,7 +104,16 @@ def compare_pairs(
     """
     wanted = set(before) | set(after) if orders is None else set(orders)
     with numerics():
-        return _Comparison(path, number, wanted).run(before, after)
+        return _Comparison(_balanced(path, number), number, wanted).run(before, after)
+
+
+def _balanced(path: Path, number: int) -> Path:
+    """Put all models of the paths into the units that the first of them is balanced in: events have none."""
+    if number == 0:
+        return path
+    first = jax.tree.map(lambda leaf: np.asarray(leaf, float)[0], path(np.zeros(1, int), np.zeros(1)))
+    units = units_of(borders(first))
+    return lambda pairs, places: balanced_stack(path(pairs, places), len(pairs), units)
 
 
 @dataclasses.dataclass(eq=False)
@@ -294,7 +304,8 @@ class _Comparison:
         toward = np.array([walks[i].toward for i in rows])
         past = high[rows] + toward * np.minimum(_PAST, left / 2)
         num_tests = words.shape[1] * words.shape[2]
-        huge = np.max(np.abs(here.points), axis=(1, 2)) > 1e6 * (1 + np.max(np.abs(begin.points[rows]), axis=(1, 2)))
+        size = np.maximum(np.max(np.abs(begin.points[rows]), axis=(1, 2)), np.max(np.abs(here.bounds.shift), axis=1))
+        huge = np.max(np.abs(here.points), axis=(1, 2)) > 1e6 * size
         for j, i in enumerate(rows):
             walk = walks[i]
             place, width = float(low[i] + high[i]) / 2, float(abs(high[i] - low[i]))

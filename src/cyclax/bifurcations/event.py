@@ -5,7 +5,7 @@ Feigin 1970).
 """
 
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Bool, Complex, Float
@@ -23,6 +23,23 @@ EventType = Literal[
     "unexplained",
 ]
 Side = Literal["before", "after", "both", "neither"]
+
+# What `Event.to_dict` gives, as `cyclax.archive` compares it.
+_SIDES = frozenset(get_args(Side))
+EVENT = {
+    "type": frozenset(get_args(EventType)),
+    "order": int,
+    "at": float,
+    "bracket": float | None,
+    "words": [[[int]]],
+    "sides": [_SIDES],
+    "multipliers": [[(float | None, float | None)]],
+    "gate?": int,
+    "step?": int,
+    "flip?": {"word": [[int]], "side": _SIDES},
+    "missing?": _SIDES,
+    "reason": str,
+}
 
 # A multiplier this close to +1 or -1 leaves Feigin's rule undecided.
 _ON_THE_UNIT = 1e-9
@@ -105,11 +122,11 @@ class Event:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "Event":
-        """Read what `to_dict` gave."""
+        """Read what `to_dict` gave, of the form `EVENT`."""
         names = [field.name for field in dataclasses.fields(cls)]
-        flip = content["flip"]
+        flip = content.get("flip")
         return cls(
-            **{name: content[name] for name in names}
+            **{name: content.get(name) for name in names}
             | {
                 "at": _number(content["at"]),
                 "bracket": _number(content["bracket"]),

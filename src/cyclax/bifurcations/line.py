@@ -1,6 +1,5 @@
 """A sequence of models of one shape, joined by straight lines: what a grid is to a scan, for models in training."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from cyclax.cycles.arguments import stacked_models
-from cyclax.cycles.evidence import model_hash
+from cyclax.identity import fingerprint
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 
@@ -60,5 +59,4 @@ class Line:
 
     def identity(self) -> dict[str, Any]:
         """Say what is tracked, in plain values."""
-        digest = hashlib.sha256("".join(model_hash(self.at(i)) for i in range(self.size)).encode())
-        return {"models": digest.hexdigest()[:16], "number": self.size}
+        return {"models": fingerprint(self._leaves, "models"), "number": self.size}

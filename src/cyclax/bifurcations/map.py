@@ -8,20 +8,28 @@ from typing import Any
 import jax
 import numpy as np
 
+from cyclax.archive import Archive, write_archive
 from cyclax.bifurcations.boundaries import Boundaries, boundaries
-from cyclax.bifurcations.cells import Found, filed, unfiled
+from cyclax.bifurcations.cells import BORDER, FAMILY, REPORT, UNDECIDED, Found, Uncounted, filed, unfiled
 from cyclax.bifurcations.line import Line
 from cyclax.bifurcations.parameter import Grid, Parameter
 from cyclax.cycles.accept import accept_words
+from cyclax.cycles.balance import balanced, in_own_units
 from cyclax.cycles.certificate import sealed
 from cyclax.cycles.evidence import Network
 from cyclax.cycles.result import Cycles
-from cyclax.cycles.solve import borders
 from cyclax.maps.registry import from_dict, to_dict
 from cyclax.numerics import numerics
-from cyclax.storage import read_npz, write_atomically
 
-_FORMAT = 1
+_FORMAT = 2
+# The header of a file, as far as anything here relies on it.
+_FORM = {
+    "format": frozenset({_FORMAT}),
+    "model": {"model": str},
+    "parameters": [(str, [int], bool)],
+    "orders": [int],
+    "report": REPORT,
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,7 +49,7 @@ class BifurcationMap:
     grid: Grid | Line
     orders: tuple[int, ...]
     found: dict[int, Found]
-    on_border: dict[int, np.ndarray]
+    uncounted: dict[int, Uncounted]
     layers: dict[str, np.ndarray]
     searched: np.ndarray
     report: dict[str, Any]
@@ -77,8 +85,19 @@ class BifurcationMap:
 
     @property
     def degenerate(self) -> np.ndarray:
-        """Whether a solution was met that lies on a border or in a family, which no count includes."""
-        return np.stack([self.on_border[order] for order in self.orders]).reshape(-1, *self.shape)
+        """Whether there is a solution on a border or in a family, which no count includes: `(orders, *grid)`."""
+        return self._marked(BORDER, FAMILY)
+
+    @property
+    def undecided(self) -> np.ndarray:
+        """Whether a word is neither proved to be a cycle nor not to be: `(orders, *grid)`."""
+        return self._marked(UNDECIDED)
+
+    def _marked(self, *kinds: int) -> np.ndarray:
+        marks = np.zeros((len(self.orders), self.grid.size), bool)
+        for row, order in zip(marks, self.orders, strict=True):
+            row[self.uncounted[order].cells(*kinds)] = True
+        return marks.reshape(-1, *self.shape)
 
     def words(self, order: int, *place: int) -> np.ndarray:
         """Give the words `(n, k, G)` of the cycles of one order in one cell."""
@@ -105,25 +124,35 @@ class BifurcationMap:
         cell = self._cell(place)
         model = self.grid.at(cell)
         with numerics():
-            bounds = borders(model)
-            network = Network(model, bounds, jax.random.key(0), list(self.orders))
+            (own,), (bounds,), units = balanced([model])
+            network = Network(own, bounds, jax.random.key(0), list(self.orders))
             for order in self.orders:
-                words = self.words(order, *place)
-                if len(words):
-                    gates = np.where(bounds.effective, words, bounds.settled)
-                    accept_words(model, bounds, gates, network.evidence[order].accepted, network.decider)
+                words = [self.words(order, *place), self._uncounted_words(order, cell)]
+                gates = np.where(bounds.effective, np.concatenate(words), bounds.settled)
+                if len(gates):
+                    accept_words(own, bounds, gates, network.evidence[order].accepted, network.decider)
             cycles = network.result(list(self.orders), _NoFinder(), 0.0, None)
+            if units is not None:
+                cycles = in_own_units(cycles, model, units[0])
         proved = "proved" in self.layers and bool(self.layers["proved"].reshape(-1)[cell])
+        starts = self.report["starts"]
         said = (
             ("proved complete", "enumerated in this cell of the scan")
             if proved
-            else ("unknown", f"a cell of a scan: {self.report['starts']} starts, and the words of its neighbors")
+            else ("unknown", f"a cell of a scan: {starts} starts, and the words of its neighbors")
         )
-        entries = {
-            order: {**entry, **dict(zip(("verdict", "reason"), said, strict=True))}
-            for order, entry in cycles.report["orders"].items()
-        }
+        entries = {}
+        for order, entry in cycles.report["orders"].items():
+            # What is proved to be missing, or left undecided, is so here as well.
+            verdict = said if not entry["undecided"] else (entry["verdict"], entry["reason"])
+            if entry["verdict"] == "proved incomplete":
+                verdict = entry["verdict"], entry["reason"]
+            entries[order] = {**entry, "starts": starts, **dict(zip(("verdict", "reason"), verdict, strict=True))}
         return sealed(dataclasses.replace(cycles, report={**cycles.report, "orders": entries}))
+
+    def _uncounted_words(self, order: int, cell: int) -> np.ndarray:
+        table = self.uncounted[order]
+        return table.words[table.cell == cell]
 
     def boundaries(self) -> Boundaries:
         """Give the edges between neighboring cells that differ, each with its typed and located events."""
@@ -220,26 +249,28 @@ class BifurcationMap:
             "orders": list(map(int, self.orders)),
             "report": self.report,
         }
-        arrays["header"] = np.array(json.dumps(header))
         for i, values in enumerate(self.grid.axes):
             arrays[f"axis.{i}"] = values
-        arrays |= filed(self.found, self.on_border, self.layers)
-        write_atomically(Path(path), lambda stream: np.savez_compressed(stream, **arrays))  # pyright: ignore[reportArgumentType]
+        write_archive(path, header, arrays | filed(self.found, self.uncounted, self.layers), compressed=True)
 
     @classmethod
     def load(cls, path: str | Path) -> "BifurcationMap":
-        """Read what `save` wrote."""
-        arrays = read_npz(path)
-        try:
-            header = json.loads(str(arrays["header"]))
+        """Read what `save` wrote.
+
+        **Raises:** `FileNotFoundError`; `ValueError` that names the file where it is another, or damaged.
+        """
+        archive = Archive(path, "no bifurcation map that cyclax wrote", _FORM)
+        header = archive.header
+        with archive.reading():
             model = from_dict(header["model"], source=str(path))
             parameters = [Parameter(leaf, *index, offset=offset) for leaf, index, offset in header["parameters"]]
-            grid = Grid(model, {p: arrays[f"axis.{i}"] for i, p in enumerate(parameters)})
-            orders = tuple(header["orders"])
-            found, on_border, layers = unfiled(arrays, orders)
-        except (KeyError, ValueError, TypeError) as error:
-            raise ValueError(f"{path}: this is no bifurcation map that cyclax wrote ({error}).") from error
-        return cls(grid, orders, found, on_border, layers, arrays["searched"], header["report"])
+            axes = {p: archive.array(f"axis.{i}", float, f"axis{i}") for i, p in enumerate(parameters)}
+            if not 0 < len(axes) == len(parameters):
+                archive.refuse("it has no parameters, or one of them twice")
+            grid = Grid(model, axes)
+        orders, searched, tables = unfiled(archive, grid)
+        archive.finish()
+        return cls(grid, orders, *tables, searched, header["report"])
 
 
 @dataclasses.dataclass(frozen=True)

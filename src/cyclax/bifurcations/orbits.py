@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from cyclax.arguments import whole
-from cyclax.bifurcations.cells import Checked, Searcher, Stack, scales
+from cyclax.bifurcations.cells import BORDER, FAMILY, Checked, Searcher, Stack, scales
 from cyclax.bifurcations.parameter import Grid
 from cyclax.cycles.arguments import checked_model
 from cyclax.cycles.attractors import follow_tangents, period_of
@@ -78,7 +78,8 @@ def _settled(search: Searcher, stack: Stack, states: np.ndarray, period: np.ndar
         cell, orbit = np.nonzero(period == order)
         words, _ = itineraries(stack.models, states[cell, :, orbit][:, None], order, cell)
         checked = search.check(stack, cell, words)
-        attracting = [checked.degenerate.get(order, np.zeros(0, int))]  # a line of cycles, or one on a border
+        # A line of cycles, or one on a border.
+        attracting = [some.cells(BORDER, FAMILY) for base, some in checked.uncounted.items() if base == order]
         for base, table in checked.found.items():
             values = table.multipliers
             stays = np.max(np.abs(values), axis=1, initial=0.0) < 1
@@ -87,7 +88,8 @@ def _settled(search: Searcher, stack: Stack, states: np.ndarray, period: np.ndar
                 turns = np.abs(values ** (order // base) - 1) < _UNIT
                 stays = np.any(turns, axis=1) & np.all(np.abs(values) < 1 + _UNIT, axis=1)
             attracting.append(table.cell[stays])
-        kept[cell, orbit] = np.where(np.isin(stack.cells[cell], np.concatenate(attracting)), order, 0)
+        attracted = np.concatenate([np.zeros(0, int), *attracting])
+        kept[cell, orbit] = np.where(np.isin(stack.cells[cell], attracted), order, 0)
         parts.append(checked)
     return kept, parts
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cyclax.arguments import whole
-from cyclax.cycles.evidence import model_hash
+from cyclax.identity import fingerprint
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.numerics import numerics
 
@@ -156,7 +156,7 @@ class Grid:
     def identity(self) -> dict[str, Any]:
         """Say what is scanned, in plain values."""
         said = {
-            "model": model_hash(self.model),
+            "model": fingerprint(self.model, "model"),
             "parameters": [repr(parameter) for parameter in self.parameters],
             "values": [values.tolist() for values in self.axes],
         }

@@ -93,4 +93,4 @@ def scan(
     if interrupted:
         report["interrupted"] = interrupted
     found = {order: job.found[order] for order in wanted}
-    return BifurcationMap(grid, tuple(wanted), found, job.degenerate, job.layers, job.searched, report)
+    return BifurcationMap(grid, tuple(wanted), found, job.uncounted, job.layers, job.searched, report)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cyclax.storage import open_folder, read_npz, write_atomically
+from cyclax.storage import open_folder, read_npz, take_digest, write_npz
 
 _CONFIGURATION = "scan.json"
 
@@ -33,10 +33,12 @@ class Store:
         if not path.exists():
             return None
         try:
-            return read_npz(path)
+            arrays = read_npz(path)
+            take_digest(path, arrays)
+            return arrays
         except ValueError as error:
             raise ValueError(f"{error} Delete it, and the scan computes it again.") from error
 
     def save(self, stage: str, number: int, arrays: dict[str, np.ndarray]) -> None:
         """Keep arrays."""
-        write_atomically(self._path(stage, number), lambda stream: np.savez(stream, **arrays))  # pyright: ignore[reportArgumentType]
+        write_npz(self._path(stage, number), arrays)

@@ -7,7 +7,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from cyclax.bifurcations.cells import Checked, Found, Searcher, Settings, Stack, codes_of, joined, nothing
+from cyclax.bifurcations.cells import (
+    Checked,
+    Found,
+    Searcher,
+    Settings,
+    Stack,
+    Uncounted,
+    codes_of,
+    joined,
+    joined_uncounted,
+    none_uncounted,
+    nothing,
+)
 from cyclax.bifurcations.line import Line
 from cyclax.bifurcations.orbits import orbits
 from cyclax.bifurcations.parameter import Grid
@@ -45,7 +57,7 @@ class Sweeps:
         self.orders = sorted({d for order in wanted for d in range(1, order + 1) if order % d == 0})
         self.found: dict[int, Found] = {k: self._blank(k) for k in self.orders}
         self.tried: dict[int, np.ndarray] = {k: table.codes() for k, table in self.found.items()}
-        self.degenerate = {k: np.zeros(grid.size, bool) for k in self.orders}
+        self.uncounted = {k: none_uncounted(k, self.search.num_gates) for k in self.orders}
         self.layers: dict[str, np.ndarray] = {}
         self.searched = np.zeros(grid.size, bool)
         self.gained = np.zeros(grid.size, bool)
@@ -64,7 +76,7 @@ class Sweeps:
 
     def _configuration(self) -> dict[str, Any]:
         return {
-            "format": 2,  # periods are those of words that were solved
+            "format": 3,  # words on borders, of families and undecided ones are kept
             **self.grid.identity(),
             "orders": list(map(int, self.wanted)),
             "key": np.asarray(jax.random.key_data(self.key)).tolist(),
@@ -250,7 +262,8 @@ class Sweeps:
             bounds = self.search.stack(cells[begin : begin + _WORDS_AT_ONCE]).bounds
             which = owner[mine] - begin
             gradients, effective = bounds.gradients[which], bounds.effective[which]
-            heights = np.einsum("ngm,nkm->nkg", gradients, table.points[mine]) + bounds.offsets[which][:, None]
+            points = table.points[mine] if self.search.units is None else table.points[mine] / self.search.units
+            heights = np.einsum("ngm,nkm->nkg", gradients, points) + bounds.offsets[which][:, None]
             with np.errstate(all="ignore"):
                 distances = np.abs(heights) / np.linalg.norm(gradients, axis=2)[:, None]
             distances = np.where(effective[:, None], distances, np.inf).reshape(len(mine), -1)
@@ -267,7 +280,7 @@ class Sweeps:
         for divisor, table in self.found.items():
             if order % divisor == 0:
                 np.add.at(total, table.cell, divisor * index_of_each(table.multipliers, order // divisor))
-                total[self.degenerate[divisor]] = np.nan
+                total[self.uncounted[divisor].cell] = np.nan
         return total
 
     def search_again(self, round_: int) -> bool:
@@ -334,8 +347,8 @@ class Sweeps:
             verdicts = [entry["verdict"] for entry in cycles.report["orders"].values()]
             proved.append(all(verdict == "proved complete" for verdict in verdicts))
             by_order: dict[int, list] = {}
-            for cycle in cycles:
-                by_order.setdefault(cycle.order, []).append(cycle.gates)
+            for entry in (*cycles, *cycles.degenerate):
+                by_order.setdefault(entry.order, []).append(entry.gates)
             checked += [
                 self.search.check(stack, np.full(len(words), i), np.stack(words)) for words in by_order.values()
             ]
@@ -351,13 +364,17 @@ class Sweeps:
     def _absorbed(self, result: Arrays) -> dict[int, Found]:
         tables = {order: self._blank(order) for order in self.orders}
         for order in self.orders:
-            self.degenerate[order][result[f"{order}.degenerate"]] = True
-            if f"{order}.cell" not in result:
-                continue
-            fields = [result[f"{order}.{name}"] for name in Found._fields]
-            bits = (order, self.search.num_gates)
-            fields[1] = np.unpackbits(fields[1], axis=1, count=bits[0] * bits[1]).astype(bool).reshape(-1, *bits)
-            tables[order] = Found(*fields)
+            for kind, fields in (("uncounted", Uncounted._fields), ("found", Found._fields)):
+                if f"{order}.{kind}.cell" not in result:
+                    continue
+                columns = {name: result[f"{order}.{kind}.{name}"] for name in fields}
+                bits = (order, self.search.num_gates)
+                words = np.unpackbits(columns["words"], axis=1, count=bits[0] * bits[1]).astype(bool)
+                columns["words"] = words.reshape(-1, *bits)
+                if kind == "found":
+                    tables[order] = Found(**columns)
+                else:
+                    self.uncounted[order] = joined_uncounted([self.uncounted[order], Uncounted(**columns)])
         return tables
 
     def _merge(self, results: Iterable[tuple[int, Arrays]], mended: bool = False) -> dict[int, Found]:
@@ -377,19 +394,18 @@ class Sweeps:
 
 
 def _packed(parts, orders: list[int]) -> Arrays:
-    """Turn what was checked into arrays that files can hold: `"{order}.{field}"`."""
+    """Turn what was checked into arrays that files can hold: `"{order}.{kind}.{field}"`."""
     arrays: Arrays = {}
     for order in orders:
-        tables = [part.found[order] for part in parts if order in part.found]
-        cells = [part.degenerate[order] for part in parts if order in part.degenerate]
-        arrays[f"{order}.degenerate"] = np.unique(np.concatenate([np.zeros(0, np.int64), *cells]))
-        if tables:
-            table = joined(tables)
-            for name, field in zip(Found._fields, table, strict=True):
-                arrays[f"{order}.{name}"] = field
-            arrays[f"{order}.words"] = np.packbits(
-                table.words.reshape(len(table.cell), order * table.words.shape[2]), axis=1
-            )
+        for kind, join in (("found", joined), ("uncounted", joined_uncounted)):
+            tables = [getattr(part, kind)[order] for part in parts if order in getattr(part, kind)]
+            if not tables:
+                continue
+            table = join(tables)
+            for name, field in zip(table._fields, table, strict=True):
+                arrays[f"{order}.{kind}.{name}"] = field
+            bits = table.words.reshape(len(table.cell), order * table.words.shape[2])
+            arrays[f"{order}.{kind}.words"] = np.packbits(bits, axis=1)
     return arrays
 
 

@@ -110,7 +110,7 @@ def track(
 
 def _known(job: Sweeps, orders: list[int], report: dict[str, Any]) -> BifurcationMap:
     found = {order: job.found[order] for order in orders}
-    return BifurcationMap(job.grid, tuple(orders), found, job.degenerate, job.layers, job.searched, report)
+    return BifurcationMap(job.grid, tuple(orders), found, job.uncounted, job.layers, job.searched, report)
 
 
 def _fill_events(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,16 +10,26 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from cyclax.bifurcations.cells import filed, unfiled
-from cyclax.bifurcations.event import Event
+from cyclax.archive import Archive, write_archive
+from cyclax.bifurcations.cells import REPORT, filed, unfiled
+from cyclax.bifurcations.event import EVENT, Event
 from cyclax.bifurcations.jumps import Jump, JumpRule
 from cyclax.bifurcations.line import Line
 from cyclax.bifurcations.map import BifurcationMap
 from cyclax.cycles.result import Cycles
 from cyclax.maps.registry import from_dict, to_dict
-from cyclax.storage import read_npz, write_atomically
 
-_FORMAT = 1
+_FORMAT = 2
+# The header of a file, as far as anything here relies on it.
+_FORM = {
+    "format": frozenset({_FORMAT}),
+    "model": {"model": str},
+    "orders": [int],
+    "events": [EVENT],
+    "rule": {"threshold": float, "least": float},
+    "report": REPORT,
+}
+_BESIDE = ("losses", "gradient_norms")
 # These change what is stable, or what there is.
 BIFURCATIONS = (
     "nonsmooth fold",
@@ -208,35 +217,46 @@ class Track:
             "rule": dataclasses.asdict(self.rule),
             "report": self.cycles.report,
         }
-        arrays = {"header": np.array(json.dumps(header)), "searched": self.cycles.searched}
+        arrays = {"searched": self.cycles.searched}
         for i, leaf in enumerate(jax.tree.leaves(grid.stacked())):
             arrays[f"leaf.{i}"] = np.asarray(leaf)
-        arrays |= filed(self.cycles.found, self.cycles.on_border, self.cycles.layers)
-        for name in ("losses", "gradient_norms"):
+        arrays |= filed(self.cycles.found, self.cycles.uncounted, self.cycles.layers)
+        for name in _BESIDE:
             values = getattr(self, name)
             if values is not None:
                 arrays[name] = values
-        write_atomically(Path(path), lambda stream: np.savez_compressed(stream, **arrays))  # pyright: ignore[reportArgumentType]
+        write_archive(path, header, arrays, compressed=True)
 
     @classmethod
     def load(cls, path: str | Path) -> "Track":
-        """Read what `save` wrote."""
-        arrays = read_npz(path)
-        try:
-            header = json.loads(str(arrays["header"]))
+        """Read what `save` wrote.
+
+        **Raises:** `FileNotFoundError`; `ValueError` that names the file where it is another, or damaged.
+        """
+        archive = Archive(path, "no track that cyclax wrote", _FORM)
+        header = archive.header
+        with archive.reading():
             model = from_dict(header["model"], source=str(path))
-            leaves = [arrays[f"leaf.{i}"] for i in range(len(jax.tree.leaves(model)))]
-            number = len(leaves[0])
-            stack = [jax.tree.unflatten(jax.tree.structure(model), [leaf[i] for leaf in leaves]) for i in range(number)]
-            orders = tuple(header["orders"])
-            found, on_border, layers = unfiled(arrays, orders)
+            shapes = [np.shape(leaf) for leaf in jax.tree.leaves(model)]
+            leaves = [archive.array(f"leaf.{i}", float, f"models {_axes(shape)}") for i, shape in enumerate(shapes)]
+            stack = [jax.tree.unflatten(jax.tree.structure(model), leaf) for leaf in zip(*leaves, strict=True)]
+            line = Line(stack)
             events = tuple(map(Event.from_dict, header["events"]))
-            rule = JumpRule(**header["rule"])
-            searched = arrays["searched"]
-        except (KeyError, ValueError, TypeError, IndexError) as error:
-            raise ValueError(f"{path}: this is no track that cyclax wrote ({error}).") from error
-        cycles = BifurcationMap(Line(stack), orders, found, on_border, layers, searched, header["report"])
-        return cls(cycles, events, arrays.get("losses"), arrays.get("gradient_norms"), rule)
+            rule = JumpRule(header["rule"]["threshold"], header["rule"]["least"])
+        orders, searched, tables = unfiled(archive, line)
+        for event in events:
+            words = [*event.words, *([event.flip.word] if event.flip else [])]
+            shapes = {word.shape[1:] for word in words} | {(line.model.num_gates,)}
+            if len(shapes) > 1 or len(event.words) != len(event.sides) or not 0 <= event.at <= len(stack) - 1:
+                archive.refuse(f"it has {event!r} with words of {line.model.num_gates} gates: {words}")
+        given = {name: archive.array(name, float, "models") for name in _BESIDE if name in archive.entries}
+        archive.finish()
+        cycles = BifurcationMap(line, orders, *tables, searched, header["report"])
+        return cls(cycles, events, *map(given.get, _BESIDE), rule)
+
+
+def _axes(shape: tuple[int, ...]) -> str:
+    return " ".join(map(str, shape))
 
 
 def _share(covered: np.ndarray, possible: np.ndarray, length: int) -> float:

@@ -250,5 +250,5 @@ def _collapsed_period(points, word, near, matter, scale: float) -> int:
 def _same_plane(bounds: Borders, one: int, other: int) -> bool:
     rows = np.concatenate([bounds.gradients, bounds.offsets[:, None]], axis=1)[[one, other]]
     rows = rows / np.linalg.norm(rows[:, :-1], axis=1, keepdims=True)
-    size = _SAME_PLANE * (1 + abs(rows[0, -1]))
-    return bool(min(np.max(np.abs(rows[0] - rows[1])), np.max(np.abs(rows[0] + rows[1]))) <= size)
+    near = _SAME_PLANE * np.append(np.ones(rows.shape[1] - 1), np.max(np.abs(rows[:, -1])))
+    return any(bool(np.all(np.abs(rows[0] - sign * rows[1]) <= near)) for sign in (1, -1))

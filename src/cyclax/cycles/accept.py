@@ -19,6 +19,9 @@ from cyclax.cycles.solve import Borders, Solutions, itineraries, solve_words
 from cyclax.cycles.word import WordKey, canonical_rotation, minimal_period, word_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
+# Moves from a refuted word to the one that its exact solution meets.
+_MOVES = 3
+
 
 @dataclasses.dataclass
 class Accepted:
@@ -51,7 +54,7 @@ def accept(
     **Returns:** for each hit the identity of its cycle, or None where it is refuted or undecided.
     """
     gates, _ = itineraries(model, nodes, order)
-    return accept_words(model, bounds, gates, accepted, decider)
+    return accept_words(model, bounds, gates, accepted, decider, moves=_MOVES)
 
 
 def accept_words(
@@ -62,10 +65,12 @@ def accept_words(
     decider: Decider | None = None,
     *,
     exact: bool = False,
+    moves: int = 0,
 ) -> list[WordKey | None]:
     """Check words `(n, k, G)`, wherever they come from: each leaves by one of the four exits, into `accepted`.
 
-    With `exact`, nothing is left to float64.
+    With `exact`, nothing is left to float64. With `moves`, the word that the exact solution of a refuted one meets is
+    tried next, so often at most: float64 takes one side of a border for the other.
 
     **Returns:** for each word the identity of its cycle, or None where it is refuted or undecided.
     """
@@ -88,7 +93,14 @@ def accept_words(
                 accepted.cycles[key] = _cycle(solutions, j)
             else:
                 decision = decider.decide(words[j])
-                renamed[key] = _take(model, bounds, key, words[j], decision, solutions, j, accepted, decider)
+                renamed[key] = _take(model, bounds, key, words[j], decision, bool(solutions.singular[j]), accepted)
+                if decision.met is not None and moves and sound:
+                    following = decision.met[None]
+                    (renamed[key],) = accept_words(model, bounds, following, accepted, decider, moves=moves - 1)
+                elif 0 < decision.period < period:
+                    # A point on a border has the words of both sides, and may have a smaller period than its word.
+                    shorter = words[j : j + 1, : decision.period]
+                    (renamed[key],) = accept_words(model, bounds, shorter, accepted, decider)
     return [renamed.get(key, key) for key in keys]
 
 
@@ -139,24 +151,19 @@ def accept_repetitions(
 
 
 def _take(
-    model, bounds: Borders, key: WordKey, word: np.ndarray, decision: Decision, solutions, j: int, accepted, decider
+    model, bounds: Borders, key: WordKey, word: np.ndarray, decision: Decision, singular: bool, accepted: Accepted
 ) -> WordKey | None:
     """Enter what was decided exactly; give the identity under which it is known, or None."""
     if decision.outcome == Outcome.OPEN:
         accepted.undecided[key] = decision.reason
         return None
-    if 0 < decision.period < len(word):
-        # A point on a border has the words of both sides, and so may have a smaller period than its word.
-        (shorter,) = accept_words(model, bounds, word[None, : decision.period], accepted, decider)
-        if shorter is not None or decision.outcome == Outcome.NONE:
-            return shorter
-    if decision.outcome == Outcome.BORDER:
+    if decision.outcome == Outcome.BORDER and not decision.period:
         accepted.borders[key] = described(bounds, word, "border", decision)
         return key
     if decision.outcome == Outcome.FAMILY:
         accepted.families[key] = described(bounds, word, "family", decision)
         return key
-    if solutions.singular[j]:
+    if singular and decision.inexact:
         slow = slow_family(model, bounds, word)
         if slow is not None:
             accepted.families[_full_key(word, bounds, b"slow")] = slow

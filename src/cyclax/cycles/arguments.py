@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from cyclax.arguments import whole
+from cyclax.data.arguments import refuse_masked
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.numerics import numerics
 
@@ -94,8 +95,12 @@ def checked_model(model: Any, name: str = "model", *, run: bool = True) -> Abstr
         remedy = f" It is a stack of {len(stack)} models: give one of them." if stack else ""
         raise ValueError(f"{name}: {wrong}{remedy}")
     for path, leaf in jax.tree_util.tree_leaves_with_path(model):
+        leaf_name = jax.tree_util.keystr(path).lstrip(".")
+        try:
+            refuse_masked(leaf)
+        except ValueError as error:
+            raise ValueError(f"{name}: {leaf_name}: {error}") from None
         if eqx.is_array_like(leaf) and not np.all(np.isfinite(np.asarray(leaf))):
-            leaf_name = jax.tree_util.keystr(path).lstrip(".")
             where = np.argwhere(~np.isfinite(np.asarray(leaf)))[0].tolist()
             raise ValueError(f"{name}: {leaf_name} holds NaN or inf (first at {where}); did the training diverge?")
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)

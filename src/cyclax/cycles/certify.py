@@ -23,6 +23,7 @@ from cyclax.arguments import whole
 from cyclax.cycles.arguments import checked_model
 from cyclax.cycles.certificate import upheld
 from cyclax.cycles.evidence import model_hash
+from cyclax.cycles.exact.problem import SpentError
 from cyclax.cycles.precision import working_precision
 from cyclax.cycles.result import Cycle, Cycles, Degenerate, Proof
 from cyclax.cycles.word import minimal_period
@@ -81,36 +82,48 @@ def certify(model: AbstractPiecewiseLinearMap, cycles: Cycles, *, bits: int = 65
     **Reference:** Johansson, *Arb: efficient arbitrary-precision midpoint-radius interval arithmetic*, IEEE
     Transactions on Computers 66, 2017.
     """
+    model = checked_model(model)
+    _check_arguments(model, cycles, bits)
+    return certify_in_time(model, cycles, bits, progress)
+
+
+def certify_in_time(
+    model: AbstractPiecewiseLinearMap,
+    cycles: Cycles,
+    bits: int = 65_536,
+    progress: bool = False,
+    check: Callable[[], None] = lambda: None,
+) -> Cycles:
+    """Do what `certify` says; what has not been tried when `check` raises `SpentError`, called often, stays so."""
     began = time.perf_counter()
     from cyclax.cycles.pieces import Pieces
 
-    model = checked_model(model)
-    _check_arguments(model, cycles, bits)
     first = _FIRST_BITS if bits > _FIRST_BITS else bits
-    with working_precision(first):
-        rational = Pieces(model)
-    inexact: dict[int, Pieces] = {first: rational}
+    read: dict[int, Pieces] = {}
 
     def pieces_at(precision: int) -> Pieces:
-        if rational.exact:
-            return rational
-        if precision not in inexact:
+        if first in read and read[first].exact:
+            return read[first]
+        if precision not in read:
             with working_precision(precision):
-                inexact[precision] = Pieces(model)
-        return inexact[precision]
+                read[precision] = Pieces(model, check)
+        return read[precision]
 
     proofs: list[Proof] = []
     borders: list[str] = []
-    interrupted = False
+    interrupted = ""
     try:
+        pieces_at(first)
         for cycle in progress_bar(cycles, shown=progress, desc="certify", unit="cycle"):
             proofs.append(_prove(pieces_at, _stated(cycle), first, bits))
         for entry in cycles.degenerate:
             if entry.kind == "border":
                 borders.append(f"{entry!r}: {_said_of(_prove(pieces_at, _stated(entry), first, bits))}")
     except KeyboardInterrupt:
-        interrupted = True
-    proofs += [Proof("not tried", "interrupted by Ctrl-C")] * (len(cycles) - len(proofs))
+        interrupted = "interrupted by Ctrl-C"
+    except SpentError as spent:
+        interrupted = str(spent)
+    proofs += [Proof("not tried", interrupted)] * (len(cycles) - len(proofs))
     certificate: dict[str, Any] = {
         "proved": sum(proof.status == "proved" for proof in proofs),
         "ambiguous": sum(proof.status == "ambiguous" for proof in proofs),
@@ -126,7 +139,7 @@ def certify(model: AbstractPiecewiseLinearMap, cycles: Cycles, *, bits: int = 65
     if found_on not in (None, certificate["model"]):
         certificate["note"] = f"found on another model (hash {found_on}) than certified on ({certificate['model']})"
     if interrupted:
-        certificate["interrupted"] = "interrupted by Ctrl-C"
+        certificate["interrupted"] = interrupted
     proved = tuple(dataclasses.replace(c, certificate=proof) for c, proof in zip(cycles, proofs, strict=True))
     report = upheld(cycles, certificate["refused"], certificate["model"])
     return dataclasses.replace(cycles, cycles=proved, report={**report, "certificate": certificate})
@@ -251,10 +264,10 @@ def _enclosed(pieces: "Pieces", word: np.ndarray, bits: int) -> tuple[Any, Any]:
     from cyclax.cycles.pieces import rational_preactivation
 
     size = pieces.num_states + 1
-    matrices = [pieces.matrix(gates, bits) for gates in word]
-    total = matrices[0]
-    for matrix in matrices[1:]:
-        total = matrix * total
+    matrices, total = [], None
+    for gates in word:
+        matrices.append(pieces.matrix(gates, bits))
+        total = matrices[-1] if total is None else matrices[-1] * total
     rows = total.tolist()
     product = flint.arb_mat([row[1:] for row in rows[1:]])
     system = (

@@ -50,7 +50,9 @@ class Decision(NamedTuple):
     margin: float = 0.0  # distance to the nearest border
     jacobian: np.ndarray = np.zeros((0, 0))  # (M, M) P, rounded
     directions: np.ndarray = np.zeros((0, 0))  # (M, d) of a family, orthonormal
+    inexact: bool = False  # P has entries that are no float64 numbers
     period: int = 0  # of its solutions, up to rounding, where that is smaller than the word's
+    met: np.ndarray | None = None  # (k, G) the word that the solution of a refuted word meets: the next to be tried
 
 
 class Decider:
@@ -80,6 +82,16 @@ class Decider:
             return []
         with LOCK:
             return self._orders_of_families(np.ascontiguousarray(word, bool))
+
+    def switches(self, gate: int) -> bool:
+        """Whether opening a gate changes the map, be it by less than the rounding of its Jacobian."""
+        with _LOCK:
+            try:
+                with working_precision(_BITS[0]):
+                    pieces = self._at(_BITS[0])
+                    return not pieces.inert(np.zeros(pieces.num_gates, bool), (gate,))
+            except UnsupportedError:
+                return False
 
     # -- the code of the model --------------------------------------------------------------------------------------
 
@@ -128,14 +140,14 @@ class Decider:
         except ZeroDivisionError:
             return Decision(Outcome.OPEN, f"I - P is not told from a singular matrix ({bits} bits)")
         state, planes = flint.arb_mat([[1], *start.tolist()]), pieces.planes_matrix(bits)
-        margin, points, radius, doubt = math.inf, [], 0.0, ""
+        margin, points, radius, doubt, wrong, met = math.inf, [], 0.0, "", "", word.copy()
         for t, (gates, matrix) in enumerate(zip(word, matrices, strict=True)):
             values = (planes * state).entries()
             for gate in self._matter:
                 value = values[gate] if gates[gate] else -values[gate]
                 if value < 0:
-                    return Decision(Outcome.NONE, f"at point {t} gate {gate} stands the other way")
-                if not value > 0:
+                    wrong, met[t, gate] = f"at point {t} gate {gate} stands the other way", not gates[gate]
+                elif not value > 0:
                     doubt = f"at point {t} the sign of gate {gate} is open ({bits} bits)"
                 elif not doubt:
                     margin = min(margin, float(value.abs_lower()) / pieces.slopes[gate])
@@ -143,14 +155,17 @@ class Decider:
             points.append([0.0 if x.contains(0) else float(x.mid()) for x in coordinates])
             radius = max(radius, *(float(x.rad()) for x in coordinates))
             state = matrix * state
-        if doubt or not radius <= _NARROW * np.max(np.abs(points), initial=0.0):
-            # An exact 0 has no digits to lose, and no radius.
-            if doubt or radius > 0:
-                return Decision(Outcome.OPEN, doubt or f"its points are enclosed to within {radius:.2g} only")
+        inexact = not all(x.is_exact() and x == float(x.mid()) for row in rows[1:] for x in row[1:])
+        if wrong:
+            return Decision(Outcome.NONE, wrong, inexact=inexact, met=met)
+        # An exact 0 has no digits to lose, and no radius.
+        if doubt or not (radius == 0 or radius <= _NARROW * np.max(np.abs(points))):
+            return Decision(Outcome.OPEN, doubt or f"its points are enclosed to within {radius:.2g} only")
         if _period_of_signs(word[:, self._matter]) < len(word):
             return Decision(Outcome.NONE, "its solution is that of a shorter word")
         jacobian = np.array([[float(x.mid()) for x in row[1:]] for row in rows[1:]]).reshape(size, size)
-        return _rounded(np.array(points).reshape(len(word), size), radius, margin, jacobian)
+        decision = _rounded(np.array(points).reshape(len(word), size), radius, margin, jacobian)
+        return decision._replace(inexact=inexact)
 
     def _in_rationals(self, word: np.ndarray) -> Decision:
         size, order = self._model.num_states, len(word)
@@ -178,14 +193,16 @@ class Decider:
         jacobian = np.array([[_float(total[i, j]) for j in range(1, size + 1)] for i in range(1, size + 1)])
         jacobian = jacobian.reshape(size, size)
         if not null:
-            return self._isolated(rows, orbit, jacobian, order)
+            return self._isolated(word, rows, orbit, jacobian)
         return self._family(word, rows, orbit, null, jacobian)
 
-    def _isolated(self, rows: list, orbit: list, jacobian: np.ndarray, order: int) -> Decision:
+    def _isolated(self, word: np.ndarray, rows: list, orbit: list, jacobian: np.ndarray) -> Decision:
         values = [row[0] for row in rows]
         if any(value < 0 for value in values):
-            return Decision(Outcome.NONE, "a gate stands the other way (in rationals)")
-        slopes = np.tile(self._at(_BITS[0]).slopes[self._matter], order)
+            met = word.copy()
+            met[:, self._matter] ^= np.array([value < 0 for value in values]).reshape(len(word), -1)
+            return Decision(Outcome.NONE, "a gate stands the other way (in rationals)", met=met)
+        slopes = np.tile(self._at(_BITS[0]).slopes[self._matter], len(word))
         margin = min((_float(v) / s for v, s in zip(values, slopes.tolist(), strict=True)), default=math.inf)
         points = np.array([_point(columns) for columns in orbit])
         decision = _rounded(points, 0.0, margin, jacobian)

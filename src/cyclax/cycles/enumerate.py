@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import numbers
-import time
 from collections.abc import Iterable
 from typing import Any, Literal, Protocol
 
@@ -14,13 +13,27 @@ from jaxtyping import Float
 from cyclax.arguments import real
 from cyclax.cycles.accept import Accepted, accept_repetitions, accept_words
 from cyclax.cycles.arguments import checked_model, checked_orders, divisors
+from cyclax.cycles.balance import balanced, in_own_units
 from cyclax.cycles.certificate import certificate, seal, sentence
-from cyclax.cycles.certify import certify
+from cyclax.cycles.certify import certify_in_time
 from cyclax.cycles.decide import Decider
 from cyclax.cycles.evidence import Network, model_hash, undecided_reason
-from cyclax.cycles.exact.problem import Box, Budget, Candidates, Progress, TooExpensiveError
-from cyclax.cycles.result import Cycle, Cycles, Degenerate
-from cyclax.cycles.solve import Borders, adds_up, borders
+from cyclax.cycles.exact.nearby import search_nearby
+from cyclax.cycles.exact.paced import Paced
+from cyclax.cycles.exact.problem import (
+    CERTIFICATION,
+    DERIVATION,
+    PROOF,
+    SEARCH,
+    Box,
+    Budget,
+    Candidates,
+    Progress,
+    SpentError,
+    TooExpensiveError,
+)
+from cyclax.cycles.result import Cycle, Cycles
+from cyclax.cycles.solve import Borders, adds_up
 from cyclax.cycles.starts import state_scale
 from cyclax.interruption import Interruption
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -28,7 +41,7 @@ from cyclax.numerics import numerics
 from cyclax.progress import progress_bar
 from cyclax.version import __version__
 
-# The smallest default box, and how many times larger than the states that matter it is.
+# How many times larger than the states that matter the default box is.
 _DEFAULT_BOX = 1e4
 # Up to so many words all of them are tried, unless told otherwise.
 _FEW_WORDS = 2**16
@@ -36,8 +49,10 @@ _FEW_WORDS = 2**16
 _MANY_DIMENSIONS = 8
 # Where all orders are enumerated, those without cycles are listed up to this one.
 _MOST_ORDERS = 1000
-# Points of words that are solved and checked in a second, roughly.
-_STEPS_PER_SECOND = 20_000
+# Where all orders were asked for and some are left open, so many of those are searched.
+_SEARCHED = 8
+# Words that are decided exactly between two looks at the clock.
+_DECIDED = 20
 
 
 class Method(Protocol):
@@ -99,7 +114,7 @@ class WordGraph:
             return word_graph(bounds, orders, box, budget, progress)
         from cyclax.cycles.exact.rigorous import Judge
 
-        return word_graph(bounds, orders, box, budget, progress, judge=Judge(model, box))
+        return word_graph(bounds, orders, box, budget, progress, judge=Judge(model, box, budget.check))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +150,7 @@ def enumerate_cycles(
     - `orders`: an int K means 1..K; a sequence means exactly these minimal periods; "all" means every period there is.
     - `box`: cycles are sought whose points all lie in it: a number b for |z_i| <= b, or lower and upper corner. By
       default a box that is proved to hold all cycles, where one can be derived, else 1e4 times the size of the states
-      that matter to the model (1e4 at least); the certificate says which.
+      that matter to the model; the certificate says which.
     - `method`: `Exhaustive()`, `WordGraph()` or `BranchAndBound()`; chosen by default.
     - `budget`: seconds, or a `Budget` of seconds, nodes and memory; ten minutes by default. When it runs out, what has
       been proved by then is returned, and the certificate says what was left open; so it is after Ctrl-C (a second one
@@ -150,28 +165,37 @@ def enumerate_cycles(
     **Raises:** `TypeError` and `ValueError` that name the argument; `TooExpensiveError` where a method would exceed its
     budget before it begins; `ImportError` where the extra `exact` is missing.
     """
-    began = time.perf_counter()
+    began = Budget.clock()
     everything = isinstance(orders, str) and orders == "all"
     wanted = None if everything else checked_orders(orders)  # pyright: ignore[reportArgumentType]
-    model = checked_model(model)
+    given = model = checked_model(model)
     allowed = _checked_budget(budget)
     _check_method(method)
     searched = wanted and sorted({d for order in wanted for d in divisors(order)})
     line = progress_bar(shown=progress, bar_format="{desc}")
     with Interruption() as interruption, numerics(), line:
-        bounds = borders(model)
+        ((model,), (bounds,), units) = balanced([model])
         if not adds_up(model, bounds):
             raise ValueError(
-                f"model: the gates of {type(model).__name__} do not add up (what one adds depends on others), so that "
+                f"model: the gates of {type(given).__name__} do not add up (what one adds depends on others), so that "
                 "nothing can be proved of it; cyclax.testing.check_map(model) says where."
             )
-        region = _checked_box(model, bounds, box)
+        allowed.start(interruption, began)
+        derived, late = _derived_box(bounds, allowed)
+        own = np.ones(model.num_states) if units is None else units[0]
+        region = _checked_box(model, bounds, box, derived, own)
         chosen = method or _default_method(bounds, searched)
         if isinstance(chosen, WordGraph) and chosen.rigorous:
             region = dataclasses.replace(region, derived=False)
-        allowed.start(interruption)
-        found = chosen.candidates(model, bounds, searched, region, allowed, line.set_description_str)
-        return _result(model, bounds, chosen, region, wanted, found, allowed, began)
+        allowed.until(PROOF)
+        try:
+            found = chosen.candidates(model, bounds, searched, region, allowed, line.set_description_str)
+        except SpentError as spent:
+            found = Candidates({}, (), False, 0, 0, 0.0, str(spent), {"undecided": 0})
+        found.notes.update(late)
+        _search_what_is_open(model, bounds, searched, found, allowed)
+        result = _result(model, bounds, chosen, region, wanted, found, allowed, began)
+        return result if units is None else _in_own_units(result, given, own)
 
 
 def _checked_budget(budget) -> Budget:
@@ -187,13 +211,21 @@ def _check_method(method) -> None:
     raise TypeError(f"method: expected cyclax.WordGraph(), BranchAndBound() or Exhaustive(), got {what}.")
 
 
-def _checked_box(model, bounds: Borders, box) -> Box:
-    from cyclax.cycles.exact.boxes import derived_box
+def _in_own_units(result: Cycles, model: AbstractPiecewiseLinearMap, units: np.ndarray) -> Cycles:
+    certified = dict(result.report["completeness"])
+    if certified["box"] is not None:
+        certified["box"] = {side: (units * np.array(end)).tolist() for side, end in certified["box"].items()}
+    report = {**result.report, "completeness": certified}
+    written = in_own_units(dataclasses.replace(result, report=report), model, units)
+    certified["seal"] = seal(written)
+    return written
 
-    derived = derived_box(bounds)
+
+def _checked_box(model, bounds: Borders, box, derived: Box | None, units: np.ndarray) -> Box:
+    """Check the box, and give it in the units of the states that are computed with."""
     number = model.num_states
     if box is None:
-        size = _DEFAULT_BOX * max(1.0, state_scale(model, bounds))
+        size = _DEFAULT_BOX * state_scale(model, bounds)
         return derived or Box(np.full(number, -size), np.full(number, size))
     if hasattr(box, "__array__"):  # of NumPy or JAX, a number perhaps
         box = np.asarray(box)[()]
@@ -212,9 +244,33 @@ def _checked_box(model, bounds: Borders, box) -> Box:
             raise ValueError(f"box: the {name} corner must be {number} finite numbers, got {side.tolist()}.")
     if not np.all(lower < upper):
         raise ValueError("box: the lower corner must lie below the upper one in every coordinate.")
+    lower, upper = lower / units, upper / units
     # A box of one's own that holds the derived one proves as much.
     holds = derived is not None and bool(np.all(lower <= derived.lower) and np.all(upper >= derived.upper))
     return Box(lower, upper, derived=holds)
+
+
+def _derived_box(bounds: Borders, budget: Budget) -> tuple[Box | None, dict[str, str]]:
+    """Derive a box in the time that there is for that; what is to be noted where that was too little."""
+    from cyclax.cycles.exact.boxes import derived_box
+
+    budget.until(DERIVATION)
+    try:
+        return derived_box(bounds, budget.check), {}
+    except SpentError:
+        return None, {"box": f"whether a box that holds all cycles can be derived was not seen within {DERIVATION:.0%}"
+                             " of the time budget"}  # fmt: skip
+
+
+def _search_what_is_open(model, bounds: Borders, orders: list[int] | None, found: Candidates, budget: Budget) -> None:
+    """Add what a short search finds of the orders that a proof left open: candidates like all others."""
+    if not found.unfinished or budget.interrupted:
+        return
+    budget.until(SEARCH)
+    last = max(found.complete, default=0)
+    wanted = [order for order in orders or range(1, last + _SEARCHED + 1) if order not in found.complete]
+    with np.errstate(all="ignore"):
+        search_nearby(bounds, wanted, found, state_scale(model, bounds), budget)
 
 
 def _default_method(bounds: Borders, orders: list[int] | None) -> Method:
@@ -227,14 +283,15 @@ def _default_method(bounds: Borders, orders: list[int] | None) -> Method:
 
 
 def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, budget: Budget, began: float) -> Cycles:
-    found = _within(found, budget)
     region = box if method.needs_box else None
     rigorous = isinstance(method, WordGraph) and method.rigorous
     decider, known = Decider(model, bounds.effective), {}
-    for order, some in found.words.items():
-        known[order] = Accepted()
-        accept_words(model, bounds, some, known[order], decider, exact=rigorous)
-        _confine(region, known[order])
+    paced = Paced(found, model.num_states, budget, *([_DECIDED] if rigorous else []))
+    for order, some in paced:
+        accept_words(model, bounds, some, known.setdefault(order, Accepted()), decider, exact=rigorous)
+    found = paced.done
+    for accepted in known.values():
+        _confine(region, accepted)
     accept_repetitions(bounds, known, decider, wanted)
     last = max([1, *found.complete, *(order for order in known if order <= _MOST_ORDERS)])
     orders = wanted if wanted is not None else sorted({*range(1, last + 1), *known})
@@ -253,8 +310,9 @@ def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, 
     }
     proofs = {}
     if rigorous:
-        certified_cycles = certify(model, Cycles(cycles, tuple(orders), {}, (), (), provenance), progress=False)
-        cycles, proofs = certified_cycles.cycles, {"certificate": certified_cycles.report["certificate"]}
+        budget.until(CERTIFICATION)
+        sure = certify_in_time(model, Cycles(cycles, tuple(orders), {}, (), (), provenance), check=budget.check)
+        cycles, proofs = sure.cycles, {"certificate": sure.report["certificate"]}
         found = _judged(found, cycles, region, [reason for reason in undecided.values() if reason])
     unfinished = found.unfinished
     if wanted is None and not found.all_orders and proved == orders:
@@ -262,7 +320,7 @@ def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, 
     left = unfinished or "; ".join(f"order {order}: {reason}" for order, reason in undecided.items() if reason)
     if any(undecided.values()):
         found = dataclasses.replace(found, all_orders=False)
-    certified = certificate(method.name, region, found, complete, left, time.perf_counter() - began)
+    certified = certificate(method.name, region, found, complete, left, Budget.clock() - began)
     entries = {}
     for order in orders:
         index_sum, degree = network.index_sum(order), network.degrees[order]
@@ -286,14 +344,14 @@ def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, 
         "orders": entries,
         "completeness": certified,
         "precision": "float64",
-        "seconds": time.perf_counter() - began,
+        "seconds": Budget.clock() - began,
         "version": __version__,
         **proofs,
     }
     if unfinished:
         report["interrupted"] = unfinished
-    degenerate = [entry for entry in network.degenerate() if entry.order in orders]
-    result = Cycles(cycles, tuple(orders), report, tuple(_distinct(degenerate)), (), provenance)
+    degenerate = tuple(entry for entry in network.degenerate() if entry.order in orders)
+    result = Cycles(cycles, tuple(orders), report, degenerate, (), provenance)
     certified["seal"] = seal(result)
     return result
 
@@ -325,44 +383,6 @@ def _confine(box: Box | None, accepted: Accepted) -> None:
         for key, entry in list(kind.items()):
             if np.any(np.minimum(entry.points - box.lower, box.upper - entry.points) < -entry.error):
                 del kind[key]
-
-
-def _within(found: Candidates, budget: Budget) -> Candidates:
-    """Leave out the orders whose words are too many to be solved in the time that the budget gave for finding them."""
-    steps, kept = 0.0, {}
-    most = budget.seconds * _STEPS_PER_SECOND
-    for order in sorted(found.words):
-        steps += order * len(found.words[order])
-        if steps > most:
-            left = f"the words of orders from {order} on are too many to be solved within the budget"
-            return dataclasses.replace(
-                found,
-                words=kept,
-                complete=tuple(some for some in found.complete if some < order),
-                all_orders=False,
-                unfinished=f"{found.unfinished}; {left}" if found.unfinished else left,
-            )
-        kept[order] = found.words[order]
-    return found
-
-
-def _distinct(degenerate: list[Degenerate]) -> list[Degenerate]:
-    """A cycle on a border appears under several words: keep one of those with the same points."""
-    kept: list[Degenerate] = []
-    for entry in degenerate:
-        size = np.max(np.abs(entry.points))
-        twin = any(
-            old.kind == entry.kind == "border"
-            and old.order == entry.order
-            and any(
-                np.max(np.abs(np.roll(old.points, turn, axis=0) - entry.points)) <= 1e-9 * size
-                for turn in range(entry.order)
-            )
-            for old in kept
-        )
-        if not twin:
-            kept.append(entry)
-    return kept
 
 
 def _verdict(

@@ -1,7 +1,6 @@
 """What the search knows of one network: cycles, how often each was met, and what that says of those not met."""
 
 import dataclasses
-import hashlib
 import math
 from collections import Counter
 from typing import Any
@@ -11,6 +10,8 @@ import numpy as np
 from jaxtyping import Array
 
 from cyclax.cycles.accept import Accepted, accept_repetitions
+from cyclax.cycles.arguments import divisors
+from cyclax.cycles.balance import Balanced
 from cyclax.cycles.certificate import sealed
 from cyclax.cycles.decide import Decider
 from cyclax.cycles.families import lies_in
@@ -21,6 +22,7 @@ from cyclax.cycles.search import Fate
 from cyclax.cycles.solve import Borders
 from cyclax.cycles.starts import state_scale
 from cyclax.cycles.word import WordKey, word_of
+from cyclax.identity import fingerprint
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.version import __version__
 
@@ -130,7 +132,7 @@ class Network:
     def index_sum(self, order: int) -> int | None:
         """Sum the indices of all solutions of F^k(z) = z; None where one of them has none, or is undecided."""
         total = 0
-        if self.undecided(order):
+        if self.undecided(order) or not set(divisors(order)) <= self.evidence.keys():
             return None
         for divisor, known in self.evidence.items():
             if order % divisor == 0 and (known.accepted.families or known.accepted.borders):
@@ -170,7 +172,7 @@ class Network:
             larger = [family for family in kept if family.directions.shape[1] > entry.directions.shape[1]]
             if not any(lies_in(self.bounds, family, point) for family in larger for point in entry.points):
                 kept.append(entry)
-        return kept
+        return _distinct(kept)
 
     def _verdict(self, order: int, index_sum: int | None, unseen: float) -> tuple[str, str]:
         known = self.evidence[order]
@@ -247,6 +249,25 @@ class Network:
         return sealed(Cycles(cycles, tuple(wanted), report, degenerate, (), provenance))
 
 
+def _distinct(degenerate: list[Degenerate]) -> list[Degenerate]:
+    """A cycle on a border appears under several words: keep one of those with the same points."""
+    kept: list[Degenerate] = []
+    for entry in degenerate:
+        size = np.max(np.abs(entry.points))
+        twin = any(
+            old.kind == entry.kind == "border"
+            and old.order == entry.order
+            and any(
+                np.max(np.abs(np.roll(old.points, turn, axis=0) - entry.points)) <= 1e-9 * size
+                for turn in range(entry.order)
+            )
+            for old in kept
+        )
+        if not twin:
+            kept.append(entry)
+    return kept
+
+
 def undecided_reason(network: Network, order: int) -> str:
     """Say which words of an order are undecided, and why the first one is; nothing where there is none."""
     keys = network.undecided(order)
@@ -262,10 +283,9 @@ def undecided_reason(network: Network, order: int) -> str:
 
 
 def model_hash(model: AbstractPiecewiseLinearMap) -> str:
-    """Give a hash of class, settings and weights."""
-    leaves, structure = jax.tree.flatten(model)
-    digest = hashlib.sha256(f"{type(model).__name__} {structure}".encode())
-    for leaf in leaves:
-        array = np.asarray(leaf, np.float64)
-        digest.update(str(array.shape).encode() + array.tobytes())
-    return digest.hexdigest()[:16]
+    """Give a hash of class, settings and weights; of a map in other units, that of the map itself."""
+    if isinstance(model, Balanced):
+        return model_hash(model.model)
+    weights = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)
+    # It only says where a result comes from: what cannot be looked into is not refused.
+    return fingerprint(weights, "model", name=type(model).__name__)

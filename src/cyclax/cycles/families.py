@@ -32,12 +32,13 @@ def described(bounds: Borders, word: np.ndarray, kind: str, decision: Decision) 
 def slow_family(model: AbstractPiecewiseLinearMap, bounds: Borders, word: np.ndarray) -> Degenerate | None:
     """Describe the states of the region of a word `(k, G)` that move by no more than rounding, None if there are none.
 
-    Called for words that are decided to have no family. In one dimension a multiplier is a weight, and what it is.
+    Called for words that are decided to have no family, and whose P is no matrix of float64: it is singular to within
+    its rounding.
     """
     size, order = len(bounds.shift), len(word)
     product = solve_words(model, word[None], bounds).product[0]
     system = np.eye(size) - product
-    if size == 1 or not np.all(np.isfinite(system)):
+    if not np.all(np.isfinite(system)):
         return None
     left, values, right = np.linalg.svd(system)
     null = values <= 4 * size * order * _EPS * max(1.0, values[0])
@@ -52,14 +53,14 @@ def slow_family(model: AbstractPiecewiseLinearMap, bounds: Borders, word: np.nda
     candidates = [point]
     if directions.shape[1] == 1:
         # A line may leave the region at the point nearest to 0, and lie in it elsewhere.
-        ((low, high),) = _extent(bounds, word, point, directions)
+        ((low, high),) = extent(bounds, word, point, directions)
         if not low < high:
             return None
         candidates = [point + along * directions[:, 0] for along in _inner(low, high, np.max(np.abs(point)) or 1.0)]
     for some in candidates:
         (met,), (back,) = itineraries(model, some[None, None], order)
         same = np.array_equal(met[:, bounds.effective], word[:, bounds.effective])
-        if same and np.max(np.abs(back - some)) <= _CLOSED * np.max(np.abs(some)):
+        if same and np.max(np.abs(back - some)) <= 16 * size * order * _EPS * np.max(np.abs(some)):
             points = _orbit(bounds, some, word)
             margin = float(np.min(bounds.distances(points), initial=np.inf))
             error = float(np.max(np.abs(back - some)))
@@ -94,7 +95,7 @@ def _entry(bounds: Borders, word, kind: str, points, directions, product, margin
             points=points,
             gates=word,
             directions=directions,
-            extent=_extent(bounds, word, points[0], directions),
+            extent=extent(bounds, word, points[0], directions),
             multipliers=multipliers_of(bounds.jacobians(word)[None], product[None])[0],
             margin=margin,
             error=error,
@@ -114,7 +115,7 @@ def _orbit(bounds: Borders, point: np.ndarray, word: np.ndarray) -> np.ndarray:
     return np.stack(points)
 
 
-def _extent(bounds: Borders, word: np.ndarray, point: np.ndarray, directions: np.ndarray) -> np.ndarray:
+def extent(bounds: Borders, word: np.ndarray, point: np.ndarray, directions: np.ndarray) -> np.ndarray:
     """How far one can go from `point` along each direction, both ways, before a point of the cycle meets a border."""
     lowest, highest = np.full(directions.shape[1], -np.inf), np.full(directions.shape[1], np.inf)
     effective = bounds.effective

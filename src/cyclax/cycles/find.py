@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import threading
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any, overload
@@ -15,11 +14,13 @@ from jaxtyping import Array, Bool
 from cyclax.arguments import real, whole
 from cyclax.cycles.accept import accept, accept_singular
 from cyclax.cycles.arguments import checked_models, checked_orders, checked_words
+from cyclax.cycles.balance import balanced, in_own_units
+from cyclax.cycles.certificate import sealed
 from cyclax.cycles.evidence import Evidence, Network
+from cyclax.cycles.exact.problem import Budget
 from cyclax.cycles.linear import UNROLLED_SIZE
 from cyclax.cycles.result import Cycles, NearMiss
-from cyclax.cycles.search import POOL, Fate, Rounds, cached_lanes, default_lanes
-from cyclax.cycles.solve import borders
+from cyclax.cycles.search import OPERATIONS, POOL, Fate, Rounds, cached_lanes, default_lanes, operations
 from cyclax.cycles.starts import drawn_starts, given_starts, growth
 from cyclax.data.arguments import checked_key
 from cyclax.interruption import Interruption
@@ -126,7 +127,7 @@ def find_cycles(model, orders, *, key, finder=SCYFI(), words=(), near_misses=0, 
 
     **Raises:** `TypeError` and `ValueError` that name the argument and the remedy.
     """
-    began = time.perf_counter()
+    began = Budget.clock()
     wanted = checked_orders(orders)
     models, batch = checked_models(model)
     given = checked_words(words, models[0].num_gates)
@@ -135,7 +136,8 @@ def find_cycles(model, orders, *, key, finder=SCYFI(), words=(), near_misses=0, 
     searched = sorted({divisor for order in wanted for divisor in range(1, order + 1) if order % divisor == 0})
     with Interruption() as interruption, numerics():
         keys = [jax.random.fold_in(key, i) for i in range(len(models))] if batch else [key]
-        networks = [Network(one, borders(one), k, searched) for one, k in zip(models, keys, strict=True)]
+        searchable, bounds, units = balanced(models)
+        networks = [Network(one, some, k, searched) for one, some, k in zip(searchable, bounds, keys, strict=True)]
         interrupted = _Search(networks, finder, began, interruption).run(given, progress)
         missed: list[tuple[NearMiss, ...]] = [() for _ in networks]
         for i, network in enumerate(networks if near_misses and not interrupted else []):
@@ -143,9 +145,11 @@ def find_cycles(model, orders, *, key, finder=SCYFI(), words=(), near_misses=0, 
             missed[i] = tuple(entry for entries in some for entry in entries)
         if interruption.pressed and not interrupted:
             interrupted = "interrupted by Ctrl-C after the search; the cycles are those of a whole one"
-        seconds = time.perf_counter() - began
+        seconds = Budget.clock() - began
         results = [network.result(wanted, finder, seconds, interrupted) for network in networks]
-    results = [dataclasses.replace(one, near_misses=near) for one, near in zip(results, missed, strict=True)]
+        results = [dataclasses.replace(one, near_misses=near) for one, near in zip(results, missed, strict=True)]
+        if units is not None:
+            results = [sealed(in_own_units(*one)) for one in zip(results, models, units, strict=True)]
     return tuple(results) if batch else results[0]
 
 
@@ -236,7 +240,7 @@ class _Search:
 
     def _time_left(self) -> float:
         budget = self.finder.seconds
-        return float("inf") if budget is None else budget - (time.perf_counter() - self.began)
+        return float("inf") if budget is None else budget - (Budget.clock() - self.began)
 
     def _stop(self) -> bool:
         return self.halt.is_set() or self.interruption.pressed or self._time_left() <= 0
@@ -296,7 +300,8 @@ class _Search:
 
     def _next(self, known: Evidence, effort: int) -> int:
         """Give the number of starts to draw next: a pool at first, and then what is lacking."""
-        most = min(POOL, effort * self.finder.starts - known.starts)
+        few = int(OPERATIONS / operations(self.num_states, known.order)) // _DRAWN_TOGETHER * _DRAWN_TOGETHER
+        most = min(POOL, max(few, _DRAWN_TOGETHER), effort * self.finder.starts - known.starts)
         if effort > 1 or not known.starts:
             return most
         lacking = known.lacking(self.finder.unseen, most)

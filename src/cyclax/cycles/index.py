@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Complex
 
-from cyclax.cycles.solve import Borders
+from cyclax.cycles.solve import Borders, proportional
 
 # A multiplier this close to +1 has no sign: the index is undefined.
 _ON_THE_UNIT = 1e-9
@@ -29,7 +29,9 @@ def index_of(multipliers: Complex[np.ndarray, " M"], repeats: int = 1) -> int | 
     None where a multiplier of the repeated cycle is 1.
     """
     real = np.real(multipliers[np.imag(multipliers) == 0])
-    if np.any(np.abs(multipliers**repeats - 1) < _ON_THE_UNIT) or np.any(~np.isfinite(multipliers)):
+    with np.errstate(all="ignore"):  # what overflows is far from 1
+        on_the_unit = np.abs(multipliers**repeats - 1) < _ON_THE_UNIT
+    if np.any(on_the_unit) or np.any(~np.isfinite(multipliers)):
         return None
     above = int(np.sum(real > 1)) + (int(np.sum(real < -1)) if repeats % 2 == 0 else 0)
     return (-1) ** above
@@ -106,17 +108,17 @@ def _enumerated_degree(bounds: Borders, order: int) -> int | None:
     The gates of F_inf depend on the side of each direction alone: 2^directions patterns a step, all of them tried.
     """
     moving = np.flatnonzero(bounds.effective)
-    units = bounds.gradients[moving] / np.linalg.norm(bounds.gradients[moving], axis=1, keepdims=True)
     directions: list[np.ndarray] = []
     along = np.empty((len(moving), 2), int)  # the direction of each gate, and whether it opens on the positive side
-    for i, unit in enumerate(units):
-        turns = [(d, sign) for d, other in enumerate(directions) for sign in (1, -1) if _parallel(unit, sign * other)]
+    for i, gradient in enumerate(bounds.gradients[moving]):
+        turns = [(d, sign) for d, other in enumerate(directions) if (sign := proportional(gradient, other))]
         if not turns:
-            directions.append(unit)
+            directions.append(gradient / 2.0 ** np.frexp(np.max(np.abs(gradient)))[1])
             if 2 ** (len(directions) * order) > _MOST_WORDS:
                 return None
         along[i] = turns[0] if turns else (len(directions) - 1, 1)
     offset = np.random.default_rng(0).normal(size=len(bounds.closed))
+    lengths = np.linalg.norm(np.array(directions).reshape(-1, len(offset)), axis=1)
     total = 0
     for sides in _all_words(len(directions), order):
         gates = np.tile(bounds.settled, (len(sides), order, 1))
@@ -132,7 +134,7 @@ def _enumerated_degree(bounds: Borders, order: int) -> int | None:
         met, doubtful = np.ones(len(sides), bool), np.zeros(len(sides), bool)
         for t in range(order):
             heights = state @ np.array(directions).reshape(-1, len(offset)).T
-            near = np.abs(heights) <= _ON_A_BORDER * np.linalg.norm(state, axis=1, keepdims=True)
+            near = np.abs(heights) <= _ON_A_BORDER * np.linalg.norm(state, axis=1, keepdims=True) * lengths
             met &= np.all(near | ((heights > 0) == sides[:, t]), axis=1)
             doubtful |= np.any(near, axis=1)
             state = (jacobians[:, t] @ state[..., None])[..., 0] + offset
@@ -140,10 +142,6 @@ def _enumerated_degree(bounds: Borders, order: int) -> int | None:
             return None
         total += int(np.sum(sign[met]))
     return total
-
-
-def _parallel(one: np.ndarray, other: np.ndarray) -> bool:
-    return bool(np.max(np.abs(one - other)) <= 1e-14)
 
 
 def _all_words(symbols: int, order: int) -> Iterator[np.ndarray]:

@@ -12,6 +12,7 @@ import numpy as np
 from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.result import Cycle, NearMiss
 from cyclax.cycles.solve import Borders, Solutions, itineraries, solve_words
+from cyclax.cycles.starts import state_scale
 from cyclax.cycles.word import WordKey, canonical_rotation, word_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
@@ -41,7 +42,7 @@ def near_misses(
     `numerics()`.
     """
     virtual = _virtual_cycles(model, bounds, nodes, list(cycles), order)
-    ghosts = _ghosts(model, bounds, nodes[:, 0], order)
+    ghosts = _ghosts(model, bounds, nodes[:, 0], order, state_scale(model, bounds))
     return [
         entry
         for kind in (virtual, ghosts)
@@ -104,16 +105,16 @@ def _virtual(bounds: Borders, solutions: Solutions, j: int) -> NearMiss:
 # -- ghosts ------------------------------------------------------------------------------------------------------------
 
 
-def _ghosts(model, bounds: Borders, states: np.ndarray, order: int) -> list[NearMiss]:
+def _ghosts(model, bounds: Borders, states: np.ndarray, order: int, scale: float) -> list[NearMiss]:
     if not len(states):
         return []
     with np.errstate(all="ignore"):
         speeds = np.linalg.norm(itineraries(model, states[:, None], order)[1] - states, axis=1)
         states = states[np.argsort(np.where(np.isfinite(speeds), speeds, np.inf), kind="stable")[:_DESCENTS]]
-        minima = [_Descent(bounds, state, order).run() for state in states]
+        minima = [_Descent(bounds, state, order, scale).run() for state in states]
     found: list[NearMiss] = []
     for point in minima:
-        if point is None or not _is_minimum(model, point, order):
+        if point is None or not _is_minimum(model, point, order, scale):
             continue
         (gates,), (image,) = itineraries(model, point[None, None], order)
         points = [point]
@@ -121,7 +122,9 @@ def _ghosts(model, bounds: Borders, states: np.ndarray, order: int) -> list[Near
             points.append(bounds.step(points[-1], held))
         orbit = np.stack(points)
         known = any(
-            np.allclose(np.roll(orbit, turn, axis=0), old.points, 1e-6, 1e-6) for old in found for turn in range(order)
+            np.allclose(np.roll(orbit, turn, axis=0), old.points, 1e-6, 1e-6 * scale)
+            for old in found
+            for turn in range(order)
         )
         if not known:
             jacobians = bounds.jacobians(gates)
@@ -140,11 +143,11 @@ def _ghosts(model, bounds: Borders, states: np.ndarray, order: int) -> list[Near
     return found
 
 
-def _is_minimum(model, point: np.ndarray, order: int) -> bool:
+def _is_minimum(model, point: np.ndarray, order: int, scale: float) -> bool:
     """Ask the true map: no state close by comes back closer to itself."""
     tries = np.random.default_rng(0).normal(size=(64 * len(point), len(point)))
     for size in (1e-3, 1e-5):
-        around = point + size * (1 + np.max(np.abs(point))) * tries / np.linalg.norm(tries, axis=1, keepdims=True)
+        around = point + size * (scale + np.max(np.abs(point))) * tries / np.linalg.norm(tries, axis=1, keepdims=True)
         states = np.concatenate([point[None], around])
         here, *there = np.linalg.norm(itineraries(model, states[:, None], order)[1] - states, axis=1)
         if not np.all(np.array(there) >= here * (1 - 1e-9)):
@@ -159,8 +162,8 @@ class _Descent:
     downhill on the other side too; if not, it stays on the border (an active set) until a release goes downhill.
     """
 
-    def __init__(self, bounds: Borders, state: np.ndarray, order: int):
-        self.bounds, self.z = bounds, state
+    def __init__(self, bounds: Borders, state: np.ndarray, order: int, scale: float):
+        self.bounds, self.z, self.scale = bounds, state, scale
         gates = []
         for _ in range(order):
             gates.append(bounds.gates(state))
@@ -170,11 +173,15 @@ class _Descent:
 
     def run(self) -> np.ndarray | None:
         """Give the minimum, or None where it is 0 (a cycle) or none was reached."""
-        far = 1e6 * (1 + np.max(np.abs(self.z)))
+        far = 1e6 * (self.scale + np.max(np.abs(self.z)))
         for _ in range(_STEPS):
             preactivations, rows, gap, _, step, gain = self._look(self.word, self.active)
             size = np.linalg.norm(gap)
-            if not np.isfinite(size) or size <= _ZERO * (1 + np.max(np.abs(self.z))) or np.max(np.abs(self.z)) > far:
+            if (
+                not np.isfinite(size)
+                or size <= _ZERO * (self.scale + np.max(np.abs(self.z)))
+                or np.max(np.abs(self.z)) > far
+            ):
                 return None
             if gain <= 1e-10 * size:
                 if not self._release():

@@ -242,7 +242,12 @@ class _Operation(NamedTuple):
 
 
 class _Program:
-    """A traced function, flattened: numbered values, and operations from some to others."""
+    """A traced function, flattened: numbered values, and operations from some to others.
+
+    `check` is called before each operation, and may raise.
+    """
+
+    check: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, function: Callable, *arguments: Any):
         self.operations: list[_Operation] = []
@@ -332,6 +337,7 @@ class _Program:
         left = []
         for operation in self.operations:
             if all(number in values for number in operation.operands):
+                self.check()
                 operands = [values[number] for number in operation.operands]
                 if operation.primitive.name in _MOVES and any(operand.dtype == object for operand in operands):
                     results = self._moved(operation, operands)
@@ -383,13 +389,14 @@ def _unsupported(name: str) -> UnsupportedError:
 class Pieces:
     """The preactivations of a model and its affine pieces, word by word, in exact numbers.
 
-    **Arguments:** `model`: with finite float64 leaves, taken as exact numbers.
+    **Arguments:** `model`: with finite float64 leaves, taken as exact numbers. `check`: called now and then, here and
+    whenever a piece is asked for, and may raise.
 
     **Raises:** `UnsupportedError` where the code of the model cannot be followed.
     """
 
-    def __init__(self, model: AbstractPiecewiseLinearMap):
-        self.num_states, self.num_gates = model.num_states, model.num_gates
+    def __init__(self, model: AbstractPiecewiseLinearMap, check: Callable[[], None] = lambda: None):
+        self.num_states, self.num_gates, self._check = model.num_states, model.num_gates, check
         leaves, structure = jax.tree.flatten(model)
         # Weights are traced too: what NumPy made of them beforehand would be rounded.
         state, gates = np.zeros(self.num_states), np.zeros(self.num_gates, bool)
@@ -398,6 +405,7 @@ class Pieces:
             self._step = _Program(lambda w, z, g: structure.unflatten(w).step(z, g), leaves, state, gates)
             symbols = _filled(({1 + j: flint.fmpq(1)} for j in range(self.num_states)), (self.num_states,))
             for program in (self._planes, self._step):
+                program.check = check
                 weights = [_lifted(np.asarray(leaf, np.float64)) for leaf in leaves]
                 program.values.update(zip(program.inputs, [*weights, symbols], strict=False))
                 self._followed(program.advance)
@@ -444,6 +452,7 @@ class Pieces:
 
     def matrix(self, gates: np.ndarray, bits: int) -> Any:
         """Give the piece as a matrix of balls `(M + 1, M + 1)` that maps (1, z) to (1, z')."""
+        self._check()
         return self._cached_matrix(gates.tobytes(), bits)
 
     def _matrix(self, gates: bytes, bits: int) -> Any:

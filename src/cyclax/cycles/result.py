@@ -2,8 +2,6 @@
 
 import dataclasses
 import html
-import io
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +10,9 @@ from typing import Any, overload
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 
-from cyclax.storage import read_npz, write_atomically
+from cyclax.archive import Archive, write_archive
 
-# A multiplier whose modulus is this close to 1 is called neutral.
+# A multiplier whose modulus is 1 up to rounding, or this close to it where rounding may be more, is called neutral.
 _NEUTRAL = 1e-9
 
 
@@ -73,7 +71,10 @@ class Cycle:
     def stability(self) -> str:
         """Give "stable", "saddle", "repeller" or, with a multiplier on the unit circle, "neutral"."""
         moduli = np.abs(self.multipliers)
-        if not np.all(np.abs(moduli - 1) > _NEUTRAL):
+        with np.errstate(all="ignore"):
+            largest = np.max(np.abs(self.jacobian), initial=1.0)
+        rounding = 64 * self.order * len(moduli) * float(np.finfo(float).eps) * largest
+        if not np.all(np.abs(moduli - 1) > min(_NEUTRAL, rounding)):
             return "neutral"
         if np.all(moduli < 1):
             return "stable"
@@ -110,6 +111,21 @@ class Cycle:
         return f"Cycle(order {self.order}, {self.stability}, from {start}, multipliers {values}{more})"
 
 
+# The header of a file of cycles, as far as anything here relies on it.
+_FORM = {
+    "orders": [int],
+    "report": {
+        "orders": {int: {"verdict": str, "reason": str}},
+        "interrupted?": str | None,
+        "completeness?": dict,
+        "certificate?": {"bits": int, "proved": int, "stability open": int, "borders": [str], "note?": str},
+    },
+    "provenance": dict,
+    "counts": {int: int},
+    "degenerate": int,
+    "near_misses": int,
+    "certificates?": {int: [Proof | None]},
+}
 # The fields of a cycle that are saved as arrays.
 _ARRAYS = [field.name for field in dataclasses.fields(Cycle) if field.name != "certificate"]
 
@@ -120,6 +136,8 @@ class Degenerate:
 
     - `kind` "family": I - P is singular, and `points` is one of a whole family of solutions: within the region,
       `points[0] + directions @ s` is another. Line attractors are families.
+    - `kind` "slow": the same to within the rounding of P, as for a line attractor in turned coordinates: along
+      `directions` states move by less than float64 can tell, and exactly there are isolated solutions or none.
     - `kind` "border": the solution lies on a border to within its error, so float64 cannot tell its word.
     - `directions` `(M, d)`: an orthonormal basis of the family; `extent` `(d, 2)`: how far one can go from `points[0]`
       along each direction, backward (<= 0) and forward, before a border is met (inf where none is).
@@ -165,6 +183,7 @@ class Degenerate:
         number = self.directions.shape[1]
         shape = {1: "line", 2: "plane"}.get(number, f"{number}-dimensional family")
         kind = "attracting " if self.attracting else ""
+        noun = f"nearly {noun}" if self.kind == "slow" and self.order == 1 else noun
         text = f"{kind}{shape} of {noun}s through {start}"
         ways = [
             f"{_vector(direction)} from {low + 0.0:.4g} to {high + 0.0:.4g}"
@@ -318,10 +337,7 @@ class Cycles(Sequence[Cycle]):
                 for order in sorted({cycle.order for cycle in self.cycles if cycle.certificate})
             },
         }
-        arrays["header"] = np.array(json.dumps(header))
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
-        write_atomically(path, lambda stream: stream.write(buffer.getvalue()))
+        write_archive(path, header, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> "Cycles":
@@ -329,23 +345,27 @@ class Cycles(Sequence[Cycle]):
 
         **Raises:** `FileNotFoundError`; `ValueError` where the file is not one, or is truncated.
         """
-        archive = read_npz(path)
-        try:
-            header = json.loads(str(archive["header"]))
-            cycles = tuple(
-                Cycle(
-                    **{name: _restored(stack[i]) for name, stack in stacks.items()},
-                    certificate=proof and Proof(**proof),
-                )
-                for order, number in header["counts"].items()
-                for stacks in [{name: archive[f"cycles/{order}/{name}"] for name in _ARRAYS}]
-                for i, proof in enumerate(header.get("certificates", {}).get(order, [None] * number))
-            )
-            degenerate = _entries(archive, "degenerate", Degenerate, header["degenerate"])
-            near_misses = _entries(archive, "near_misses", NearMiss, header["near_misses"])
-        except (KeyError, ValueError) as error:
-            raise ValueError(f"{path}: this is not a file written by Cycles.save (no {error}).") from error
-        return cls(cycles, tuple(header["orders"]), header["report"], degenerate, near_misses, header["provenance"])
+        archive = Archive(path, "not a file written by Cycles.save", _FORM)
+        header = archive.header
+        cycles: list[Cycle] = []
+        for order, number in header["counts"].items():
+            archive.sizes |= {"n": number, "k": int(order)}
+            columns = archive.fields(Cycle, f"cycles/{order}/", "n", but=("certificate",))
+            if int(order) not in header["orders"] or np.any(columns["order"] != int(order)):
+                archive.refuse(f"cycles/{order} are of an order that was not searched, or of another")
+            proofs = (header.get("certificates") or {}).get(order, [None] * number)
+            if len(proofs) != number:
+                archive.refuse(f"it has {number} cycles of order {order}, and {len(proofs)} certificates")
+            for i, proof in enumerate(proofs):
+                row = {name: column[i] if column.ndim > 1 else column[i].item() for name, column in columns.items()}
+                cycles.append(Cycle(**row, certificate=proof and Proof(**proof)))
+        degenerate = _entries(archive, "degenerate", Degenerate, ("family", "border"))
+        near_misses = _entries(archive, "near_misses", NearMiss, ("virtual", "ghost"))
+        archive.finish()
+        if min(header["orders"], default=1) < 1 or archive.sizes.get("M") == 0:
+            archive.refuse("orders and states are counted from 1")
+        orders, report = tuple(header["orders"]), header["report"]
+        return cls(tuple(cycles), orders, report, degenerate, near_misses, header["provenance"])
 
     def __repr__(self) -> str:
         return f"Cycles({self.counts}{', all orders' if _of_all_orders(self) else ''})"
@@ -474,13 +494,16 @@ def _number(value: complex) -> str:
     return f"{value.real:.6g}" if value.imag == 0 else f"{value.real:.6g}{value.imag:+.6g}i"
 
 
-def _entries(archive: dict[str, Any], kind: str, what: Any, number: int) -> tuple[Any, ...]:
-    names = [field.name for field in dataclasses.fields(what)]
-    return tuple(what(**{name: _restored(archive[f"{kind}/{i}/{name}"]) for name in names}) for i in range(number))
-
-
-def _restored(array: Any) -> Any:
-    return array.item() if np.ndim(array) == 0 else array
+def _entries(archive: Archive, kind: str, what: Any, known: tuple[str, ...]) -> tuple[Any, ...]:
+    entries = []
+    for i in range(archive.header[kind]):
+        # Each has a period and a dimension of its own.
+        archive.sizes = {axis: size for axis, size in archive.sizes.items() if axis in ("M", "G")}
+        entry = what(**archive.fields(what, f"{kind}/{i}/"))
+        if entry.kind not in known or not 0 < entry.order == len(entry.points):
+            archive.refuse(f"{kind}/{i} is a {entry.kind!r} of order {entry.order} with {len(entry.points)} points")
+        entries.append(entry)
+    return tuple(entries)
 
 
 def _plain(value: Any) -> Any:

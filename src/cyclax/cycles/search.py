@@ -33,6 +33,9 @@ _LAPACK_BYTES = 2**22
 # Starts in a pool, and most moves between two visits of the host.
 POOL = 3072
 _ROUND = 16
+# Operations, about, of the starts that are drawn together in large networks, and four times those between two visits
+# of the host: budgets are asked and Ctrl-C is heard there. Counted, so that results do not depend on the machine.
+OPERATIONS = 4e9
 # Entries of the table of words known to lie on loops, addressed by the last bits of their hashes.
 _LOOP_TABLE = 256
 
@@ -154,8 +157,8 @@ class Record(NamedTuple):
 
 
 @jax.jit
-def advance(models, order, search: Search, pool: Pool, most_moves) -> tuple[Search, Record]:
-    """Run one round: refill and move, until the round is over or nothing is left to do.
+def advance(models, order, search: Search, pool: Pool, most_moves, length) -> tuple[Search, Record]:
+    """Run one round: refill and move, `length` times at most, until nothing is left to do.
 
     A kernel: pure, of fixed shape, compiled once for all orders. `models`: one model whose leaves are stacks `(B, ..)`.
     """
@@ -165,7 +168,7 @@ def advance(models, order, search: Search, pool: Pool, most_moves) -> tuple[Sear
 
     def busy(carry):
         t, search, _ = carry
-        return (t < _ROUND) & (jnp.any(search.lanes.fate == Fate.MOVING) | jnp.any(search.next < pool.size))
+        return (t < length) & (jnp.any(search.lanes.fate == Fate.MOVING) | jnp.any(search.next < pool.size))
 
     def body(carry):
         t, search, record = carry
@@ -220,8 +223,9 @@ class Rounds:
         padded = np.pad(z, ((0, 0), (0, 0), *padding)), np.pad(word, padding), np.asarray(size, np.int32)
         pool = Pool(*jax.device_put(padded))
         search, finished = initial_search(number, num_states, segments, self.lanes), 0
+        length = np.int32(np.clip(OPERATIONS / 4 / (number * self.lanes * operations(num_states, order)), 1, _ROUND))
         while finished < np.sum(size) and not stop():
-            search, record = advance(models, order, search, pool, self.most_moves)
+            search, record = advance(models, order, search, pool, self.most_moves, length)
             record = Record(*map(np.asarray, record))
             t, b, lane = np.nonzero((record.fate != Fate.MOVING) & (record.start >= 0))
             start = record.start[t, b, lane]
@@ -231,6 +235,11 @@ class Rounds:
             outcome.word[b, start], outcome.moves[b, start] = record.word[t, b, lane], record.moves[t, b, lane]
             outcome.fate[b, start] = record.fate[t, b, lane]
         return outcome
+
+
+def operations(num_states: int, order: int) -> float:
+    """Count the operations of one move of one lane, about: k products of matrices and one elimination."""
+    return float(2 * order * num_states**3 + num_states**3)
 
 
 def default_lanes(num_states: int, segments: int = 1) -> int:

@@ -13,6 +13,7 @@ Everything here is host work in NumPy float64 over all words of one order at onc
 the model itself.
 """
 
+import fractions
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -134,9 +135,25 @@ class Borders(NamedTuple):
             return float(np.log(np.linalg.norm(self.magnitudes())))
 
 
+def proportional(one: np.ndarray, other: np.ndarray) -> int:
+    """Say whether two rows of numbers are proportional, exactly: 1, -1 (with a negative factor), or 0.
+
+    In rationals: between planes that are only nearly equal, or parallel, there are regions all the same.
+    """
+    pivot = int(np.argmax(np.abs(one)))
+    ends = float(one[pivot]), float(other[pivot])
+    if not all(ends) or not np.allclose(one * (ends[1] / ends[0]), other, 1e-9, 0):
+        return 0
+    first, second = map(fractions.Fraction, ends)
+    pairs = zip(one.tolist(), other.tolist(), strict=True)
+    same = all(fractions.Fraction(a) * second == fractions.Fraction(b) * first for a, b in pairs)
+    return int(same) * (1 if ends[0] * ends[1] > 0 or (ends[0] > 0) == (ends[1] > 0) else -1)
+
+
 def borders(model: AbstractPiecewiseLinearMap) -> Borders:
     """Read the borders off the model. Must be called under `numerics()`."""
-    single = borders_of_each(jax.tree.map(lambda leaf: np.asarray(leaf)[None], model), 1, model.num_states)
+    planes = _in_chunks(_planes, model, np.zeros((1, model.num_states)))
+    single = _read(*planes, *_in_chunks(_pieces, model, _one_by_one(planes[1].shape[1])))
     return Borders(*(part[0] for part in single))
 
 
@@ -144,9 +161,18 @@ def borders_of_each(models: AbstractPiecewiseLinearMap, number: int, num_states:
     """Read the borders off a stack of models: every array has the model on its first axis."""
     gradients, offsets = _in_chunks(_planes, models, np.zeros((number, num_states)), np.arange(number))
     num_gates = offsets.shape[1]
-    gates = np.concatenate([np.zeros((1, num_gates), bool), np.eye(num_gates, dtype=bool)])
     owner = np.repeat(np.arange(number), num_gates + 1)
-    jacobians, shifts = _in_chunks(_pieces, models, np.tile(gates, (number, 1)), owner)
+    return _read(gradients, offsets, *_in_chunks(_pieces, models, np.tile(_one_by_one(num_gates), (number, 1)), owner))
+
+
+def _one_by_one(num_gates: int) -> np.ndarray:
+    """All gates closed, and each one open alone: `(G + 1, G)`."""
+    return np.concatenate([np.zeros((1, num_gates), bool), np.eye(num_gates, dtype=bool)])
+
+
+def _read(gradients: np.ndarray, offsets: np.ndarray, jacobians: np.ndarray, shifts: np.ndarray) -> Borders:
+    """Take what opening each gate alone adds; every array of the result has the model on its first axis."""
+    number, num_gates, num_states = gradients.shape
     jacobians = jacobians.reshape(number, num_gates + 1, num_states, num_states)
     shifts = shifts.reshape(number, num_gates + 1, num_states)
     jumps, shift_jumps = jacobians[:, 1:] - jacobians[:, :1], shifts[:, 1:] - shifts[:, :1]

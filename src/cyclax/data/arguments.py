@@ -34,6 +34,10 @@ def checked_series(series: Any, name: str = "series", *, least: int = 1) -> Floa
     inf, saying in which row and column.
     """
     try:
+        refuse_masked(series)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    try:
         array = np.asarray(series)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"{name}: expected rows of one length, (T, N); {error}.") from error
@@ -48,6 +52,14 @@ def checked_series(series: Any, name: str = "series", *, least: int = 1) -> Floa
         raise ValueError(f"{name}: {least} rows or more are needed, but it has {len(array)}, in shape {array.shape}.")
     refuse_nonfinite(array, name)
     return array
+
+
+def refuse_masked(value: Any) -> None:
+    """Raise `ValueError` for a masked array, or a list of such, with masked entries: NumPy would drop the mask."""
+    rows = value if isinstance(value, (list, tuple)) else [value]
+    if any(isinstance(row, np.ma.MaskedArray) and np.ma.is_masked(row) for row in rows):
+        where = np.argwhere(np.ma.getmaskarray(np.ma.asarray(value)))[0].tolist()
+        raise ValueError(f"it has masked entries (first at {where}); fill them, or leave them out.")
 
 
 def refuse_nonfinite(array: Float[np.ndarray, "T N"], name: str) -> None:

@@ -14,31 +14,38 @@ from numpy.typing import ArrayLike
 from cyclax.arguments import real, whole
 from cyclax.data.arguments import checked_key, checked_series
 from cyclax.numerics import numerics
+from cyclax.storage import parsing, read_npz
 
 # A column whose deviation is this part of its size differs by rounding only.
 _ROUNDING = 1e-12
 
 
 def load_series(
-    path: str | Path, *, columns: Sequence[int | str] | None = None, delimiter: str = ","
+    path: str | Path,
+    *,
+    columns: Sequence[int | str] | None = None,
+    delimiter: str = ",",
+    header: bool | None = None,
 ) -> Float[np.ndarray, "T N"]:
     """Read a series from a `.npy` or `.csv` file; time runs along the rows.
 
     **Arguments:** `path`: the file. A first row of a `.csv` that is not made of numbers is its header; empty lines and
     what follows a `#` are skipped. `columns`: which to keep, in this order, by number from 0, or by their names in the
-    header. `delimiter`: what stands between the entries of a `.csv`.
+    header. `delimiter`: what stands between the entries of a `.csv`. `header`: whether the first row of a `.csv` is its
+    header, where that cannot be told: 0, 1, 2, .. may be the names that pandas gives to columns without any.
 
     **Returns:** `(T, N)`, NumPy float64; a file with one number a row has N = 1.
 
     **Raises:** `FileNotFoundError`; `ValueError` that names the file, for another suffix, entries that are no numbers,
-    NaN and inf (with row and column), rows of different lengths, a wrong shape, and columns that it does not have.
+    NaN and inf (with row and column), rows of different lengths, a wrong shape, columns that it does not have, and a
+    first row that may be a header of numbers.
     """
     path = Path(path)
     names: list[str] | None = None
     if path.suffix == ".npy":
         array = _read_npy(path)
     elif path.suffix == ".csv":
-        array, names = _read_csv(path, delimiter)
+        array, names = _read_csv(path, delimiter, header)
     else:
         raise ValueError(f"{path}: series are read from .npy and .csv files; numpy.save and numpy.savetxt write them.")
     try:
@@ -53,55 +60,97 @@ def load_series(
 
 def _read_npy(path: Path) -> np.ndarray:
     with open(path, "rb") as stream:
-        try:
-            array = np.load(stream, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise ValueError(f"{path}: this is not a readable .npy file ({error}); is the file complete?") from error
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{path}: this is an archive of {list(array)}; save one array with numpy.save.")
+        start = stream.read(2)
+        if start == b"PK":
+            raise ValueError(f"{path}: this is an archive of {list(read_npz(path))}; save one array with numpy.save.")
+        stream.seek(0)
+        with parsing(path, ".npy file"):
+            array = np.lib.format.read_array(stream, allow_pickle=False)
     return array[:, None] if array.ndim == 1 else array
 
 
-def _read_csv(path: Path, delimiter: str) -> tuple[np.ndarray, list[str] | None]:
+def _read_csv(path: Path, delimiter: str, header: bool | None) -> tuple[np.ndarray, list[str] | None]:
     with open(path, encoding="utf-8-sig", newline="") as stream:
-        lines = [(i, line) for i, line in enumerate(stream, 1) if line.split("#")[0].strip()]
+        try:
+            lines = [(i, line) for i, line in enumerate(stream, 1) if line.split("#")[0].strip()]
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: this is not text in UTF-8 ({error}); save it as such.") from error
     if not lines:
         raise ValueError(f"{path}: the file is empty.")
     first = _entries(lines[0][1], delimiter)
-    names = None if any(_is_number(entry) for entry in first) else first
-    body = lines[1:] if names else lines
+    if header is None:
+        header = not any(map(_is_number, first))
+        asked = not header and _may_be_names(first, [line for _, line in lines[1:]], delimiter)
+    else:
+        asked = False
+    names = first if header else None
+    body = lines[1:] if header else lines
     if not body:
         raise ValueError(f"{path}: there is a header, but no row of numbers below it.")
     try:
-        return np.loadtxt((line for _, line in body), delimiter=delimiter, ndmin=2), names
+        array = np.loadtxt((line for _, line in body), delimiter=delimiter, ndmin=2)
     except ValueError:
         raise ValueError(f"{path}: {_trouble(body, delimiter, len(first))}") from None
+    if names is not None and len(names) != array.shape[1]:
+        raise ValueError(f"{path}: the header has {len(names)} entries, and the rows {array.shape[1]}.")
+    if asked:
+        raise ValueError(
+            f"{path}: its first row, {', '.join(first[:4])}{', ..' if first[4:] else ''}, may be a header, as pandas "
+            "writes for columns without names, or the first row of the series. Say header=True or header=False."
+        )
+    return array, names
+
+
+def _may_be_names(first: list[str], others: list[str], delimiter: str) -> bool:
+    """Whether a first row of numbers looks like a header: it counts 0, 1, 2, ..; or counts on from another number, or
+    alone, above columns that are not written as whole numbers."""
+    if not others or not all(map(_is_number, first)):
+        return False
+    start = float(first[0])
+    counted = [f"{start + i:.0f}" for i in range(len(first))]
+    if first not in (counted, [f"{name}.0" for name in counted]):
+        return False
+    if start == 0 and len(first) > 1:
+        return True
+    # Columns that have a point or an exponent somewhere.
+    rows = [_entries(line, delimiter) for line in others]
+    broken = all(any(set(".eE") & set(row[i]) for row in rows if i < len(row)) for i in range(len(first)))
+    return broken and (start == 0 or len(first) > 1)
 
 
 def _entries(line: str, delimiter: str) -> list[str]:
-    return [entry.strip() for entry in next(csv.reader([line.split("#")[0].strip()], delimiter=delimiter))]
+    text = line.split("#")[0].strip()
+    try:
+        return [entry.strip() for entry in next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))]
+    except csv.Error:
+        return [text]  # which is no number
 
 
 def _trouble(body: list[tuple[int, str]], delimiter: str, width: int) -> str:
     """Say what is wrong with rows that could not be read: the slow way, which knows where."""
     for number, line in body:
         entries = _entries(line, delimiter)
+        if '"' in line.split("#")[0] and all(map(_is_number, entries)):
+            return f"line {number} has numbers in quotes: {line.strip()[:40]}. Write them without."
         if len(entries) != width:
             return f"line {number} has {len(entries)} entries, and the first row {width}; delimiter is {delimiter!r}."
         for column, entry in enumerate(entries):
             if not entry:
-                return f"line {number}, column {column} (counted from 0) is empty. Fill the gap, or cut the series."
+                remedy = "Fill the gap, or cut the series" + (", or say header=True." if number == body[0][0] else ".")
+                return f"line {number}, column {column} (counted from 0) is empty. {remedy}"
             if not _is_number(entry):
-                return f"line {number}, column {column} (counted from 0): {entry!r} is not a number."
+                remedy = " If this is a header, say header=True." if number == body[0][0] else ""
+                return f"line {number}, column {column} (counted from 0): {entry[:40]!r} is not a number.{remedy}"
     return f"its rows could not be read with the delimiter {delimiter!r}."
 
 
 def _is_number(entry: str) -> bool:
+    """Whether NumPy reads it: `float` alone reads 1_000 too, and digits of other scripts."""
     try:
         float(entry)
     except ValueError:
         return False
-    return True
+    return entry.isascii() and "_" not in entry
 
 
 def _chosen(path: Path, columns: Sequence[int | str], array: np.ndarray, names: list[str] | None) -> list[int]:
@@ -115,6 +164,8 @@ def _chosen(path: Path, columns: Sequence[int | str], array: np.ndarray, names: 
             if column not in (names or []):
                 there = f"its header has {names}" if names else "it has no header; give numbers from 0"
                 raise ValueError(f"{path}: there is no column {column!r}; {there}.")
+            if (names or []).count(column) > 1:
+                raise ValueError(f"{path}: several columns are called {column!r}; give their numbers, from 0.")
             chosen.append((names or []).index(column))
         elif not 0 <= whole(column, "columns", 0) < array.shape[1]:
             raise ValueError(f"{path}: there is no column {column}; it has {array.shape[1]}, counted from 0.")

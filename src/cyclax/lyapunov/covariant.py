@@ -11,6 +11,7 @@ from jaxtyping import Float, PyTree
 
 from cyclax.arguments import whole
 from cyclax.lyapunov.arguments import checked_problem
+from cyclax.lyapunov.flows import Flow, more_pieces
 from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, suited
 from cyclax.lyapunov.model import Layout, push
 from cyclax.numerics import numerics
@@ -114,7 +115,13 @@ def covariant_vectors(
         setting = (problem.layout, orthonormalize)
 
         def forward(z, frame, begin, number):
-            return _forward(problem.model, *setting, z, frame, _slice(problem.inputs, begin, number), number)
+            inputs, pieces, more = _slice(problem.inputs, begin, number), 0, 1
+            while more > pieces:
+                pieces = more
+                *parts, spread = _forward(problem.model, *setting, z, frame, inputs, number, np.asarray(pieces))
+                # Maps take no pieces.
+                more = more_pieces(pieces, np.asarray(spread)) if isinstance(problem.model, Flow) else pieces
+            return parts
 
         start = problem.states[:, 0]
         if warmup:
@@ -146,15 +153,29 @@ def _refuse(zs: Any, before: int) -> None:
 
 
 @eqx.filter_jit
-def _forward(model, layout: Layout, orthonormalize: AbstractOrthonormalization, z, frame, inputs, number: int):
-    """Give states, frames and triangular factors R after each step, and which diagonals of R are lost."""
+def _forward(model, layout: Layout, orthonormalize: AbstractOrthonormalization, z, frame, inputs, number: int, pieces):
+    """Give states, frames and triangular factors R after each step, and which diagonals of R are lost.
 
-    def step(carry, s):
-        z, pushed = push(model, layout, carry[0], s, carry[1])
+    A `Flow` takes each step in so many pieces. Of every step, the spread of logarithms that one of them has met.
+    """
+    how = {"pieces": pieces} if isinstance(model, Flow) else {}
+
+    def piece(z, Q, s):
+        z, pushed = push(model, layout, z, s, Q, **how)
         Q, norms = orthonormalize(pushed[..., None])
         Q, norms = Q[..., 0], norms[:, 0]
-        R = jnp.triu(Q.T @ pushed, 1) + jnp.diag(norms)
-        return (z, Q), (z, Q, R, norms == 0)
+        logs = jnp.log(norms)
+        return z, Q, jnp.triu(Q.T @ pushed, 1) + jnp.diag(norms), jnp.maximum(jnp.max(logs), 0) - jnp.min(logs)
+
+    def step(carry, s):
+        def one_more(_, state):
+            z, Q, R, spread = state
+            z, Q, factor, worst = piece(z, Q, s)
+            return z, Q, factor @ R, jnp.maximum(spread, worst)
+
+        z, Q, R, spread = piece(*carry, s)
+        z, Q, R, spread = jax.lax.fori_loop(1, pieces, one_more, (z, Q, R, spread)) if how else (z, Q, R, spread)
+        return (z, Q), (z, Q, R, jnp.diagonal(R) == 0, spread)
 
     return jax.lax.scan(step, (z, frame), inputs, length=number)[1]
 

@@ -1,14 +1,20 @@
 """Flows of ordinary differential equations as maps, with diffrax (`pip install 'cyclax[data]'`)."""
 
+import math
 from collections.abc import Callable
 from typing import Any, final
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
 
 from cyclax.arguments import real, whole
+
+# Between two orthonormalizations lengths of tangents change by e^6 at most, far above tolerances: else steps are split,
+# in so many pieces at most.
+_MOST_SPREAD, _MOST_PIECES = 6.0, 1024
 
 
 def _diffrax() -> Any:
@@ -25,13 +31,13 @@ class Flow(eqx.Module):
 
     Its spectrum is in nats per unit of time. Tangent vectors follow the variational equation
     `V' = D vector_field(z) V`, integrated along with the state; an adaptive solver controls the error of both.
+    `lyapunov_spectrum` and `covariant_vectors` split `dt` where tangents would fall below the tolerances in it.
 
     **Arguments:**
 
     - `vector_field`: `(state) -> velocity`, or `(state, input) -> velocity` with an input that is held for the time
       `dt`. State and velocity are arrays or pytrees of one structure.
-    - `dt`: the time of one step of the map, > 0. Frames are orthonormalized after each, so no exponent should change
-      lengths by more than, say, e^15 in this time.
+    - `dt`: the time of one step of the map, > 0.
     - `solver`: a solver of diffrax; Tsitouras' 5(4) by default.
     - `substeps`: so many steps of fixed size for each `dt`; by default the step size adapts.
     - `rtol`, `atol`: tolerances of the adaptive steps.
@@ -66,6 +72,12 @@ class Flow(eqx.Module):
         self.dt, self.substeps, self.rtol, self.atol, self.max_steps = dt, substeps, rtol, atol, max_steps
         self.solver = _diffrax().Tsit5() if solver is None else solver
 
+    @property
+    def most_spread(self) -> float:
+        """How much more, as a logarithm, one tangent may grow than another in a step before 1 % of it is noise."""
+        least = float(np.finfo(np.float64).eps) if self.substeps is not None else max(self.rtol, self.atol)
+        return math.log(0.01 / least)
+
     def velocity(self, state: PyTree, s: PyTree = None) -> PyTree:
         """Give the velocity at a state."""
         return self.vector_field(state) if s is None else self.vector_field(state, s)
@@ -74,21 +86,38 @@ class Flow(eqx.Module):
         """Follow the flow for the time `dt`."""
         return self.integrate(lambda z: self.velocity(z, s), state)
 
-    def integrate(self, velocity: Callable[[Any], Any], y: PyTree) -> PyTree:
-        """Integrate `y' = velocity(y)` for the time `dt`; NaN where the solver gives up."""
-        diffrax = _diffrax()
+    def integrate(self, velocity: Callable[[Any], Any], y: PyTree, *, pieces: Any = 1, finer: Any = False) -> PyTree:
+        """Integrate `y' = velocity(y)` for the time `dt / pieces`; NaN where the solver gives up.
+
+        **Arguments:** `finer`: take half the step, or a hundredth of the tolerances: the difference is the error. Both
+        may be traced.
+        """
+        diffrax, time = _diffrax(), self.dt / pieces
         if self.substeps is None:
+            factor = jnp.where(finer, 0.01, 1.0)
             steps: dict[str, Any] = {
-                "stepsize_controller": diffrax.PIDController(rtol=self.rtol, atol=self.atol),
+                "stepsize_controller": diffrax.PIDController(
+                    rtol=factor * self.rtol, atol=factor * self.atol, dtmax=jnp.where(finer, time / 2, time)
+                ),
                 "dt0": None,
                 "max_steps": self.max_steps,
             }
         else:
-            steps = {"dt0": self.dt / self.substeps, "max_steps": self.substeps + 1}
+            number = -(-self.substeps // pieces) * jnp.where(finer, 2, 1)
+            steps = {"dt0": time / number, "max_steps": self.substeps * (1 if finer is False else 2) + 1}
         term = diffrax.ODETerm(lambda t, y, _: velocity(y))
         # Without throwing: errors are raised once, by the driver, from the NaN.
         solution = diffrax.diffeqsolve(
-            term, self.solver, t0=0.0, t1=self.dt, y0=y, saveat=diffrax.SaveAt(t1=True), throw=False, **steps
+            term, self.solver, t0=0.0, t1=time, y0=y, saveat=diffrax.SaveAt(t1=True), throw=False, **steps
         )
         ended = solution.result == diffrax.RESULTS.successful
         return jax.tree.map(lambda leaf: jnp.where(ended, leaf[0], jnp.nan), solution.ys)
+
+
+def more_pieces(pieces: int, spread: np.ndarray) -> int:
+    """Give in how many pieces the steps of a flow are to be split, from the spread that so many have left."""
+    worst = float(np.max(spread, initial=0.0, where=~np.isnan(spread)))
+    if worst <= _MOST_SPREAD:
+        return pieces
+    wanted = 8 * pieces if np.isinf(worst) else math.ceil(1.5 * pieces * worst / _MOST_SPREAD)
+    return min(wanted, _MOST_PIECES)

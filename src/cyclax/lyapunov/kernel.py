@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from cyclax.lyapunov.flows import Flow
 from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, suited
 from cyclax.lyapunov.model import Layout, adapted, push
 
@@ -29,6 +30,14 @@ class Carry(NamedTuple):
     survived: Int[Any, " B"]
 
 
+class Course(NamedTuple):
+    """How a `Flow` takes its steps, traced: each in so many pieces, with a frame orthonormalized after each."""
+
+    pieces: Int[Any, ""]
+    # As a check: see `Flow.integrate`.
+    finer: Bool[Any, ""]
+
+
 class Setting(NamedTuple):
     """What a chunk is compiled for, beside the shapes. A chunk has room for `capacity` orthonormalizations.
 
@@ -45,19 +54,21 @@ class Setting(NamedTuple):
 
 @eqx.filter_jit
 def run_chunk(
-    model: Any, setting: Setting, carry: Carry, inputs: PyTree, groups: Int[Any, ""]
-) -> tuple[Carry, Float[Array, "capacity n B"]]:
+    model: Any, setting: Setting, carry: Carry, inputs: PyTree, groups: Int[Any, ""], course: Course
+) -> tuple[Carry, Float[Array, "capacity n B"], Float[Array, " B"]]:
     """Carry the orbits on through `groups` (traced, at most the capacity) groups of `every` steps.
 
     **Arguments:** `inputs`: leaves `(capacity * every, ...)`, with B in front where they are batched; or None.
+    `course`: for flows.
 
-    **Returns:** where the orbits stand, and the logarithms of the diagonals of R, of which `groups` are written.
+    **Returns:** where the orbits stand; the logarithms of the diagonals of R, of which `groups` are written; and the
+    largest difference of two of them, or of one and 0, that one orthonormalization has met.
     """
     arrays, rest = eqx.partition(model, eqx.is_array)
     orbits = carry.alive.shape[0]
     lots = -(-orbits // setting.together)
     if lots == 1:
-        return _run_lot(arrays, rest, setting, carry, inputs, groups)
+        return _run_lot(arrays, rest, setting, carry, inputs, groups, course)
     size = -(-orbits // lots)
 
     def split(tree, axis):
@@ -71,7 +82,7 @@ def run_chunk(
         own_arrays, own_carry, own_inputs = parts
         own_arrays = arrays if setting.axes.model is None else own_arrays
         own_inputs = inputs if setting.axes.inputs is None else own_inputs
-        return _run_lot(own_arrays, rest, setting, own_carry, own_inputs, groups)
+        return _run_lot(own_arrays, rest, setting, own_carry, own_inputs, groups, course)
 
     parts = (split(arrays, setting.axes.model), split(carry, -1), split(inputs, setting.axes.inputs))
     done = jax.lax.map(lot, parts)
@@ -81,13 +92,14 @@ def run_chunk(
 
 
 def _run_lot(
-    arrays: Any, rest: Any, setting: Setting, carry: Carry, inputs: PyTree, groups: Int[Any, ""]
-) -> tuple[Carry, Float[Array, "capacity n B"]]:
+    arrays: Any, rest: Any, setting: Setting, carry: Carry, inputs: PyTree, groups: Int[Any, ""], course: Course
+) -> tuple[Carry, Float[Array, "capacity n B"], Float[Array, " B"]]:
     """Carry orbits on side by side."""
     layout, axes, every, capacity, orthonormalize, _ = setting
+    how = course._asdict() if isinstance(rest, Flow) else {}
 
     def one(arrays, z, s, V):
-        return push(eqx.combine(arrays, rest), layout, z, s, V)
+        return push(eqx.combine(arrays, rest), layout, z, s, V, **how)
 
     together = jax.vmap(one, in_axes=(axes.model, -1, axes.inputs, -1), out_axes=-1)
     time_axis = 0 if axes.inputs is None else 1
@@ -98,15 +110,39 @@ def _run_lot(
         alive = carry.alive & jnp.all(jnp.isfinite(z), axis=0)
         return Carry(z, V, alive, carry.survived + alive)
 
-    def group(g, both):
-        carry, logs = both
-        carry = step(g, carry) if every == 1 else jax.lax.fori_loop(g * every, (g + 1) * every, step, carry)
-        V, norms = orthonormalize(carry.V)
-        logs = jax.lax.dynamic_update_index_in_dim(logs, jnp.log(norms), g, 0)
-        return carry._replace(V=V), logs
+    def orthonormalized(V, total, worst):
+        V, norms = orthonormalize(V)
+        logs = jnp.log(norms)
+        spread = jnp.maximum(jnp.max(logs, axis=0), 0) - jnp.min(logs, axis=0)
+        return V, total + logs, jnp.maximum(worst, spread)
+
+    def flow_step(t, state):
+        """One piece after the other; a single one needs no orthonormalization of its own."""
+
+        def piece(_, state):
+            carry, total, worst = state
+            after = step(t, carry)
+            V, total, worst = jax.lax.cond(
+                course.pieces > 1, orthonormalized, lambda *same: same, after.V, total, worst
+            )
+            return after._replace(V=V, survived=carry.survived), total, worst
+
+        carry, total, worst = jax.lax.fori_loop(0, course.pieces, piece, state)
+        return carry._replace(survived=carry.survived + carry.alive), total, worst
+
+    def group(g, state):
+        carry, logs, worst = state
+        total = jnp.zeros(carry.V.shape[1:], carry.V.dtype)
+        if how:
+            carry, total, worst = jax.lax.fori_loop(g * every, (g + 1) * every, flow_step, (carry, total, worst))
+        else:
+            carry = step(g, carry) if every == 1 else jax.lax.fori_loop(g * every, (g + 1) * every, step, carry)
+        V, total, worst = orthonormalized(carry.V, total, worst)
+        logs = jax.lax.dynamic_update_index_in_dim(logs, total, g, 0)
+        return carry._replace(V=V), logs, worst
 
     logs = jnp.zeros((capacity, *carry.V.shape[1:]), carry.V.dtype)
-    return jax.lax.fori_loop(0, groups, group, (carry, logs))
+    return jax.lax.fori_loop(0, groups, group, (carry, logs, jnp.zeros_like(carry.z[0])))
 
 
 def lyapunov_exponents(
@@ -135,7 +171,8 @@ def lyapunov_exponents(
       `orthonormalize_every`. Static.
     - `num_exponents`, `orthonormalize_every`, `dt`, `orthonormalization`: as for `lyapunov_spectrum`.
 
-    **Returns:** `(n,)`, in the order of the frame: largest first once the frame has settled.
+    **Returns:** `(n,)`, in the order of the frame: largest first once the frame has settled. NaN where a `Flow` changes
+    lengths so much between two orthonormalizations that tangents fall below its tolerances: take a smaller `dt`.
 
     **Raises:** `ValueError` where steps and warm-up are no multiples of `orthonormalize_every`, or are too few, where
     there are fewer states than exponents, or where the inputs are not `(warmup + steps, ...)`.
@@ -169,4 +206,8 @@ def lyapunov_exponents(
     grouped = jax.tree.map(lambda leaf: jnp.reshape(leaf, (-1, every, *jnp.shape(leaf)[1:])), inputs)
     _, logs = jax.lax.scan(group, (z, V), grouped, length=(warmup + steps) // every)
     time = steps * (getattr(model, "dt", 1.0) if dt is None else dt)
-    return jnp.sum(logs[warmup // every :], axis=0) / time
+    means = jnp.sum(logs[warmup // every :], axis=0) / time
+    if isinstance(model, Flow):
+        spread = jnp.maximum(jnp.max(logs, axis=1), 0) - jnp.min(logs, axis=1)
+        means = jnp.where(jnp.any(spread > model.most_spread), jnp.nan, means)
+    return means

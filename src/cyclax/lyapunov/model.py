@@ -63,8 +63,10 @@ def apply(model: Any, state: PyTree, s: PyTree) -> PyTree:
     return model(state, s)
 
 
-def push(model: Any, layout: Layout, z: Float[Array, " D"], s: PyTree, V: Float[Array, "D n"]):
+def push(model: Any, layout: Layout, z: Float[Array, " D"], s: PyTree, V: Float[Array, "D n"], **pieces: Any):
     """Map a state once, and n tangent vectors with its Jacobian, which is never formed.
+
+    **Arguments:** `pieces`: for a `Flow`, how `Flow.integrate` takes its step.
 
     **Returns:** the next state `(D,)` and the next tangent vectors `(D, n)`.
     """
@@ -74,7 +76,7 @@ def push(model: Any, layout: Layout, z: Float[Array, " D"], s: PyTree, V: Float[
             return layout.flat(model.velocity(layout.tree(z), s)).astype(z.dtype)
 
         # Differential equations have their variational equation: state and tangents, under one error control.
-        return model.integrate(lambda both: _pushed(velocity, *both), (z, V))
+        return model.integrate(lambda both: _pushed(velocity, *both), (z, V), **pieces)
 
     return _pushed(lambda z: layout.flat(apply(model, layout.tree(z), s)).astype(z.dtype), z, V)
 

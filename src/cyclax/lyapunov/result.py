@@ -3,8 +3,6 @@
 import dataclasses
 import functools
 import html
-import io
-import json
 import math
 import operator
 from pathlib import Path
@@ -13,22 +11,39 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from cyclax.archive import Archive, write_archive
 from cyclax.lyapunov.statistics import (
     BLOCKS,
     kaplan_yorke,
     kaplan_yorke_gradient,
+    kaplan_yorke_jump,
     quantile_of_t,
+    rounding,
     settled,
     standard_errors,
 )
-from cyclax.storage import read_npz, write_atomically
 
 # Printed in full up to so many exponents of an orbit, and so many orbits.
 _MOST_LINES = 12
 # An exponent farther than this many standard errors from 0 has a sign.
 _SURE = 3.0
+# What an integrator errs is measured in a few steps: an exponent within so many times that is 0.
+_INTEGRATOR = 10.0
 # Fields that are written as arrays.
-_ARRAYS = ("means", "bins", "diverged", "weighted_means")
+_ARRAYS = ("means", "bins", "diverged", "weighted_means", "integration_errors")
+# The header of a file, as far as anything here relies on it.
+_FORM = {
+    "bin_steps": int,
+    "steps": int,
+    "warmup": int,
+    "dt": float,
+    "num_states": int,
+    "rtol": float,
+    "atol": float,
+    "shared_inputs": bool,
+    "interrupted?": str,
+    "report": {"model?": str, "pooled?": int},
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,7 +60,10 @@ class Spectrum:
     - `weighted_means` `(.., n)`: weighted Birkhoff averages, where they were asked for.
     - `shared_inputs`: whether the orbits of the batch were driven by the same inputs.
     - `interrupted`: why it stopped early, if it did.
-    - `report`: {"model", "seconds", "version", "orthonormalize_every", "orthonormalization"}.
+    - `report`: {"model", "seconds", "version", "orthonormalize_every", "orthonormalization"}, and of a flow {"pieces"}:
+      in how many the steps were split.
+    - `integration_errors` `(.., n)`: of a flow, what the integrator errs, in the order of `means`: by how much steps
+      half as long, or a hundredth of the tolerances, change the exponents.
     """
 
     means: Float[np.ndarray, "... n"]
@@ -62,6 +80,7 @@ class Spectrum:
     shared_inputs: bool = False
     interrupted: str | None = None
     report: dict[str, Any] = dataclasses.field(default_factory=dict)
+    integration_errors: Float[np.ndarray, "... n"] | None = None
 
     # -- exponents ----------------------------------------------------------------------------------------------------
 
@@ -88,11 +107,29 @@ class Spectrum:
 
     @functools.cached_property
     def standard_errors(self) -> Float[np.ndarray, "... n"]:
-        """Standard errors from 32 block means, never below rounding; NaN where there are too few steps.
+        """Standard errors from 32 block means; NaN where there are too few steps.
 
-        They are right where correlations die out within a block; `converged` looks at that.
+        Never below rounding, and of a flow never below the integrator's errors. They are right where correlations die
+        out within a block; `converged` looks at that.
         """
-        return self._sorted(standard_errors(self.bins, pieces=self._pieces))
+        return self._sorted(self._errors)
+
+    @property
+    def _errors(self) -> Float[np.ndarray, "... n"]:
+        return np.hypot(standard_errors(self.bins, pieces=self._pieces), self._integration)
+
+    @property
+    def _integration(self) -> Float[np.ndarray, "... n"]:
+        return np.zeros_like(self.means) if self.integration_errors is None else self.integration_errors
+
+    @property
+    def _zero_within(self) -> tuple[Float[np.ndarray, "... n"], Float[np.ndarray, "... n"]]:
+        """Give, in the order of `exponents`, within what each is 0 perhaps, and within what surely."""
+        finite = np.where(np.isneginf(self.bins), 0, self.bins)
+        # A coarse integrator makes nothing sure.
+        integrator = np.minimum(_INTEGRATOR * self._integration, self.atol)
+        surely = self._sorted(rounding(finite) + integrator)
+        return np.fmax(_SURE * self.standard_errors, surely), surely
 
     @property
     def _pieces(self) -> int:
@@ -129,16 +166,27 @@ class Spectrum:
 
     @property
     def dimension(self) -> Float[np.ndarray, "..."]:
-        """The Kaplan-Yorke dimension; NaN where that takes more exponents than were computed."""
-        return kaplan_yorke(self.exponents, self.num_states)
+        """The Kaplan-Yorke dimension; NaN where that takes more exponents than were computed.
+
+        Exponents within three standard errors of 0 count as 0.
+        """
+        return kaplan_yorke(self.exponents, self.num_states, self._zero_within[0])
 
     @property
     def dimension_error(self) -> Float[np.ndarray, "..."]:
-        """The standard error of the dimension, to first order in those of the exponents and their correlations."""
-        gradient = kaplan_yorke_gradient(self.exponents, self.num_states)
+        """The standard error of the dimension, to first order in those of the exponents and their correlations.
+
+        Where it jumps with the sign of exponents that are 0 within their errors (is it a limit cycle, or a fixed point
+        that attracts weakly?), not less than the jump.
+        """
+        perhaps, surely = self._zero_within
+        gradient = kaplan_yorke_gradient(self.exponents, self.num_states, perhaps)
         # An exponent of -inf has no part in it, and is no number to multiply.
         finite = np.where(np.isneginf(self.finite_time), 0, self.finite_time)
-        return standard_errors(np.sum(gradient * finite, axis=-1), pieces=self._pieces)
+        smooth = standard_errors(np.sum(gradient * finite, axis=-1), pieces=self._pieces)
+        integrator = np.sum(np.abs(gradient) * self._sorted(self._integration), axis=-1)
+        jump = kaplan_yorke_jump(self.exponents, self.num_states, perhaps, surely)
+        return np.sqrt(smooth**2 + integrator**2 + jump**2)
 
     @property
     def converged(self) -> Bool[np.ndarray, "..."]:
@@ -155,7 +203,7 @@ class Spectrum:
         gone = np.isneginf(self.means)
         tolerance = self.rtol * np.abs(np.where(gone, 0, self.means)) + self.atol
         with np.errstate(invalid="ignore"):
-            small = standard_errors(self.bins, pieces=self._pieces) <= tolerance
+            small = self._errors <= tolerance
         long_enough, steady = settled(self.bins, tolerance, pieces=self._pieces)
         return small | gone, long_enough | gone, steady | gone
 
@@ -179,6 +227,7 @@ class Spectrum:
             bins=together,
             diverged=np.zeros((), int),
             weighted_means=weighted,
+            integration_errors=None if self.integration_errors is None else np.mean(self._integration[kept], axis=0),
             report={**self.report, "pooled": int(np.sum(kept))},
         )
 
@@ -203,6 +252,7 @@ class Spectrum:
             bins=self.bins[:, index],
             diverged=self.diverged[index],
             weighted_means=None if self.weighted_means is None else self.weighted_means[index],
+            integration_errors=None if self.integration_errors is None else self.integration_errors[index],
         )
 
     # -- files and print ----------------------------------------------------------------------------------------------
@@ -233,9 +283,7 @@ class Spectrum:
             raise ValueError(f"{path}: spectra are written to .npz files.")
         arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
         header = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _ARRAYS}
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
-        write_atomically(path, lambda stream: stream.write(buffer.getvalue()))
+        write_archive(path, header, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> "Spectrum":
@@ -243,13 +291,20 @@ class Spectrum:
 
         **Raises:** `FileNotFoundError`; `ValueError` where the file is not one, or is truncated.
         """
-        archive = read_npz(path)
-        try:
-            header = json.loads(str(archive["header"]))
-            arrays: dict[str, Any] = {name: archive[name] for name in _ARRAYS if name in archive}
-            return cls(**header, **arrays)
-        except (KeyError, ValueError, TypeError) as error:
-            raise ValueError(f"{path}: this is not a file written by Spectrum.save ({error}).") from error
+        archive = Archive(path, "not a file written by Spectrum.save", _FORM)
+        arrays: dict[str, Any] = {"means": archive.array("means", float, "... n")}
+        arrays["bins"] = archive.array("bins", float, "N ... n")
+        arrays["diverged"] = archive.array("diverged", int, "...")
+        for name in ("weighted_means", "integration_errors"):
+            if name in archive.entries:
+                arrays[name] = archive.array(name, float, "... n")
+        archive.finish()
+        batch, number = archive.sizes["..."], archive.sizes["n"]
+        if len(batch) > 1 or 0 in batch or not 1 <= number <= archive.header["num_states"] or not len(arrays["bins"]):
+            archive.refuse(f"means have shape {arrays['means'].shape}, bins {arrays['bins'].shape}")
+        if not archive.header.keys() <= {field.name for field in dataclasses.fields(cls)} - set(_ARRAYS):
+            archive.refuse(f"its header has {', '.join(archive.header)}")
+        return cls(**archive.header, **arrays)
 
     def __repr__(self) -> str:
         if self.means.ndim == 2:
@@ -275,7 +330,8 @@ def forcing_interval(largest_exponent: float | Spectrum) -> float:
 
     **Arguments:** `largest_exponent`: in nats per step, or the `Spectrum` of one orbit.
 
-    **Returns:** steps; inf where the exponent is not positive, as no forcing is needed there.
+    **Returns:** steps; inf where the exponent is not positive (of a spectrum: not beyond its error), as no forcing is
+    needed there.
 
     **Raises:** `ValueError` for NaN, or the spectrum of a batch.
     """
@@ -283,6 +339,8 @@ def forcing_interval(largest_exponent: float | Spectrum) -> float:
         if largest_exponent.means.ndim != 1:
             raise ValueError("largest_exponent: the spectrum of a batch has many; pool it, or take one of its orbits.")
         value = float(largest_exponent.exponents[0]) * largest_exponent.dt
+        if abs(value) <= largest_exponent._zero_within[0][0] * largest_exponent.dt:
+            value = 0.0
     else:
         value = float(largest_exponent)
     if math.isnan(value):
@@ -345,7 +403,7 @@ def _brief(spectrum: Spectrum) -> str:
 def _meaning(spectrum: Spectrum) -> str:
     if spectrum.diverged:
         return f"DIVERGED in step {spectrum.diverged}"
-    largest, error = float(spectrum.exponents[0]), float(spectrum.standard_errors[0])
+    largest, zero = float(spectrum.exponents[0]), float(spectrum._zero_within[0][0])
     whole = len(spectrum.means) == spectrum.num_states
     parts = [f"sum {spectrum.sum:.6g}"] if whole else [f"sum of these {spectrum.sum:.6g}"]
     known = not np.isnan(spectrum.dimension)
@@ -354,12 +412,12 @@ def _meaning(spectrum: Spectrum) -> str:
         if known
         else "the Kaplan-Yorke dimension takes more exponents"
     )
-    if largest > _SURE * error:
+    if largest > zero:
         parts.append(f"errors double every {math.log(2) / largest / spectrum.dt:.4g} steps")
-    elif largest < -_SURE * error:
+    elif largest < -zero:
         parts.append(f"errors halve every {-math.log(2) / largest / spectrum.dt:.4g} steps")
-    elif not math.isnan(error):
-        parts.append("the largest exponent is 0 within its error")
+    else:
+        parts.append("no exponent is positive beyond its error")
     return "; ".join(parts)
 
 
@@ -375,6 +433,8 @@ def _verdict(spectrum: Spectrum) -> str:
         return "NOT converged: the two halves of the orbit differ; a longer warm-up, or more steps"
     if not np.all(long_enough):
         return "NOT converged: correlations are as long as the blocks, so errors are larger than stated; more steps"
+    if np.any(spectrum._integration > spectrum.rtol * np.abs(spectrum.means) + spectrum.atol):
+        return "NOT converged: the integrator errs by more; smaller tolerances or dt, or more substeps"
     return f"NOT converged: standard errors above {spectrum.rtol:g} of the exponent + {spectrum.atol:g}; more steps"
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import PyTree
 
 from cyclax.lyapunov.arguments import Problem, checked_problem
+from cyclax.lyapunov.flows import Flow, more_pieces
 from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, suited
-from cyclax.lyapunov.kernel import Carry, Setting, run_chunk
+from cyclax.lyapunov.kernel import Carry, Course, Setting, run_chunk
 from cyclax.lyapunov.result import Spectrum
 from cyclax.lyapunov.statistics import Bins, WeightedAverage
 from cyclax.numerics import numerics
@@ -23,6 +24,8 @@ _NUMBERS, _OPERATIONS, _LONGEST_CHUNK = 2**22, 2**34, 4096
 # Orbits go on side by side while their frames (and weights of their own) are so many numbers for each core of a CPU:
 # with what a step makes of them, they fill a cache of 1 MB. 256 frames of (100, 100) at once take a third longer.
 _CACHED = 40_000
+# The integrator's error is measured so many times along an orbit.
+_MEASURED = 16
 # Of the series, so many numbers in all are kept, as averages over bins.
 _KEPT, _MOST_BINS, _FEWEST_BINS = 2**24, 2048, 64
 
@@ -120,6 +123,9 @@ class _Run:
         frame = np.repeat(random_frame(problem.layout.size, n)[:, :, None], lanes, axis=2)
         self.carry = Carry(problem.states, frame, np.ones(lanes, bool), np.zeros(lanes, np.int64))
         self.at, self.logs_bad = 0, np.zeros(lanes, np.int64)
+        self.is_flow, self.pieces = isinstance(problem.model, Flow), 1
+        # What finer steps would have changed in the logarithms of one group.
+        self.changes: list[np.ndarray] = []
         self.bins = Bins(int(np.clip(_KEPT // (n * lanes), _FEWEST_BINS, _MOST_BINS)) // 2 * 2, (n, lanes))
         # The doublings at which the orbit may end, and an average for each: its weights depend on the end.
         self.ends = [problem.steps]
@@ -140,7 +146,7 @@ class _Run:
             try:
                 for end in self.ends:
                     bar.total = problem.warmup + end
-                    for size in self._sizes(end - done):
+                    for size in self._sizes(end - done, _MEASURED if self.is_flow else 1):
                         self._take(self._chunk(size))
                         done += size * problem.every
                         bar.update(size * problem.every)
@@ -153,11 +159,12 @@ class _Run:
                 interrupted = f"interrupted by Ctrl-C after {done} of {end} steps"
         return self._result(done, interrupted)
 
-    def _sizes(self, steps: int):
-        """Split steps into chunks, in groups of `every`."""
+    def _sizes(self, steps: int, parts: int = 1):
+        """Split steps into chunks, in groups of `every`; into that many parts, or a few more."""
         groups = steps // self.problem.every
+        most = min(self.setting.capacity, -(-groups // parts))
         while groups > 0:
-            size = min(groups, self.setting.capacity)
+            size = min(groups, most)
             yield size
             groups -= size
 
@@ -165,9 +172,20 @@ class _Run:
         """Go on by `groups` orthonormalizations; give their logarithms `(groups, n, B)`."""
         problem, setting = self.problem, self.setting
         inputs = problem.inputs_from(self.at, setting.capacity * setting.every)
-        carry, logs = run_chunk(problem.model, setting, self.carry, inputs, np.asarray(groups))
-        # An interrupt while waiting must not leave half of a chunk behind.
-        logs = np.asarray(logs)[:groups]
+
+        def run(groups: int, finer: bool) -> tuple[Carry, np.ndarray, np.ndarray]:
+            course = Course(np.asarray(self.pieces), np.asarray(finer))
+            carry, logs, worst = run_chunk(problem.model, setting, self.carry, inputs, np.asarray(groups), course)
+            # An interrupt while waiting must not leave half of a chunk behind.
+            return carry, np.asarray(logs)[:groups], np.asarray(worst)
+
+        carry, logs, worst = run(groups, False)
+        while self.is_flow and (more := more_pieces(self.pieces, worst[np.asarray(carry.alive)])) > self.pieces:
+            self.pieces = more
+            carry, logs, worst = run(groups, False)
+        if self.is_flow and self.at >= problem.warmup:
+            with np.errstate(all="ignore"):  # of orbits that have diverged
+                self.changes.append(np.abs(run(1, True)[1][0] - logs[0]))
         bad = np.isnan(logs).any(axis=1) | np.isposinf(logs).any(axis=1)
         first = np.where(bad.any(axis=0), self.at + (np.argmax(bad, axis=0) + 1) * setting.every, 0)
         self.logs_bad = np.where(self.logs_bad > 0, self.logs_bad, first)
@@ -215,7 +233,9 @@ class _Run:
         average = next((a for a, end in zip(self.averages, self.ends, strict=False) if end == done), None)
         weighted = None if average is None else np.where(gone, np.nan, average.mean.T * scale)
         bins = np.where(gone, np.nan, bins)
+        integration = np.mean(self.changes, axis=0).T * scale if self.changes else None
         if not problem.batch:
+            integration = None if integration is None else integration[0]
             means, bins, diverged = means[0], bins[:, 0], diverged[0]
             weighted = None if weighted is None else weighted[0]
         report = {
@@ -225,6 +245,8 @@ class _Run:
             "orthonormalize_every": problem.every,
             "orthonormalization": type(self.setting.orthonormalize).__name__,
         }
+        if self.is_flow:
+            report["pieces"] = self.pieces
         return Spectrum(
             means,
             bins,
@@ -240,6 +262,7 @@ class _Run:
             problem.inputs is not None and problem.axes.inputs is None,
             interrupted,
             report,
+            integration,
         )
 
 

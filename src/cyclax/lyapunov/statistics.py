@@ -74,7 +74,8 @@ class WeightedAverage:
         """Take in the next values; those beyond T are left out."""
         series = series[: max(self.number - self._at, 0)]
         u = (self._at + np.arange(len(series)) + 0.5) / self.number
-        weights = np.exp(-1 / (u * (1 - u)))
+        with np.errstate(under="ignore"):  # at the ends
+            weights = np.exp(-1 / (u * (1 - u)))
         # A weight may underflow to 0, and 0 times -inf is no number.
         finite = np.where(np.isneginf(series), 0, series)
         self._sum = self._sum + np.tensordot(weights, finite, 1)
@@ -120,8 +121,12 @@ def standard_errors(
             total = number * size
             # Where blocks are longer than the orbits of a pool, the ends lie inside, and have been counted.
             variance = density / total + (pieces if pieces <= number else 1) * ends / total**2
-        floor = 4 * _EPS * (1 + np.mean(np.abs(bins), axis=0))
-        return np.sqrt(variance + floor**2)
+        return np.sqrt(variance + rounding(bins) ** 2)
+
+
+def rounding(bins: Float[np.ndarray, "N ..."]) -> Float[np.ndarray, "..."]:
+    """Give how much rounding may have changed a mean."""
+    return 4 * _EPS * (1 + np.mean(np.abs(bins), axis=0))
 
 
 def settled(
@@ -152,37 +157,76 @@ def quantile_of_t(degrees: int) -> float:
     return z + sum(terms)
 
 
-def kaplan_yorke(exponents: Float[Any, "... n"], num_states: int) -> Float[np.ndarray, "..."]:
+def nearly_zero(exponents: Float[Any, "... n"]) -> Float[np.ndarray, "... n"]:
+    """Give how far from 0 an exponent is none, where nothing is known of errors: 1e-8 of the largest."""
+    size = np.abs(np.asarray(exponents, np.float64))
+    return 1e-8 * np.max(size, axis=-1, keepdims=True, initial=0.0, where=np.isfinite(size)) * np.ones_like(size)
+
+
+def without_zeros(
+    exponents: Float[Any, "... n"], errors: Float[Any, "... n"], sign: float = 0.0
+) -> Float[np.ndarray, "... n"]:
+    """Set exponents that are 0 within their errors to 0; with a sign, to something small of that sign."""
+    exponents = np.asarray(exponents, np.float64)
+    with np.errstate(all="ignore"):
+        small = sign * 1e-6 * np.asarray(errors)
+        return np.where(np.abs(exponents) <= errors, small, exponents)
+
+
+def kaplan_yorke(
+    exponents: Float[Any, "... n"], num_states: int, errors: Float[Any, "... n"] | None = None
+) -> Float[np.ndarray, "..."]:
     """Give the Kaplan-Yorke dimension j + (l_1 + .. + l_j) / |l_(j+1)|, j the last with a sum of 0 or more.
 
     NaN where that takes more exponents than there are; the number of states where all sums are 0 or more.
+
+    **Arguments:** `errors`: exponents no larger than theirs count as 0, as the sign of a rounding error would decide
+    whether a limit cycle has dimension 1 or 0; 1e-8 of the largest exponent by default.
     """
-    exponents = np.asarray(exponents, np.float64)
-    sums = np.cumsum(exponents, axis=-1)
+    exponents = without_zeros(exponents, nearly_zero(exponents) if errors is None else errors)
     number = exponents.shape[-1]
-    # Sums fall once the exponents are negative, so the sums of 0 or more come first.
-    j = np.sum(sums >= 0, axis=-1)
-    last = np.clip(j, 0, number - 1)[..., None]
-    # Where j is 0 this is not used.
-    before = np.take_along_axis(sums, np.maximum(last - 1, 0), -1)[..., 0]
-    following = np.abs(np.take_along_axis(exponents, last, -1)[..., 0])
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
+        sums = np.cumsum(exponents, axis=-1)
+        # Sums fall once the exponents are negative, so the sums of 0 or more come first.
+        j = np.sum(sums >= 0, axis=-1)
+        last = np.clip(j, 0, number - 1)[..., None]
+        # Where j is 0 this is not used.
+        before = np.take_along_axis(sums, np.maximum(last - 1, 0), -1)[..., 0]
+        following = np.abs(np.take_along_axis(exponents, last, -1)[..., 0])
         inside = j + np.where(j > 0, before / following, 0.0)
     beyond = float(num_states) if number == num_states else np.nan
     result = np.where(j < number, inside, beyond)
     return np.where(np.isnan(exponents).any(axis=-1), np.nan, result)
 
 
-def kaplan_yorke_gradient(exponents: Float[Any, "... n"], num_states: int) -> Float[np.ndarray, "... n"]:
+def kaplan_yorke_jump(
+    exponents: Float[Any, "... n"], num_states: int, errors: Float[Any, "... n"], surely: Float[Any, "... n"]
+) -> Float[np.ndarray, "..."]:
+    """Give by how much the dimension jumps where exponents that are 0 within their errors have one sign or the other.
+
+    **Arguments:** `errors`: as for `kaplan_yorke`; `surely`: no larger than theirs, exponents are 0 beyond doubt.
+    """
+    certain = without_zeros(exponents, surely)
+    doubtful = np.where(certain == 0, 0.0, errors)
+    none = np.zeros_like(certain)
+    middle = kaplan_yorke(exponents, num_states, errors)
+    ends = [kaplan_yorke(without_zeros(certain, doubtful, sign), num_states, none) for sign in (-1.0, 1.0)]
+    with np.errstate(all="ignore"):
+        return np.maximum(*(np.abs(end - middle) for end in ends))
+
+
+def kaplan_yorke_gradient(
+    exponents: Float[Any, "... n"], num_states: int, errors: Float[Any, "... n"] | None = None
+) -> Float[np.ndarray, "... n"]:
     """Give the derivatives of the Kaplan-Yorke dimension by the exponents (largest first)."""
-    exponents = np.asarray(exponents, np.float64)
+    exponents = without_zeros(exponents, nearly_zero(exponents) if errors is None else errors)
     number = exponents.shape[-1]
-    sums = np.cumsum(exponents, axis=-1)
-    j = np.sum(sums >= 0, axis=-1)[..., None]
-    rank = np.arange(number)
-    next_one = np.take_along_axis(exponents, np.clip(j, 0, number - 1), -1)
-    before = np.take_along_axis(sums, np.clip(j - 1, 0, number - 1), -1)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
+        sums = np.cumsum(exponents, axis=-1)
+        j = np.sum(sums >= 0, axis=-1)[..., None]
+        rank = np.arange(number)
+        next_one = np.take_along_axis(exponents, np.clip(j, 0, number - 1), -1)
+        before = np.take_along_axis(sums, np.clip(j - 1, 0, number - 1), -1)
         gradient = np.where(rank < j, -1 / next_one, np.where(rank == j, before / next_one**2, 0.0))
     gradient = np.where((j == 0) | (j == number), 0.0, gradient)
     return np.where(np.isnan(kaplan_yorke(exponents, num_states))[..., None], np.nan, gradient)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from cyclax.data.arguments import refuse_masked
 from cyclax.numerics import numerics
 
 # Sums this short are written out term by term: XLA fuses them into the neighbouring element-wise work, while a call
@@ -21,7 +22,10 @@ def real_array(value: Any) -> Any:
     """Keep JAX arrays as they are and turn everything else into NumPy float64.
 
     NumPy, because `jnp.asarray` cuts float64 to float32 unless JAX was told otherwise globally.
+
+    **Raises:** `ValueError` for masked entries, which would come to life.
     """
+    refuse_masked(value)
     return value if isinstance(value, jax.Array) else np.asarray(value, dtype=np.float64)
 
 

@@ -3,9 +3,10 @@
 `docs/checkpoints.md` has the table of names.
 """
 
+import difflib
 import operator
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.layouts import LAYOUTS, NAMES, Arrays, Layout, best_layout
 from cyclax.maps.registry import MODELS, array_fields, fields_of, from_dict, integer, numbers
 from cyclax.maps.sequence import split
+from cyclax.maps.stated import unheard
 
 _MOST_LISTED = 30
 
@@ -21,10 +23,11 @@ _MOST_LISTED = 30
 def from_arrays(
     arrays: Mapping[str, Any],
     *,
-    num_gated: int | None = None,
+    num_gated: int | Literal["all"] | None = None,
     clipped: bool | None = None,
     input: Any = None,
     prefix: str | None = None,
+    ignore: str | Sequence[str] = (),
     index: int | None = None,
     source: str = "arrays",
 ) -> AbstractPiecewiseLinearMap: ...
@@ -32,27 +35,29 @@ def from_arrays(
 def from_arrays(
     arrays: Mapping[str, Any],
     *,
-    num_gated: int | None = None,
+    num_gated: int | Literal["all"] | None = None,
     clipped: bool | None = None,
     input: Any = None,
     prefix: str | None = None,
+    ignore: str | Sequence[str] = (),
     index: slice,
     source: str = "arrays",
 ) -> list[AbstractPiecewiseLinearMap]: ...
 def from_arrays(
     arrays: Mapping[str, Any],
     *,
-    num_gated: int | None = None,
+    num_gated: int | Literal["all"] | None = None,
     clipped: bool | None = None,
     input: Any = None,
     prefix: str | None = None,
+    ignore: str | Sequence[str] = (),
     index: int | slice | None = None,
     source: str = "arrays",
 ) -> AbstractPiecewiseLinearMap | list[AbstractPiecewiseLinearMap]:
     """Build a model from named weights, such as a PyTorch state dict.
 
-    The names decide (`W` and `rnn.W` alike; dicts may be nested; names that no model uses, such as those of a read-out,
-    are ignored):
+    The names decide (`W` and `rnn.W` alike; dicts may be nested). What no model uses, such as a read-out, is left out,
+    but not what may make another map of the weights: see `ignore`.
 
     - `A, W, h` (`A` a diagonal or a matrix): `PLRNN`, or `AlmostLinearRNN` where `num_gated` is given. With `B` beside
       them, as almost-linear RNNs are published, `num_gated` must be given.
@@ -67,12 +72,16 @@ def from_arrays(
     **Arguments:**
 
     - `arrays`: names and their NumPy, JAX or PyTorch arrays, or nested lists.
-    - `num_gated`: P of an almost-linear RNN, which its weights do not tell. Default: an entry `num_gated` or `P`.
+    - `num_gated`: P of an almost-linear RNN, which its weights do not tell; "all" for a `PLRNN`. Default: an entry
+      `num_gated` or `P`.
     - `clipped`: whether a shallow or dendritic PLRNN is clipped, which its weights do not tell. Default: an entry
       `clipped`, else false.
     - `input`: `(I,)`, a constant input of a `torch.nn.RNN`: `weight_ih_l0 @ input` is added to its bias. Default: none.
       For the other models, use `model.with_input`.
     - `prefix`: look only at the names below this one (`"encoder.rnn"`), where several networks are in one file.
+    - `ignore`: a name or names of entries to leave out. An array beside the weights that is not used and has the shape
+      of a bias or of recurrent weights, and words such as bias, tau, dt, alpha, leak, decay, mask, dale, activation,
+      nonlinearity, are refused unless they agree with the model ("relu", dt = tau, a mask of ones) or are named here.
     - `index`: where entries have one axis more in front, the arrays are a sequence of models (which share the entries
       that do not): an integer picks one, a slice gives a list of them (`slice(None)`: all).
     - `source`: what the messages call the arrays.
@@ -83,7 +92,8 @@ def from_arrays(
     """
     if not isinstance(arrays, Mapping):
         raise ValueError(f"{source}: expected an object of names and arrays, got {type(arrays).__name__}.")
-    network = _recognize(arrays, prefix, _Options(num_gated, clipped, input), source)
+    groups = _without(_groups(arrays), ignore, source)
+    network = _recognize(groups, prefix, _Options(num_gated, clipped, input), source)
     count, shared, stacked = split(network.entries, network.dimensions, source)
 
     def build(i: int) -> AbstractPiecewiseLinearMap:
@@ -113,7 +123,7 @@ _Group = dict[str, Any]
 
 
 class _Options(NamedTuple):
-    num_gated: int | None
+    num_gated: int | Literal["all"] | None
     clipped: bool | None
     input: Any
 
@@ -128,8 +138,7 @@ class _Network(NamedTuple):
     fields: Callable[[Arrays], dict[str, Any]]
 
 
-def _recognize(arrays: Mapping[str, Any], prefix: str | None, options: _Options, source: str) -> _Network:
-    groups = _groups(arrays)
+def _recognize(groups: dict[str, _Group], prefix: str | None, options: _Options, source: str) -> _Network:
     prefix = prefix if prefix is None else prefix.rstrip(".")
     inside = {
         above: group
@@ -176,6 +185,25 @@ def _groups(arrays: Mapping[str, Any]) -> dict[str, _Group]:
     return groups
 
 
+def _without(groups: dict[str, _Group], ignore: str | Sequence[str], source: str) -> dict[str, _Group]:
+    """Leave out entries by their own names, or their full ones, or those of what holds them."""
+    names = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    full = {(above, name): f"{above}.{name}".lstrip(".") for above, group in groups.items() for name in group}
+    gone: set[tuple[str, str]] = set()
+    for one in names:
+        hit = {at for at, name in full.items() if one in (at[1], name) or name.startswith(f"{one}.")}
+        if not hit:
+            near = difflib.get_close_matches(str(one), [*full.values(), *(at[1] for at in full)], 1)
+            raise ValueError(
+                f"{source}: ignore: there is no entry {one!r}" + (f"; did you mean {near[0]!r}?" if near else ".")
+            )
+        gone |= hit
+    return {
+        above: {name: value for name, value in group.items() if (above, name) not in gone}
+        for above, group in groups.items()
+    }
+
+
 def _class_name(group: _Group) -> str | None:
     """Give the entry `model`, which is an array where it comes from `.npz` or `.mat`."""
     value = group.get("model")
@@ -198,18 +226,29 @@ def _named(group: _Group, options: _Options, source: str) -> _Network:
 
 def _unnamed(groups: dict[str, _Group], above: str, layout: Layout, options: _Options, source: str) -> _Network:
     group = groups[above]
-    unused = sorted(group.keys() & NAMES - layout.dimensions.keys())
-    if unused:
-        raise ValueError(
-            f"{source}: {layout} fits, but {', '.join(unused)}, known from other models, would be left over. If the "
-            "map does not use that, build it from the rest: cyclax.from_arrays({...})."
-        )
     entries = {name: numbers(group[name], name, source) for name in layout.dimensions if name in group}
     if layout.input_weights is not None:
         _require_plain_rnn(group, entries, source)
+    _require_all_heard(groups, above, layout, entries, source)
     input = _input(layout, entries, options.input, source)
     model, static = _variant(groups, above, layout, options, source)
     return _Network(model, entries, layout.dimensions, lambda entries: {**layout.fields(entries, input), **static})
+
+
+def _require_all_heard(groups: dict[str, _Group], above: str, layout: Layout, entries: Arrays, source: str) -> None:
+    """Refuse what may make another map of the weights."""
+    speaking = unheard(groups, above, layout, entries)
+    if not speaking:
+        return
+    known = [name for name, value in speaking.items() if name.rpartition(".")[2] in NAMES]
+    listed = [", ".join(known) + ", known from other models,"] if known else []
+    listed += [f"{name} {value}" for name, value in speaking.items() if name not in known]
+    names = list(speaking)
+    raise ValueError(
+        f"{source}: {layout} fits, but {', '.join(listed)} would be left over, and may make another map of these "
+        f"weights. If it does not, give ignore={names if names[1:] else names[0]!r} (command line: "
+        f"{' '.join(f'--ignore {name}' for name in names)})."
+    )
 
 
 def _variant(
@@ -227,13 +266,15 @@ def _variant(
         return (f"Clipped{layout.model}" if clipped else layout.model), {}
     if num_gated is None:
         num_gated = _beside(groups, above, "num_gated", _beside(groups, above, "P", None))
+    if isinstance(num_gated, str) and num_gated == "all":
+        return "PLRNN", {}
     if num_gated is not None:
         return "AlmostLinearRNN", {"num_gated": integer(num_gated, "num_gated (P)", source)}
     if "A" in layout.needs and "B" in groups[above]:
         raise ValueError(
-            f"{source}: {{A, W, h}} beside a read-out B is an almost-linear RNN, and the weights do not "
-            "tell how many states pass through the ReLU: give num_gated=P (command line: --num-gated P). For a PLRNN, "
-            "that is all of them."
+            f"{source}: {{A, W, h}} beside a read-out B may be an almost-linear RNN, and the weights do not tell how "
+            "many states pass through the ReLU: give num_gated=P (command line: --num-gated P), or, for a PLRNN, where "
+            "all of them do, num_gated='all' (--num-gated all)."
         )
     return "PLRNN", {}
 

@@ -60,15 +60,21 @@ def _split_combined(entries: Arrays, input: np.ndarray | None) -> Arrays:
 
 
 def _torch_rnn(suffix: str) -> Layout:
-    """Give the names of `torch.nn.RNN` ("_l0": its first layer) or of `torch.nn.RNNCell` ("")."""
+    """Give the names of `torch.nn.RNN` ("_l0": its first layer) or of `torch.nn.RNNCell` ("").
+
+    Cells of other libraries have the latter names, and one bias: in a plain RNN there is one place for it.
+    """
     hidden, weights = f"weight_hh{suffix}", f"weight_ih{suffix}"
-    biases = {f"bias_ih{suffix}": "M", f"bias_hh{suffix}": "M"}
+    biases = {f"bias_ih{suffix}": "M", f"bias_hh{suffix}": "M"} | ({} if suffix else {"bias": "M"})
 
     def fields(entries: Arrays, input: np.ndarray | None) -> Arrays:
         rows = {name: len(array) for name, array in entries.items()}
         if len(set(rows.values())) > 1:
             raise ValueError(f"the weights must have equally many rows, got {rows}.")
-        bias = sum((entries[name] for name in biases if name in entries), start=np.zeros(len(entries[hidden])))
+        there = [name for name in biases if name in entries]
+        if "bias" in there and len(there) > 1:
+            raise ValueError(f"of {', '.join(there)}, which is the bias? Leave the others out by ignore=.")
+        bias = sum((entries[name] for name in there), start=np.zeros(len(entries[hidden])))
         return {"W": entries[hidden], "b": bias if input is None else bias + entries[weights] @ input}
 
     return Layout("ReLURNN", {hidden: "M M", weights: "M I"}, biases, fields, input_weights=weights)

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from cyclax.data.arguments import refuse_masked
 from cyclax.maps.almost_linear import AlmostLinearRNN
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.classic import BorderCollisionNormalForm, LoziMap, SkewTentMap, TentMap
@@ -87,13 +88,15 @@ def array_fields(model: str) -> dict[str, str]:
 def numbers(value: Any, name: str, source: str) -> np.ndarray:
     """Convert nested lists and the arrays of NumPy, JAX and PyTorch to float64; `name` stands in the messages."""
     try:
-        array = np.asarray(_off_device(value))
+        value = _off_device(value)
+        refuse_masked(value)
+        array = np.asarray(value)
         # The second test is for JAX's bfloat16, which is a foreign type to NumPy.
         if array.dtype.kind not in "biuf" and not jnp.issubdtype(array.dtype, jnp.floating):
             raise TypeError(f"its entries are of type {array.dtype}")
         return array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{source}: {name} is not an array of numbers ({error}).") from error
+    except (TypeError, ValueError, MemoryError) as error:
+        raise ValueError(f"{source}: {name} is not an array of numbers ({str(error).rstrip('.')}).") from error
 
 
 def _off_device(value: Any) -> Any:
@@ -110,7 +113,10 @@ def _off_device(value: Any) -> Any:
 
 def integer(value: Any, name: str, source: str) -> int:
     """Convert an integer, alone or in an array of size 1; `name` stands in the messages."""
-    number = np.asarray(_off_device(value))
+    try:
+        number = np.asarray(_off_device(value))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{source}: {name} is not an integer ({error}).") from error
     if number.size == 1 and not isinstance(value, bool | float):
         number = number.item()
         # MATLAB writes every number as a 1 x 1 array of doubles.

@@ -39,6 +39,8 @@ def split(entries: Arrays, dimensions: dict[str, str], source: str) -> tuple[int
         listed = ", ".join(f"{name}: {count}" for name, count in counts.items())
         raise ValueError(f"{source}: the entries of a sequence of models must be equally long, got {listed}.")
     count = next(iter(counts.values()), None)
+    if count == 0:
+        raise ValueError(f"{source}: this is a sequence of no models ({', '.join(stacked)} have a first axis of 0).")
     if count != 1 and "A" in shared and shared["A"].shape == (count, count):
         raise ValueError(
             f"{source}: A of shape {(count, count)} may be one matrix or {count} diagonals; give it an axis for the "

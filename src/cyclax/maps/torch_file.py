@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from cyclax.storage import opened_zip, parsing
+
 # NumPy's type of each kind of storage. bfloat16, which NumPy lacks, is the upper half of a float32.
 _STORAGES = {
     "DoubleStorage": "f8",
@@ -35,28 +37,23 @@ def read_torch(path: Path) -> Any:
 
     **Returns:** the object that was saved: dicts, lists, numbers and strings, with NumPy arrays for tensors.
 
-    **Raises:** `ValueError` that names the file where it is broken, of the old format, or holds Python objects.
+    **Raises:** `ValueError` that names the file where it is broken, or holds Python objects.
     """
-    with open(path, "rb") as stream:
-        start = stream.read(2)
-    if start[:1] == b"\x80":
-        raise ValueError(f"{path}: a pickle, as torch before 1.6 wrote; re-save it with torch.save in torch >= 1.6.")
-    if start != b"PK":
-        raise ValueError(f"{path}: this is no PyTorch checkpoint; save model.state_dict() with torch.save.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            folder = f"{names[0].partition('/')[0]}/" if names else ""
-            if f"{folder}data.pkl" not in names:
+        with open(path, "rb") as file, parsing(path, "PyTorch checkpoint"):
+            archive = opened_zip(file)
+            structure = next((name for name in archive.namelist() if is_structure(name)), None)
+            if structure is None:
                 raise _RefusedError("this archive has no data.pkl; save model.state_dict() with torch.save")
-            with archive.open(f"{folder}data.pkl") as stream:
-                return _Reader(stream, archive, folder).load()
+            with archive.open(structure) as stream:
+                return _Reader(stream, archive, structure.removesuffix("data.pkl")).load()
     except _RefusedError as error:
         raise ValueError(f"{path}: {error}.") from None
-    except Exception as error:  # a damaged pickle may raise nearly anything
-        raise ValueError(
-            f"{path}: this is not a readable PyTorch checkpoint ({error}); is the file complete?"
-        ) from error
+
+
+def is_structure(name: str) -> bool:
+    """Whether an entry of a zip archive is the one that only PyTorch writes."""
+    return name.rpartition("/")[2] == "data.pkl"
 
 
 class _RefusedError(Exception):

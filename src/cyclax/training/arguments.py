@@ -2,22 +2,22 @@
 
 import contextlib
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Float
 
 from cyclax.arguments import whole
 from cyclax.data.arguments import checked_key, checked_series
+from cyclax.identity import fingerprint
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.training.forcing import AbstractForcing, Scheduled
-from cyclax.training.loop import Recipe
+from cyclax.numerics import numerics
+from cyclax.training.forcing import AbstractForcing
+from cyclax.training.loop import Recipe, cast
 from cyclax.training.model import LatentModel
 from cyclax.training.optimizers import AbstractOptimizer, RAdam, Transformation
 from cyclax.training.regularizers import AbstractRegularizer
@@ -42,16 +42,29 @@ class Problem:
     checkpoint_every: int
     keep_every: int
 
-    def configuration(self) -> dict[str, Any]:
-        """Say what determines the result, as JSON."""
+    def configuration(self, name: str | None) -> dict[str, Any]:
+        """Say what determines the result, as JSON.
+
+        **Arguments:** `name`: stands for what cannot be looked into.
+
+        **Raises:** `ValueError` that names what that is, where there is no name.
+        """
+
         first = self.recipes[0]
+        weights = [jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model) for model in self.models]
+        settings = {
+            "forcing": [recipe.forcing for recipe in self.recipes],
+            "optimizer": [recipe.optimizer for recipe in self.recipes],
+            "regularizers": list(first.regularizers),
+        }
         return {
-            "models": [hash_of(model) for model in self.models],
-            "series": hash_of(self.series),
-            "windows": hash_of(self.starts),
-            "forcing": [described(recipe.forcing) | self._tried(recipe.forcing.strength) for recipe in self.recipes],
-            "optimizer": [described(recipe.optimizer) | self._tried(recipe.optimizer) for recipe in self.recipes],
-            "regularizers": described(first.regularizers),
+            "name": name,
+            "models": [fingerprint(model, "model", name=name) for model in weights],
+            "series": fingerprint(self.series, "series"),
+            "windows": fingerprint(self.starts, "series"),
+            # In words, as far as they go, and all of it.
+            **{what: described(one) for what, one in settings.items()},
+            **{f"content of {what}": fingerprint(one, what, name=name) for what, one in settings.items()},
             "key": np.asarray(jax.random.key_data(first.key)).tolist(),
             "steps": self.steps,
             "length": self.length,
@@ -60,20 +73,6 @@ class Problem:
             "checkpoint_every": self.checkpoint_every,
             "keep_every": self.keep_every,
         }
-
-    def _tried(self, one: Any) -> dict[str, Any]:
-        """Describe what cannot be looked into, a function, by what it does."""
-        if isinstance(one, Scheduled):
-            updates = np.unique(np.linspace(0, self.steps, 33).astype(int))
-            return {"tried": [float(one.function(i)) for i in updates.tolist()]}
-        if isinstance(one, Transformation):
-            weights, done = np.ones(2, np.float32), []
-            state = one.init(weights)
-            for gradient in ((1.0, -0.5), (0.25, 3.0)):
-                changes, state = one.changes(np.asarray(gradient, np.float32), state, weights, jnp.zeros(()))
-                done.append(np.asarray(changes, float).tolist())
-            return {"tried": done}
-        return {}
 
 
 def checked_problem(
@@ -128,6 +127,9 @@ def checked_problem(
     keys = [jax.random.fold_in(key, i) for i in range(runs)] if sizes else [key]
     recipes = tuple(Recipe(f, o, terms, k) for f, o, k in zip(forcings, optimizers, keys, strict=True))
     dtype = _checked_dtype(dtype)
+    if isinstance(optimizers[0], Transformation):
+        with numerics(dtype == np.float64):
+            optimizers[0].require_fit(cast(models[0], dtype))
     if np.max(np.abs(joined)) > np.sqrt(np.finfo(dtype).max):
         raise ValueError(
             f"series: squares of its numbers overflow in {dtype}; standardize it (cyclax.data.standardize)."
@@ -208,6 +210,9 @@ def _checked_forcing(forcing: Any) -> AbstractForcing:
 def _checked_optimizer(optimizer: Any) -> AbstractOptimizer:
     if optimizer is None:
         return RAdam()
+    if isinstance(optimizer, optax.MultiSteps):
+        # Its own `gradient_transformation` says nothing of the loss, which the inner one may need.
+        optimizer = optax.GradientTransformationExtraArgs(optimizer.init, optimizer.update)  # pyright: ignore
     if isinstance(optimizer, optax.GradientTransformation):
         return Transformation(optimizer)
     if not isinstance(optimizer, AbstractOptimizer):
@@ -220,16 +225,6 @@ def _require_alike(objects: Sequence[Any], name: str, what: str) -> None:
     for i, other in enumerate(objects):
         if (jax.tree.structure(other), [np.shape(leaf) for leaf in jax.tree.leaves(other)]) != first:
             raise ValueError(f"{name}: runs that are trained at once need {what}; number {i} differs from number 0.")
-
-
-def hash_of(tree: Any) -> str:
-    """Give a hash of structure and numbers."""
-    leaves, structure = jax.tree.flatten(tree)
-    digest = hashlib.sha256(str(structure).encode())
-    for leaf in leaves:
-        array = np.asarray(leaf, np.float64)
-        digest.update(str(array.shape).encode() + array.tobytes())
-    return digest.hexdigest()[:16]
 
 
 def described(value: Any) -> Any:
@@ -245,8 +240,4 @@ def described(value: Any) -> Any:
         for field in dataclasses.fields(value):
             content[field.name] = described(getattr(value, field.name))
         return content
-    return _name(value)
-
-
-def _name(value: Any) -> str:
-    return getattr(value, "__qualname__", type(value).__name__)
+    return type(value).__name__

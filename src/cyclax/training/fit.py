@@ -46,6 +46,7 @@ def fit(
     checkpoint_every: int | None = None,
     keep_every: int = 1,
     store: str | Path | None = None,
+    name: str | None = None,
     callback: Callable[[int, Any], Any] | None = None,
     vmap: bool | None = None,
     progress: bool = True,
@@ -62,14 +63,18 @@ def fit(
     - `forcing`: `FreeRunning()`, `SparseForcing(interval)` or `GeneralizedForcing(alpha)`.
     - `steps`: the number of updates.
     - `key`: a JAX random key, or an int seed. Update i draws its windows from `fold_in(key, i)`.
-    - `optimizer`: `RAdam(..)`, by default with a rate that falls from 1e-3 to 1e-6, or any optimizer of optax.
+    - `optimizer`: `RAdam(..)`, by default with a rate that falls from 1e-3 to 1e-6, or any optimizer of optax; those
+      that want it are told the loss, and may try others on the same batch (plateaus, line searches, L-BFGS).
     - `regularizers`: one or several of `ManifoldAttractor`, `L2`, `ConditionNumber`.
     - `batch`, `length`: windows of an update, and their steps (a window has length + 1 rows).
     - `dtype`: of the training, float32 or float64, whatever JAX's setting.
     - `checkpoint_every`: updates between checkpoints, a twentieth of all by default. `keep_every`: of every n-th, the
       model is kept.
     - `store`: a folder for the checkpoints. Training that was stopped, in whatever way, goes on from the last one with
-      the same arguments, and ends with the same weights bit by bit.
+      the same arguments, and ends with the same weights bit by bit. Arguments are the same that consist of the same:
+      of functions the code counts, and what they use.
+    - `name`: of the run, needed with a `store` where an optimizer, or another argument, holds what cannot be looked
+      into (a function written in C, say): the name stands for it, so give another one whenever it changes.
     - `callback`: called at every checkpoint with the number of updates done and the model (a tuple of models for
       several runs), on the host. If it has a method `begin`, as `Tracker` has, that is called first with lists of
       both: of the untrained model or, where training resumes, of all models kept until then.
@@ -88,6 +93,8 @@ def fit(
 
     **Reference:** Mikhaeil, Monfared, Durstewitz, NeurIPS 2022; Hess, Monfared, Brenner, Durstewitz, ICML 2023.
     """
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name: expected a text, got {name!r}.")
     problem = checked_problem(
         model,
         series,
@@ -105,7 +112,7 @@ def fit(
     )
     runs = len(problem.models)
     together = runs > 1 and (jax.default_backend() != "cpu" if vmap is None else vmap)
-    kept = None if store is None else Store(store, {"format": 1, "version": __version__} | problem.configuration())
+    kept = None if store is None else Store(store, {"format": 2, "version": __version__} | problem.configuration(name))
     with Interruption() as interruption, numerics(problem.dtype == np.float64):
         fits = _Training(problem, together, kept, callback, progress).run(interruption)
         for i, one in enumerate(fits):
@@ -195,7 +202,7 @@ class _Training:
 
     def _leaves(self, tree: Any) -> list[np.ndarray]:
         """Give the leaves of one field of all states, the first axis being the runs."""
-        groups = [[np.asarray(leaf) for leaf in jax.tree.leaves(one)] for one in tree]
+        groups = [[_as_array(leaf) for leaf in jax.tree.leaves(one)] for one in tree]
         return groups[0] if self.together else [np.stack(leaves) for leaves in zip(*groups, strict=True)]
 
     def _checkpoint(self, first: bool = False) -> None:
@@ -230,10 +237,10 @@ class _Training:
         arrays = None if self.store is None else self.store.load()
         if self.store is None or arrays is None:
             return
-        structure = jax.tree.structure(self.states[0])
-        leaves = [arrays[f"state{i}"] for i in range(structure.num_leaves)]
+        first, structure = jax.tree.flatten(self.states[0])
+        leaves = [arrays[f"state{i}"] for i in range(len(first))]
         groups = [leaves] if self.together else [[leaf[i] for leaf in leaves] for i in range(self.runs)]
-        self.states = [jax.tree.unflatten(structure, [jnp.array(leaf) for leaf in group]) for group in groups]
+        self.states = [jax.tree.unflatten(structure, list(map(_restored, group, first))) for group in groups]
         self.logs = Logs(*(arrays[f"log.{name}"] for name in Logs._fields))
         self.done = self.resumed_at = int(arrays["done"])
         self.failed = arrays["failed"]
@@ -301,6 +308,22 @@ def _marked(one: Fit, steps: int) -> Fit:
     """Say in a result that Ctrl-C was pressed, even where it came with the last update."""
     stopped = one.stopped or f"interrupted by Ctrl-C after {len(one.losses):,} of {steps:,} updates"
     return dataclasses.replace(one, stopped=stopped, report=one.report | {"interrupted": True})
+
+
+def _as_array(leaf: Any) -> np.ndarray:
+    """Give the numbers of a leaf; those behind it where it is a random key."""
+    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def _restored(array: np.ndarray, like: Any) -> Any:
+    """Make a leaf of its numbers as a file has them: bfloat16, which NumPy lacks, comes back as bare bytes."""
+    if _is_key(like):
+        return jax.random.wrap_key_data(array, impl=jax.random.key_impl(like))
+    return jnp.array(array.view(like.dtype) if array.dtype.kind == "V" else array)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _stacked(trees: list[Any]) -> Any:

@@ -89,10 +89,12 @@ def update(setting: Setting, data: Data, recipe: Recipe, total: Array, state: St
         loss, forced = loss_of(setting, model, x, strengths)
         return sum((term(model) for term in recipe.regularizers), start=loss), (loss, forced)
 
-    gradients, (loss, forced) = jax.grad(penalized, has_aux=True)(state.model)
+    (value, (loss, forced)), gradients = jax.value_and_grad(penalized, has_aux=True)(state.model)
     norm = global_norm(gradients)
     part = (i / jnp.maximum(total - 1, 1)).astype(loss.dtype)
-    changes, optimizer = recipe.optimizer.changes(gradients, state.optimizer, state.model, part)
+    changes, optimizer = recipe.optimizer.changes(
+        gradients, state.optimizer, state.model, part, value, lambda model: penalized(model)[0]
+    )
     model = jax.tree.map(lambda leaf, change: (leaf + change).astype(leaf.dtype), state.model, changes)
     strength = recipe.forcing.strength.following(state.strength, i, state.model.map, forced)
     good = state.good & jnp.isfinite(loss) & jnp.isfinite(norm) & jnp.isfinite(global_norm(model))
@@ -133,7 +135,9 @@ def first_state(model: LatentModel, recipe: Recipe, dtype: Any) -> State:
     """Give the state before the first update; leaves become JAX arrays of the dtype."""
     model = cast(model, dtype)
     strength = jnp.array(recipe.forcing.strength.first(), dtype, copy=True)
-    return State(model, recipe.optimizer.init(model), strength, jnp.asarray(True))
+    # What is donated must not be there twice, and some optimizers keep the first weights.
+    optimizer = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), recipe.optimizer.init(model))
+    return State(model, optimizer, strength, jnp.asarray(True))
 
 
 def cast(tree: PyTree, dtype: Any) -> PyTree:

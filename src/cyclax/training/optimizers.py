@@ -1,6 +1,8 @@
 """Optimizers as objects whose numbers may differ from run to run."""
 
 import abc
+import inspect
+from collections.abc import Callable
 from typing import Any, final
 
 import equinox as eqx
@@ -25,8 +27,20 @@ class AbstractOptimizer(eqx.Module):
         """Give the first state."""
 
     @abc.abstractmethod
-    def changes(self, gradients: PyTree, state: PyTree, parameters: PyTree, part: Float[Array, ""]) -> tuple[Any, Any]:
-        """Give changes and the next state; `part` is the share of all updates that is done, 0 to 1."""
+    def changes(
+        self,
+        gradients: PyTree,
+        state: PyTree,
+        parameters: PyTree,
+        part: Float[Array, ""],
+        value: Float[Array, ""] | None = None,
+        value_fn: Callable[[PyTree], Float[Array, ""]] | None = None,
+    ) -> tuple[Any, Any]:
+        """Give changes and the next state.
+
+        **Arguments:** `gradients`: of the loss by the parameters; `state`: the last one; `part`: the share of all
+        updates that is done, 0 to 1; `value`: the loss; `value_fn`: the loss of the same batch at other parameters.
+        """
 
 
 @final
@@ -53,7 +67,7 @@ class RAdam(AbstractOptimizer):
         """Give zeros."""
         return optax.scale_by_radam().init(parameters)
 
-    def changes(self, gradients, state, parameters, part):
+    def changes(self, gradients, state, parameters, part, value=None, value_fn=None):
         """Give changes and the next state."""
         if self.clip is not None:
             factor = jnp.minimum(1, self.clip / global_norm(gradients))
@@ -65,7 +79,10 @@ class RAdam(AbstractOptimizer):
 
 @final
 class Transformation(AbstractOptimizer):
-    """Any optimizer of optax. **Arguments:** `transformation`: an `optax.GradientTransformation`."""
+    """Any optimizer of optax, those that look at the loss, or search along a line, included.
+
+    **Arguments:** `transformation`: an `optax.GradientTransformation`.
+    """
 
     transformation: optax.GradientTransformation = eqx.field(static=True)
 
@@ -73,6 +90,42 @@ class Transformation(AbstractOptimizer):
         """Give its first state."""
         return self.transformation.init(parameters)
 
-    def changes(self, gradients, state, parameters, part):
+    def changes(self, gradients, state, parameters, part, value=None, value_fn=None):
         """Give changes and the next state."""
-        return self.transformation.update(gradients, state, parameters)
+
+        def grad_fn(parameters, _):
+            return jax.grad(value_fn)(parameters)  # pyright: ignore[reportArgumentType]
+
+        if not isinstance(self.transformation, optax.GradientTransformationExtraArgs):
+            return self.transformation.update(gradients, state, parameters)
+        told = {"value": value, "grad": gradients, "value_fn": value_fn}
+        wanted = inspect.signature(self.transformation.update).parameters
+        # A chain takes all and hands it on; line searches refuse what they do not know.
+        if not any(one.kind is one.VAR_KEYWORD for one in wanted.values()):
+            told = {name: one for name, one in (told | {"grad_fn": grad_fn}).items() if name in wanted}
+        return self.transformation.update(gradients, state, parameters, **told)
+
+    def require_fit(self, parameters: PyTree) -> None:
+        """Try one update, without computing.
+
+        **Raises:** `TypeError` that says what fails.
+        """
+
+        def value_fn(parameters):
+            return sum(jnp.sum(leaf) for leaf in jax.tree.leaves(parameters))
+
+        def once(parameters):
+            state = self.init(parameters)
+            value, gradients = jax.value_and_grad(value_fn)(parameters)
+            return state, self.changes(gradients, state, parameters, jnp.zeros(()), value, value_fn)
+
+        try:
+            jax.eval_shape(once, parameters)
+        except Exception as error:
+            # Whatever an optimizer raises here says that it is not made for these weights, or wants to know more.
+            reason = " ".join(str(error).split())[:300]
+            raise TypeError(
+                f"optimizer: this optimizer of optax fails on the weights of the model ({type(error).__name__}: "
+                f"{reason}). It is given gradients, state and weights, and the loss as value and value_fn; take one "
+                "that needs no more, or RAdam(..)."
+            ) from error

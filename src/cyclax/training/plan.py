@@ -5,6 +5,7 @@ Every table and entry, with its default where it has one:
     [data]
     path = "lorenz.npy"            # .npy or .csv, time along the rows; relative to the TOML file
     columns = [0, 1, 2]            # which to keep (all)
+    header = true                  # whether a .csv has one, where its first row does not tell
     standardize = true             # shift and scale each column to mean 0 and deviation 1
 
     [model]
@@ -76,7 +77,7 @@ _NETWORKS = {name: model for name, model in MODELS.items() if hasattr(model, "ra
 _NESTED = {"alpha": _STRENGTHS, "norm": _NORMS}
 
 _TABLES = {
-    "data": {"path", "columns", "standardize"},
+    "data": {"path", "columns", "header", "standardize"},
     "model": None,
     "forcing": None,
     "optimizer": None,
@@ -149,7 +150,9 @@ class _Plan:
 
     def series(self) -> np.ndarray:
         """Read the series."""
-        series = load_series(self._beside(self._entry("data", "path")), columns=self.content["data"].get("columns"))
+        given = self.content["data"]
+        path = self._beside(self._entry("data", "path"))
+        series = load_series(path, columns=given.get("columns"), header=given.get("header"))
         if self.content["data"].get("standardize", True):
             series, self.standardization = standardize(series)
         return series

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cyclax.storage import open_folder, read_npz, write_atomically
+from cyclax.storage import open_folder, read_npz, take_digest, write_npz
 
 _CONFIGURATION, _STATE = "training.json", "state.npz"
 Arrays = dict[str, np.ndarray]
@@ -48,10 +48,12 @@ class Store:
         return self.folder / f"model-{update:07d}.npz"
 
     def _write(self, path: Path, arrays: Arrays) -> None:
-        write_atomically(path, lambda stream: np.savez(stream, **arrays))  # pyright: ignore[reportArgumentType]
+        write_npz(path, arrays)
 
     def _read(self, path: Path) -> Arrays:
         try:
-            return read_npz(path)
+            arrays = read_npz(path)
+            take_digest(path, arrays)
+            return arrays
         except (ValueError, OSError) as error:
             raise ValueError(f"{error} Delete {self.folder}, and training begins anew.") from error

@@ -5,14 +5,13 @@ With its gates merged into planes (`Pieces`) every map of the library is
     F(z) = C z + c + sum_g a_g relu(u_g . z + b_g),     |u_g| = 1.
 """
 
-import fractions
-import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from cyclax.cycles.exact.problem import Box
-from cyclax.cycles.solve import Borders
+from cyclax.cycles.solve import Borders, proportional
 
 _EPS = float(np.finfo(np.float64).eps)
 # Everything proved here in floating point is widened by this share, far above the rounding of what is computed.
@@ -21,6 +20,8 @@ _WIDEN = 1e-9
 _MOST_POWERS = 20_000
 # Rounds of narrowing, and the share that a round must gain for another one.
 _MOST_ROUNDS, _GAIN = 200, 0.02
+# Operations (about a nanosecond each) that may go into that: a polytope that is less narrow serves as well.
+_MOST_OPERATIONS = 5e9
 # Planes up to which the polytope is narrowed by linear programs in M + G variables.
 _MOST_PLANES = 300
 
@@ -58,7 +59,8 @@ def pieces_of(bounds: Borders) -> Pieces:
     closed, shift = bounds.closed.copy(), bounds.shift.copy()
     closed_size, shift_size = np.abs(closed), np.abs(shift)
     plane_of, flipped = np.full(number, -1), np.zeros(number, bool)
-    planes, offsets, leaders, jumps, shift_jumps, jump_sizes, shift_jump_sizes = [], [], [], [], [], [], []
+    planes, offsets = np.empty((number, len(shift))), np.empty(number)
+    leaders, jumps, shift_jumps, jump_sizes, shift_jump_sizes = [], [], [], [], []
     for g in range(number):
         jump, shift_jump = bounds.jumps[g], bounds.shift_jumps[g]
         if held[g]:
@@ -68,15 +70,15 @@ def pieces_of(bounds: Borders) -> Pieces:
             continue
         norm = np.linalg.norm(bounds.gradients[g])
         unit, offset = bounds.gradients[g] / norm, bounds.offsets[g] / norm
-        plane, sign = _same_plane(bounds, g, unit, offset, planes, offsets, leaders)
+        known = len(leaders)
+        plane, sign = _same_plane(bounds, g, unit, offset, planes[:known], offsets[:known], leaders)
         if plane < 0:
-            for list_, new in ((planes, unit), (offsets, offset), (leaders, g)):
-                list_.append(new)
+            plane, planes[known], offsets[known] = known, unit, offset
+            leaders.append(g)
             for list_ in (jumps, jump_sizes):
                 list_.append(np.zeros_like(jump))
             for list_ in (shift_jumps, shift_jump_sizes):
                 list_.append(np.zeros_like(shift_jump))
-            plane = len(planes) - 1
         if sign < 0:
             closed, shift = closed + jump, shift + shift_jump
             closed_size, shift_size = closed_size + np.abs(jump), shift_size + np.abs(shift_jump)
@@ -86,8 +88,8 @@ def pieces_of(bounds: Borders) -> Pieces:
         plane_of[g], flipped[g] = plane, sign < 0
     size = len(shift)
     return Pieces(
-        np.reshape(planes, (-1, size)),
-        np.array(offsets, float),
+        planes[: len(leaders)],
+        offsets[: len(leaders)],
         closed,
         shift,
         np.reshape(jumps, (-1, size, size)),
@@ -104,25 +106,17 @@ def pieces_of(bounds: Borders) -> Pieces:
 
 def _same_plane(bounds, gate, unit, offset, planes, offsets, leaders) -> tuple[int, int]:
     """Find the plane that a gate shares, and whether it opens on its positive (1) or negative (-1) side."""
-    if not planes:
-        return -1, 1
-    near = 1e-12 * (1 + abs(offset))
+    rows = np.concatenate([bounds.gradients, bounds.offsets[:, None]], axis=1)
     for sign in (1, -1):
-        apart = np.max(np.abs(np.array(planes) - sign * unit), axis=1)
-        for plane in np.flatnonzero((apart < 1e-12) & (np.abs(np.array(offsets) - sign * offset) < near)):
-            first = [*bounds.gradients[leaders[plane]], bounds.offsets[leaders[plane]]]
-            second = [*bounds.gradients[gate], bounds.offsets[gate]]
-            pivot = int(np.argmax(np.abs(unit)))
-            # Exactly proportional: in rationals, for nearly equal planes have thin regions between them.
-            one, other = fractions.Fraction(first[pivot]), fractions.Fraction(second[pivot])
-            pairs = zip(first, second, strict=True)
-            if all(fractions.Fraction(a) * other == fractions.Fraction(b) * one for a, b in pairs):
+        apart = np.max(np.abs(planes - sign * unit), axis=1)
+        for plane in np.flatnonzero(apart < 1e-12):
+            if proportional(rows[leaders[plane]], rows[gate]) == sign:
                 return int(plane), sign
     return -1, 1
 
 
-def derived_box(bounds: Borders) -> Box | None:
-    """Derive a box in which every cycle lies, None where no such box could be proved.
+def derived_box(bounds: Borders, check: Callable[[], None] = lambda: None) -> Box | None:
+    """Derive a box in which every cycle lies, None where no such box could be proved. `check` may raise now and then.
 
     Let F(z) = L z + c + sum_k e_k w_k(z), where L has half of what the gates of a direction u_k add at infinity and
     |w_k| <= beta_k + delta_k |u_k . z| holds what is left: nothing grows in it where the gates of a direction cancel.
@@ -135,14 +129,14 @@ def derived_box(bounds: Borders) -> Box | None:
         if not _rank_one(pieces, np.einsum("pij,pj->ip", pieces.jumps, pieces.planes)):
             return None  # what a gate adds does not vanish on its border: not a sum of ReLUs
         try:
-            return _small_gain(pieces)
+            return _small_gain(pieces, check)
         except np.linalg.LinAlgError:
             return None
 
 
-def _small_gain(pieces: Pieces) -> Box | None:
+def _small_gain(pieces: Pieces, check: Callable[[], None]) -> Box | None:
     size = len(pieces.shift)
-    linear, constant, directions, inputs, beta, delta = _split(pieces)
+    linear, constant, directions, inputs, beta, delta = _split(pieces, check)
     center = np.linalg.solve(np.eye(size) - linear, constant)
     if not np.all(np.isfinite(center)):
         return None
@@ -154,7 +148,7 @@ def _small_gain(pieces: Pieces) -> Box | None:
     )
     inputs = np.concatenate([inputs, np.eye(size)], axis=1)
     outputs = np.concatenate([directions, np.eye(size)])
-    gain = _gain(linear, inputs, outputs)
+    gain = _gain(linear, inputs, outputs, check)
     if gain is None:
         return None
     number = len(directions)
@@ -173,13 +167,14 @@ def _small_gain(pieces: Pieces) -> Box | None:
     return Box(np.nextafter(center - radius, -np.inf), np.nextafter(center + radius, np.inf), derived=True)
 
 
-def _split(pieces: Pieces):
+def _split(pieces: Pieces, check: Callable[[], None]):
     """Give L, c, the directions `(D, M)`, the inputs e `(M, D)`, beta and delta `(D,)`."""
     linear, constant = pieces.closed.copy(), pieces.shift.copy()
     weights = np.einsum("pij,pj->pi", pieces.jumps, pieces.planes)
     directions, inputs, beta, delta = [], [], [], []
     rest = np.arange(len(pieces.planes))
     while len(rest):
+        check()
         unit = pieces.planes[rest[0]]
         same: np.ndarray = np.all(pieces.planes[rest] == unit, axis=1)
         parallel: np.ndarray = np.logical_or(same, np.all(pieces.planes[rest] == -unit, axis=1))
@@ -219,7 +214,7 @@ def _level(shares: np.ndarray, offsets: np.ndarray) -> float:
     return max(largest, abs(float(shares @ offsets)), 0.0)
 
 
-def _gain(linear: np.ndarray, inputs: np.ndarray, outputs: np.ndarray) -> np.ndarray | None:
+def _gain(linear: np.ndarray, inputs: np.ndarray, outputs: np.ndarray, check: Callable[[], None]) -> np.ndarray | None:
     """Bound sum_j |outputs L^j inputs| entry by entry; None where L does not contract within the powers allowed."""
     size = len(linear)
     if not max(abs(np.linalg.eigvals(linear)), default=0.0) < 1:
@@ -227,6 +222,7 @@ def _gain(linear: np.ndarray, inputs: np.ndarray, outputs: np.ndarray) -> np.nda
     power, states = np.eye(size), np.zeros((size, size))
     total = np.zeros((len(outputs), inputs.shape[1]))
     for _ in range(_MOST_POWERS):
+        check()
         states += np.abs(power)
         total += np.abs(outputs @ (power @ inputs))
         power = linear @ power
@@ -250,14 +246,17 @@ def _gain(linear: np.ndarray, inputs: np.ndarray, outputs: np.ndarray) -> np.nda
     return (total + np.sum(np.abs(outputs), axis=1)[:, None] * tail) * (1 + _WIDEN)
 
 
-def outer_polytope(pieces: Pieces, box: Box, seconds: float = 5.0) -> tuple[np.ndarray, np.ndarray] | None:
+def outer_polytope(
+    pieces: Pieces, box: Box, check: Callable[[], None] = lambda: None
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Narrow a box to a polytope `rows @ z <= limits` in which every cycle of the box lies; None: there is no cycle.
 
     A point of a cycle is the image of another one. So with r_g = relu(u_g . z + b_g), relaxed to the triangle above
     it, a row is at most max row . (C z + sum_g a_g r_g + c) over the polytope known so far: one linear program in
     M + G variables for a row, round after round while it pays. Rows: the coordinates, and the directions in which one
     gate's output shows alone (rows of the pseudo-inverse of a; they hold the polytope to the few dimensions that
-    weights of low rank leave), and the singular directions of a. After so many `seconds` it gives what it knows.
+    weights of low rank leave), and the singular directions of a. Its cost is limited by a count, so that the result
+    does not depend on the machine. `check` is called now and then, and may raise.
     """
     size, number = len(pieces.shift), len(pieces.planes)
     lower, upper = np.asarray(box.lower, float), np.asarray(box.upper, float)
@@ -268,19 +267,21 @@ def outer_polytope(pieces: Pieces, box: Box, seconds: float = 5.0) -> tuple[np.n
     extra = _directions(weights)
     rows = np.concatenate([rows, extra, -extra])
     limits = _support_of_box(rows, lower, upper)
-    deadline = time.perf_counter() + seconds
+    room = _MOST_OPERATIONS
     for _ in range(_MOST_ROUNDS):
-        narrowed = _narrow(pieces, weights, rows, limits, deadline)
-        if narrowed is None:
+        found = _narrow(pieces, weights, rows, limits, room, check)
+        if found is None:
             return None
+        narrowed, taken = found
+        room -= taken
         gain = limits - narrowed
         pays = np.max(gain / (gain + np.abs(narrowed) + 1e-3)) > _GAIN
         limits = narrowed
-        if not pays:
+        if not pays or room <= 0:
             break
     # Rows that the box implies would only cost.
     implied = _support_of_box(rows, -limits[size : 2 * size], limits[:size])
-    kept = (np.arange(len(rows)) < 2 * size) | (limits < implied - 1e-6 * (1 + np.abs(implied)))
+    kept = (np.arange(len(rows)) < 2 * size) | (limits < implied - 1e-6 * np.abs(implied))
     return rows[kept], limits[kept]
 
 
@@ -316,8 +317,8 @@ def _support_of_box(rows, lower, upper):
     return support + 4 * rows.shape[1] * _EPS * (np.abs(rows) @ np.maximum(np.abs(lower), np.abs(upper)))
 
 
-def _narrow(pieces: Pieces, weights, rows, limits, deadline: float) -> np.ndarray | None:
-    """One round: the new limits, never larger than the old ones."""
+def _narrow(pieces: Pieces, weights, rows, limits, most: float, check) -> tuple[np.ndarray, int] | None:
+    """One round: the new limits, never larger than the old ones, and the operations that it took."""
     from cyclax.cycles.exact.programs import support
 
     size, number = len(pieces.shift), len(pieces.planes)
@@ -356,8 +357,8 @@ def _narrow(pieces: Pieces, weights, rows, limits, deadline: float) -> np.ndarra
     )
     span = np.concatenate([largest, top])
     objectives = rows @ np.hstack([pieces.closed, weights])
-    best = support(program, right, objectives, span, deadline)
+    best, taken = support(program, right, objectives, span, most, check)
     sizes = np.abs(rows) @ (
         pieces.closed_size @ largest + pieces.shift_size + np.abs(weights) @ top + pieces.shift_jump_sizes.sum(axis=0)
     )
-    return np.minimum(limits, best + rows @ pieces.shift + noise * sizes)
+    return np.minimum(limits, best + rows @ pieces.shift + noise * sizes), taken

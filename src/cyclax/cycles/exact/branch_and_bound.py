@@ -13,12 +13,13 @@ import itertools
 import os
 import threading
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from cyclax.cycles.exact.exhaustive import settled
-from cyclax.cycles.exact.problem import Box, Budget, Candidates, Progress, TooExpensiveError
+from cyclax.cycles.exact.problem import Box, Budget, Candidates, Progress, SpentError, TooExpensiveError
 from cyclax.cycles.exact.relaxation import TOLERANCE, Program, Simplex, exclusion, highest, reasons, relax
 from cyclax.cycles.index import contracts
 from cyclax.cycles.solve import BlockCyclic, Borders
@@ -29,9 +30,7 @@ _ZERO = 1e-8
 # A node whose undecided gates all stay within this of their borders may be a point; up to so many of its gates get all
 # combinations of sides at once.
 _POINT = 1e-5
-_SIDES = 6
-# A point this close to a border, relative to its size, is on it, up to rounding.
-_ON_BORDER = 1e-12
+_SIDES = 8
 # Gates in proofs count 1; what they counted fades by this from one proof to the next.
 _FADING = 0.95
 # The tree is cut into at least so many subtrees before threads share them: always the same, whatever the threads.
@@ -40,6 +39,8 @@ _SUBTREES = 32
 _LEARNING = 1000
 # Bounds of single columns are tightened again while that shrinks them on average by this factor, so often at most.
 _SHRINKING, _ROUNDS = 0.8, 4
+# Points of the relaxation that each part of the tree remembers, for the search where the time runs out.
+_HINTS = 8
 # Triangles pay where bounds are near the offsets; far away they cut nothing off and double the rows.
 _NEAR = 100.0
 
@@ -56,9 +57,10 @@ def branch_and_bound(bounds: Borders, orders: list[int], box: Box, budget: Budge
     **Raises:** `ImportError` without `highspy`; `ValueError` for an infinite box, or a map that is not continuous;
     `TooExpensiveError` where not even one program would fit the memory.
     """
-    words, complete, unfinished = {}, [], ""
-    nodes, programs, merged = 0, 0, 0
     alone = contracts(bounds)
+    _refuse_if_too_large(bounds, 1 if alone else max(orders), budget)
+    words, complete, unfinished, hints = {}, [], "", {}
+    nodes, programs, merged = 0, 0, 0
     for order in orders:
         if alone and order > 1:
             rows: list[np.ndarray] = []
@@ -67,13 +69,14 @@ def branch_and_bound(bounds: Borders, orders: list[int], box: Box, budget: Budge
             rows = tree.search()
             nodes, programs, merged = tree.nodes, programs + tree.programs, merged + tree.merged
             unfinished = tree.unfinished
+            hints[order] = np.array(tree.hints, bool).reshape(-1, order, len(bounds.offsets))
         words[order] = np.array(rows, bool).reshape(-1, order, len(bounds.offsets))
         if unfinished:
             break
         complete.append(order)
     notes = {"contracts": alone, "points on many borders": merged}
     everything = alone and 1 in complete
-    return Candidates(words, tuple(complete), everything, nodes, programs, TOLERANCE, unfinished, notes)
+    return Candidates(words, tuple(complete), everything, nodes, programs, TOLERANCE, unfinished, notes, hints=hints)
 
 
 class _Tree:
@@ -83,11 +86,17 @@ class _Tree:
         self.bounds, self.order, self.budget, self.progress = bounds, order, budget, progress
         self.effective = np.flatnonzero(bounds.effective)
         self.nodes, self.programs, self.merged, self.open, self.unfinished = nodes, 0, 0, 0, ""
+        self.hints: list[np.ndarray] = []
         self._lock, self._told = threading.Lock(), time.perf_counter()
-        self.program, self.possible = _tightened(bounds, order, box, self)
+        try:
+            self.program, self.possible = _tightened(bounds, order, box, self)
+        except SpentError as spent:
+            self.unfinished, self.open = str(spent), 1
 
     def search(self) -> list[np.ndarray]:
         """Give the words that remain, one rotation of each, sorted."""
+        if self.unfinished:
+            return self._words([])
         if not self.possible:
             return []
         root = np.where(self.program.upper[self.program.closed] <= 0, 1, 0)
@@ -95,6 +104,7 @@ class _Tree:
         first = _Branch(self, np.zeros(len(root)))
         if first.explore(root, _LEARNING):
             return self._words([first])
+        early = first
         # Too large for one: begin again, with what was learned of the gates, in subtrees that threads can share.
         first = _Branch(self, first.activity)
         waiting = [root]
@@ -112,6 +122,9 @@ class _Tree:
             except BaseException:
                 self.unfinished = "interrupted"  # the other threads look there, and stop
                 raise
+        if self.unfinished:  # else all that the first one came upon has come up again
+            first.leaves += early.leaves
+            first.hints.extend(early.hints)
         return self._words([first, *branches])
 
     def _words(self, branches: list["_Branch"]) -> list[np.ndarray]:
@@ -121,6 +134,7 @@ class _Tree:
             self.programs += branch.solved
             self.merged += branch.merged
             found += branch.leaves
+            self.hints += [self.word(sides) for sides in branch.hints]
         if self.unfinished:
             self.unfinished = f"order {self.order}: {self.unfinished}; {self.open} subtrees are open"
         for sides in found:
@@ -158,6 +172,7 @@ class _Branch:
         self.tree, self.program = tree, tree.program
         self.activity, self.weight = activity.copy(), max(1.0, float(np.max(activity, initial=0)))
         self.leaves: list[np.ndarray] = []
+        self.hints: deque[np.ndarray] = deque(maxlen=_HINTS)  # sides of the latest points: near cycles, perhaps
         self.merged = self.solved = self.visited = 0
         self._simplex: Simplex | None = None
 
@@ -201,7 +216,7 @@ class _Branch:
         self.tree.count()
         self.visited += 1
         if self._simplex is None:
-            self._simplex = Simplex(self.program)
+            self._simplex = Simplex(self.program, self.tree.spent)
         lower, upper = self.program.held(sides)
         point, ray = self._simplex.point(lower, upper)
         self.solved += 1
@@ -220,6 +235,7 @@ class _Branch:
             return int(np.argmax(np.where(free, self.activity, -1))), 1, free
         opened, closed = np.maximum(point[self.program.opened], 0), np.maximum(point[self.program.closed], 0)
         both = free & (np.minimum(opened, closed) > _ZERO)
+        self.hints.append(np.where(free, np.where(opened > closed, 1, -1), sides))
         if np.any(both):
             product = opened * closed
             decision = int(np.argmax(np.where(both, self.activity + 1e-12 * product / np.max(product), -1)))
@@ -263,7 +279,10 @@ class _Branch:
         return None
 
     def _is_a_point(self, sides: np.ndarray) -> bool:
-        """Whether one solution is on the borders of all undecided gates, and on the right side of all others."""
+        """Whether 0 is the solution, exactly on the borders of all undecided gates, and on the right side of others.
+
+        Elsewhere float64 cannot tell a point from several that are closer together than rounding.
+        """
         bounds, word = self.tree.bounds, self.tree.word(sides)
         system = BlockCyclic(bounds.jacobians(word)[None])
         if system.singular[0]:
@@ -271,9 +290,7 @@ class _Branch:
         points = system.solve((bounds.shift + word @ bounds.shift_jumps)[None, :, :, None])[0, :, :, 0]
         gradients, offsets = bounds.gradients[bounds.effective], bounds.offsets[bounds.effective]
         heights = (points @ gradients.T + offsets).ravel()
-        near = _ON_BORDER * (np.linalg.norm(gradients, axis=1) * np.max(np.abs(points)) + np.abs(offsets))
-        near = np.tile(near, self.tree.order)
-        return bool(np.all(np.where(sides == 0, -np.abs(heights), sides * heights) >= -near))
+        return not np.any(points) and bool(np.all(np.where(sides == 0, -np.abs(heights), sides * heights) >= 0))
 
 
 def _tightened(bounds: Borders, order: int, box: Box, tree: _Tree) -> tuple[Program, bool]:
@@ -281,22 +298,15 @@ def _tightened(bounds: Borders, order: int, box: Box, tree: _Tree) -> tuple[Prog
 
     The columns of step 0 are bounded by linear programs; by symmetry what holds at one step holds at all.
     """
-    num_states, num_gates = len(bounds.shift), int(np.sum(bounds.effective))
-    memory = 32 * order**2 * (num_states + 3 * num_gates) * (num_states + 2 * num_gates)
-    if memory > tree.budget.memory:
-        raise TooExpensiveError(
-            f"branch_and_bound: the program of order {order} alone would take {memory / 2**20:.0f} MiB, more than the "
-            f"budget of {tree.budget.memory / 2**20:.0f} MiB. Lower the order or raise the budget."
-        )
-    program = relax(bounds, order, box)
+    check = tree.budget.check
+    program = relax(bounds, order, box, check=check)
     width = len(program.lower) // order
     limits, triangles = None, False
     for _ in range(_ROUNDS if len(program.opened) else 0):
-        simplex = Simplex(program)
+        simplex = Simplex(program, tree.spent)
         lower, upper = program.lower[:width].copy(), program.upper[:width].copy()
         for column, sign in itertools.product(range(width), (1, -1)):
-            if tree.spent():
-                break
+            check()
             if lower[column] >= upper[column] or (sign < 0 and lower[column] == 0):
                 continue
             cost = np.zeros(len(program.lower))
@@ -316,15 +326,25 @@ def _tightened(bounds: Borders, order: int, box: Box, tree: _Tree) -> tuple[Prog
         shrunk = float(np.exp(np.mean(np.log(np.maximum(upper - lower, TOLERANCE) / before))))
         near = bool(np.median(upper) < _NEAR)
         limits = np.tile(lower, order), np.tile(upper, order)
-        program = relax(bounds, order, box, limits, triangles=near)
-        if tree.spent() or not (shrunk < _SHRINKING or near > triangles):
+        program = relax(bounds, order, box, limits, triangles=near, check=check)
+        if not (shrunk < _SHRINKING or near > triangles):
             break
         triangles = near
     if order > 1 and len(program.opened):
         with np.errstate(over="ignore"):  # any leader serves
             u = np.linalg.norm(bounds.jumps[bounds.effective], axis=(1, 2))
-        program = relax(bounds, order, box, limits, triangles=triangles, leader=int(np.argmax(u)))
+        program = relax(bounds, order, box, limits, triangles=triangles, leader=int(np.argmax(u)), check=check)
     return program, True
+
+
+def _refuse_if_too_large(bounds: Borders, order: int, budget: Budget) -> None:
+    num_states, num_gates = len(bounds.shift), int(np.sum(bounds.effective))
+    memory = 32 * order**2 * (num_states + 3 * num_gates) * (num_states + 2 * num_gates)
+    if memory > budget.memory:
+        raise TooExpensiveError(
+            f"branch_and_bound: the program of order {order} alone would take {memory / 2**20:.0f} MiB, more than the "
+            f"budget of {budget.memory / 2**20:.0f} MiB. Lower the order or raise the budget."
+        )
 
 
 def _identity(word: np.ndarray) -> bytes:

@@ -6,12 +6,13 @@ a clipped network of H hidden units has at most 3^H of them instead of 4^H. The 
 belong, by continuity, to the solutions of the words on both sides.
 """
 
+import fractions
 from collections.abc import Iterator
 
 import numpy as np
 
 from cyclax.cycles.exact.problem import Box, Budget, Candidates, Progress, TooExpensiveError
-from cyclax.cycles.solve import Borders
+from cyclax.cycles.solve import Borders, proportional
 from cyclax.cycles.word import minimal_period
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
@@ -20,12 +21,11 @@ _EPS = np.finfo(np.float64).eps
 _TOLERANCE = 1e-9
 # Above this condition number I - P is taken as singular, and the word is kept whatever its points are.
 _SINGULAR = 1e10
-# Two gradients are parallel when their directions agree to this: to rounding.
-_PARALLEL = 1e-15
 # Words that are looked at together take up to this much memory (and never more than the budget allows).
 _CHUNK_BYTES = 2**26
-# Measured on one core, per word: a fixed cost, one for each product of matrices, one for each entry along the orbit.
-_SECONDS = (4e-6, 4e-7, 2e-9)
+# Words of an order on which it is measured how long all of them would take; refused is what would take so many times
+# the budget (nearer to it the clock decides: a measurement is only so good).
+_SAMPLE, _HOPELESS = 2048, 2.0
 
 
 def exhaustive(
@@ -50,7 +50,7 @@ def exhaustive(
     patterns = _patterns(bounds)
     sizes = np.array([len(rows) for _, rows in patterns], dtype=object)
     symbols = int(np.prod(sizes)) if len(sizes) else 1
-    _refuse_if_too_expensive(bounds, symbols, orders, budget)
+    _refuse_if_too_expensive(bounds, patterns, symbols, orders, budget)
     words, complete, looked_at, unfinished = {}, [], 0, ""
     for order in orders:
         kept, total = [], symbols**order
@@ -58,9 +58,8 @@ def exhaustive(
             if unfinished := budget.spent(nodes=looked_at) or "":
                 unfinished = f"order {order}: {unfinished} after {done} of {total} words"
                 break
-            gates = _gates(bounds, patterns, codes, symbols, order)
-            with np.errstate(all="ignore"):  # what overflows counts as singular, and is kept
-                kept.append(gates[_survives(bounds, gates)])
+            if len(codes):
+                kept.append(_surviving(bounds, patterns, codes, symbols, order))
             looked_at += len(codes)
             progress(f"order {order}: {done} of {total} words")
         words[order] = np.concatenate([np.zeros((0, order, len(bounds.offsets)), bool), *kept])
@@ -70,23 +69,33 @@ def exhaustive(
     return Candidates(words, tuple(complete), False, looked_at, 0, _TOLERANCE, unfinished, {"symbols": symbols})
 
 
-def _refuse_if_too_expensive(bounds: Borders, symbols: int, orders: list[int], budget: Budget) -> None:
-    num_gates, num_states = bounds.gradients.shape
-    fixed, product, entry = _SECONDS
-    total, seconds = 0, 0.0
+def _refuse_if_too_expensive(bounds: Borders, patterns, symbols: int, orders: list[int], budget: Budget) -> None:
+    """Count the words, and measure on a sample of each order how long they would take."""
+    total = sum(symbols**order for order in orders)
+    seconds = 0.0 if total > budget.nodes else _measured(bounds, patterns, symbols, orders, budget)
+    if total > budget.nodes or seconds > _HOPELESS * budget.seconds:
+        number = total if total < 10**12 else format(float(min(total, 10**300)), ".1e")
+        took = f" would take about {seconds:.1g} s" if seconds else ""
+        raise TooExpensiveError(
+            f"exhaustive: {number} words ({symbols if symbols < 10**12 else 'too many'} patterns of gates to the power "
+            f"of the order){took}; that is more than the budget of {budget.nodes} nodes and {budget.seconds:g} s. "
+            "Lower the orders, raise the budget, or use another method."
+        )
+
+
+def _measured(bounds: Borders, patterns, symbols: int, orders: list[int], budget: Budget) -> float:
+    """Estimate the seconds that all words take: of each order some are solved, spread over all."""
+    seconds = 0.0
     for order in orders:
         number = symbols**order
-        total += number
-        each = fixed + (order + 4) * (product + entry * num_states**2 * max(1, num_states / 8))
-        each += order * entry * num_gates * num_states
-        seconds += float(min(number, 10**300)) / order * each
-    if total > budget.nodes or seconds > budget.seconds:
-        raise TooExpensiveError(
-            f"exhaustive: {total if total < 10**12 else format(float(min(total, 10**300)), '.1e')} words "
-            f"({symbols if symbols < 10**12 else 'too many'} patterns of gates to the power of the order) would take "
-            f"about {seconds:.1g} s, more than the budget of {budget.nodes} nodes and {budget.seconds:g} s. Lower the "
-            "orders, raise the budget, or use another method."
-        )
+        size = min(number, _SAMPLE, _chunk_size(bounds, order, budget))
+        codes, begun = np.arange(size) * (number // size), budget.clock()
+        _are_smallest(codes, symbols, order)
+        turned = budget.clock()
+        _surviving(bounds, patterns, codes, symbols, order)
+        # All codes are turned, and of each word one rotation is solved.
+        seconds += number / size * (turned - begun + (budget.clock() - turned) / order)
+    return seconds
 
 
 def settled(bounds: Borders) -> np.ndarray:
@@ -95,16 +104,17 @@ def settled(bounds: Borders) -> np.ndarray:
 
 
 def parallel(gradients: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Group gradients `(G, M)`, none zero, by the line they lie on: their indices, and lengths along it (signed)."""
+    """Group gradients `(G, M)`, none zero, by the line they lie on, exactly: indices, and lengths along it (signed)."""
     units = gradients / np.linalg.norm(gradients, axis=1, keepdims=True)
-    groups: list[list[int]] = []
+    leaders, groups = np.empty_like(units), []
     for gate, unit in enumerate(units):
-        for group in groups:
-            other = units[group[0]]
-            if min(np.max(np.abs(unit - other)), np.max(np.abs(unit + other))) <= _PARALLEL:
-                group.append(gate)
-                break
+        known = leaders[: len(groups)]
+        apart = np.minimum(*(np.max(np.abs(known - turned), axis=1) for turned in (unit, -unit)))
+        near = [n for n in np.flatnonzero(apart < 1e-12) if proportional(gradients[groups[n][0]], gradients[gate])]
+        if near:
+            groups[near[0]].append(gate)
         else:
+            leaders[len(groups)] = unit
             groups.append([gate])
     return [(np.array(group), gradients[group] @ units[group[0]]) for group in groups]
 
@@ -115,11 +125,16 @@ def _patterns(bounds: Borders) -> list[tuple[np.ndarray, np.ndarray]]:
     patterns = []
     for group, slopes in parallel(bounds.gradients[effective]):
         gates = effective[group]
-        places = -bounds.offsets[gates] / slopes
-        # Interval i lies above the i lowest places. Places that are equal but for rounding only add a pattern.
-        below = np.unique(places)[None] <= np.concatenate([[-np.inf], np.unique(places)])[:, None]
-        rank = np.searchsorted(np.unique(places), places)
-        patterns.append((gates, np.unique(below[:, rank] == (slopes > 0), axis=0)))
+        # Places along the line, exactly: however thin an interval is, a point may lie in it.
+        pivot = int(np.argmax(np.abs(bounds.gradients[gates[0]])))
+        ratios = zip(bounds.offsets[gates].tolist(), bounds.gradients[gates, pivot].tolist(), strict=True)
+        places = [-fractions.Fraction(offset) / fractions.Fraction(slope) for offset, slope in ratios]
+        different = sorted(set(places))
+        rank = np.array([different.index(place) for place in places])
+        # Interval i lies above the i lowest places.
+        below = rank[None] < np.arange(len(different) + 1)[:, None]
+        along = slopes * np.sign(bounds.gradients[gates[0], pivot]) > 0
+        patterns.append((gates, np.unique(below == along, axis=0)))
     return patterns
 
 
@@ -146,12 +161,24 @@ def _chunks(symbols: int, order: int, size: int) -> Iterator[tuple[np.ndarray, i
     for begin in range(0, total, size):
         end = min(total, begin + size)
         codes = np.arange(begin, end)
-        smallest, rotated = np.ones(len(codes), bool), codes
-        for _ in range(order - 1):
-            rotated = rotated % (total // symbols) * symbols + rotated // (total // symbols)
-            smallest &= codes <= rotated
-        if np.any(smallest):
-            yield codes[smallest], end
+        yield codes[_are_smallest(codes, symbols, order)], end
+
+
+def _are_smallest(codes: np.ndarray, symbols: int, order: int) -> np.ndarray:
+    """Whether words are the smallest of their rotations."""
+    highest = symbols ** (order - 1)
+    smallest, rotated = np.ones(len(codes), bool), codes
+    for _ in range(order - 1):
+        rotated = rotated % highest * symbols + rotated // highest
+        smallest &= codes <= rotated
+    return smallest
+
+
+def _surviving(bounds: Borders, patterns, codes: np.ndarray, symbols: int, order: int) -> np.ndarray:
+    """Give the words `(n, k, G)` of these codes that are kept."""
+    gates = _gates(bounds, patterns, codes, symbols, order)
+    with np.errstate(all="ignore"):  # what overflows counts as singular, and is kept
+        return gates[_survives(bounds, gates)]
 
 
 def _survives(bounds: Borders, gates: np.ndarray) -> np.ndarray:
@@ -184,5 +211,6 @@ def _survives(bounds: Borders, gates: np.ndarray) -> np.ndarray:
         met &= np.all(inside >= -(slack[:, None] * lengths + _TOLERANCE * np.abs(offsets)), axis=1)
         state = np.einsum("nij,nj->ni", bounds.jacobians(gates[:, t]), state) + bounds.shift
         state += gates[:, t] @ bounds.shift_jumps
-    met &= np.array([minimal_period(word[:, bounds.effective]) == order for word in gates], bool)
+    for i in np.flatnonzero(met & ~singular):
+        met[i] = minimal_period(gates[i][:, bounds.effective]) == order
     return met | singular

@@ -4,7 +4,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cyclax.cycles.exact.programs import INFEASIBLE, Atlas, add_hull, add_plane, begin, decide, njit, record, reset
+from cyclax.cycles.exact.programs import (
+    HALT,
+    INFEASIBLE,
+    Atlas,
+    add_hull,
+    add_plane,
+    begin,
+    decide,
+    njit,
+    record,
+    reset,
+)
 
 
 class Scratch(NamedTuple):
@@ -83,7 +94,8 @@ def extend(atlas, program, scratch, log, words, firsts, lasts, symbols, first, l
     The candidates of a word are a tree: they are split at the first plane on which they differ, one program a side,
     and the side of the last program's point needs none.
 
-    **Returns:** the word reached (when `out_words`, `out_next` or the log are full) and the number of pairs in them.
+    **Returns:** the word reached (when `out_words`, `out_next` or the log are full) and the number of pairs in them;
+    `last`, and what is of no use, when halted.
     """
     length, tree, following = words.shape[1], scratch.tree, scratch.following
     products = scratch.products
@@ -109,6 +121,8 @@ def extend(atlas, program, scratch, log, words, firsts, lasts, symbols, first, l
         _push(tree, 0, firsts[u], lasts[u], base, -1, 0)
         top = 1 if lasts[u] > firsts[u] else 0
         while top > 0:
+            if program.effort[HALT]:
+                return last, filled
             top -= 1
             low, high, count, plane, side = tree[top, 0], tree[top, 1], tree[top, 2], tree[top, 3], tree[top, 4]
             _load(program, scratch, top)

@@ -5,16 +5,20 @@ the mean over the cycle removes the time, whatever the order. Of p n = 0 the mea
 the triangle above p and n that the box gives. Where not even that has a solution, there is no cycle in the box.
 """
 
-from cyclax.cycles.exact.problem import Box
+from cyclax.cycles.exact.problem import Box, Budget
 from cyclax.cycles.exact.relaxation import Simplex, exclusion, relax
 from cyclax.cycles.solve import Borders
 
 
-def no_cycle_in_the_mean(bounds: Borders, box: Box) -> bool:
-    """Whether that is proved (numerically: see `relaxation`). Bounds are those of the box: they hold at every point."""
+def no_cycle_in_the_mean(bounds: Borders, box: Box, budget: Budget | None = None) -> bool:
+    """Whether that is proved (numerically: see `relaxation`). Bounds are those of the box: they hold at every point.
+
+    **Raises:** `SpentError` where the budget runs out.
+    """
+    budget = budget or Budget()
     try:
-        program = relax(bounds, 1, box, triangles=True)
-        simplex = Simplex(program)
+        program = relax(bounds, 1, box, triangles=True, check=budget.check)
+        simplex = Simplex(program, budget.spent)
     except (ImportError, ValueError):  # no highspy; or a jump that does not vanish on its border
         return False
     _, ray = simplex.point(program.lower, program.upper)

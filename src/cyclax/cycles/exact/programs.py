@@ -14,7 +14,6 @@ rounds away, and that is charged to the bound with |z_t| at its largest in the b
 a word, and what is refuted has no orbit whose points come within the tolerance of their regions.
 """
 
-import time
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +31,8 @@ CAP = 2**30
 _MOST_PIVOTS = 400
 # Entries counted in `effort`.
 PROGRAMS, PIVOTS, UNPROVED = 0, 1, 2
+# The entry beyond is no counter: where it is not 0, programs end undecided at their next pivot. Other threads set it.
+HALT = 3
 
 
 class Atlas(NamedTuple):
@@ -63,7 +64,7 @@ class Program(NamedTuple):
     basis: np.ndarray  # (M + 1,)
     inverse: np.ndarray  # (2, M + 1, M + 1) of the basis, and room to compute it afresh
     vectors: np.ndarray  # (4, M + 1) the point z_0 and t, the row that enters, the adjoint, the adjoint to be
-    effort: np.ndarray  # counters
+    effort: np.ndarray  # counters, and HALT
 
 
 class Log(NamedTuple):
@@ -110,7 +111,7 @@ def make_program(num_states: int, capacity: int) -> Program:
         np.zeros(size, np.int64),
         np.zeros((2, size, size)),
         np.zeros((4, size)),
-        np.zeros(3, np.int64),
+        np.zeros(4, np.int64),
     )
 
 
@@ -124,6 +125,8 @@ def descend(program, count, threshold, to_the_end):
     rows, right, basis, inverse = program.rows, program.right, program.basis, program.inverse
     vectors, size = program.vectors, len(program.basis)
     for pivot in range(_MOST_PIVOTS):
+        if program.effort[HALT]:
+            return UNDECIDED
         for i in range(size):
             value = 0.0
             for j in range(size):
@@ -334,8 +337,10 @@ def reset(program):
         program.inverse[0, i, size - 1] = -1.0 if i < size - 1 else 1.0
 
 
-def support(constraints, right, objectives, span, deadline: float = np.inf) -> np.ndarray:
-    """Bound each objective w.x over constraints x <= right, |x| <= span, rounded up; by inf those past the deadline.
+def support(constraints, right, objectives, span, most: float = np.inf, check=lambda: None) -> tuple[np.ndarray, int]:
+    """Bound each objective w.x over constraints x <= right, |x| <= span, rounded up; give the operations it took, too.
+
+    Objectives whose turn comes after `most` operations are bounded by inf. `check` is called for each, and may raise.
 
     The first rows of `constraints` are the identity and its negative: a dual feasible basis for any objective. What
     the multipliers of the last basis prove is given, optimal or not.
@@ -345,8 +350,11 @@ def support(constraints, right, objectives, span, deadline: float = np.inf) -> n
     program.rows[:number, :count], program.right[0, :count] = constraints.T, right
     program.rows[number, count] = 1.0  # the last row: t <= w.x
     bounds = np.full(len(objectives), np.inf)
+    each, taken = program.rows.size + program.inverse.size, 0
     for k, objective in enumerate(objectives):
-        if time.perf_counter() > deadline:
+        check()
+        taken = int(program.effort[PIVOTS] + k) * each
+        if taken > most:
             break
         program.rows[:number, count] = -objective
         signs = np.where(objective > 0, 1.0, -1.0)
@@ -360,4 +368,4 @@ def support(constraints, right, objectives, span, deadline: float = np.inf) -> n
         value = multipliers @ right[chosen] + np.abs(left) @ span
         charge = multipliers @ (np.abs(right[chosen]) + np.abs(constraints[chosen]) @ span) + np.abs(objective) @ span
         bounds[k] = value + 8 * (number + 1) * 2.3e-16 * (charge + abs(value))
-    return bounds
+    return bounds, taken

@@ -5,7 +5,7 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from cyclax.cycles.exact.boxes import Pieces, outer_polytope
 from cyclax.cycles.exact.problem import Box, Progress
 from cyclax.cycles.exact.programs import (
+    HALT,
     INFEASIBLE,
     Atlas,
     Program,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _EPS = float(np.finfo(np.float64).eps)
 # Seconds that one call of a kernel should take: between calls budgets are asked and Ctrl-C is heard.
 _SECONDS_A_CALL = 0.1
+# Regions whose maps are added up together.
+_ADDED_TOGETHER = 4096
 # Constraints are relaxed by this share of the scale of the map before anything is pruned.
 _TOLERANCE = 1e-9
 # The largest slack that is sought, as a share of the scale of the map.
@@ -40,10 +43,6 @@ _CAP = 0.05
 _CUT = 2
 # The side of a plane that has not been looked at.
 _UNKNOWN = 9
-
-
-class SpentError(Exception):
-    """The budget ran out: caught where something can still be said."""
 
 
 @dataclasses.dataclass
@@ -63,12 +62,12 @@ class Workers:
     @property
     def effort(self) -> np.ndarray:
         """Give the counters of all programs so far."""
-        return np.sum([room.effort for room in self._all], axis=0)
+        return np.sum([room.effort[:HALT] for room in self._all], axis=0)
 
     def map(self, work: Callable, count: int, check: Callable[[], None]) -> Iterator:
         """Give work(program, first, last) over pieces of range(count), in order, whatever thread was first.
 
-        `check` is called between pieces and may raise; what runs then is waited for (a fraction of a second).
+        `check` is called between pieces, and while one is waited for; when it raises, what runs is halted.
         """
 
         def run(first, last):
@@ -85,12 +84,18 @@ class Workers:
                 while begun < count and len(pending) < 2 * self.number:
                     pending.append(pool.submit(run, begun, min(begun + size, count)))
                     begun = min(begun + size, count)
+                while not wait([pending[0]], timeout=_SECONDS_A_CALL).done:
+                    check()
                 result, seconds = pending.popleft().result()
                 size = int(np.clip(_SECONDS_A_CALL / max(seconds, 1e-9), max(size // 4, 1), 4 * size))
                 yield result
                 check()
         finally:
+            for room in self._all:
+                room.effort[HALT] = 1
             pool.shutdown(cancel_futures=True)
+            for room in self._all:
+                room.effort[HALT] = 0
 
 
 def map_regions(
@@ -110,7 +115,7 @@ def map_regions(
     size = len(pieces.shift)
     identity = np.eye(size)
     whole = np.concatenate([identity, -identity]), np.concatenate([box.upper, -box.lower])
-    polytope = whole if judge else outer_polytope(pieces, box)
+    polytope = whole if judge else outer_polytope(pieces, box, check)
     if polytope is None:
         return None
     pieces = _decisive_first(pieces, *polytope)
@@ -140,7 +145,7 @@ def map_regions(
         cells[bounded, plane] -= _CUT
         needed, _ = _beyond(blank, crew, cells[bounded], plane, cells[bounded, plane] == 0, check)
         cells[bounded[needed], plane] += _CUT
-    atlas = _atlas_of(pieces, blank, cells)
+    atlas = _atlas_of(pieces, blank, cells, check)
     if judge:
         judge.take_maps(pieces.gates(atlas.sides))
     return atlas, pieces, crew.effort
@@ -177,6 +182,8 @@ def beyond(atlas, program, log, cells, plane, sides, first, last, found, points,
     """Decide cell by cell whether something of it may be on one side of a plane."""
     base = begin(atlas, program, identity)
     for i in range(first, last):
+        if program.effort[HALT]:
+            return
         count = base
         for facet in range(cells.shape[1]):
             if cells[i, facet] >= _CUT:
@@ -232,14 +239,20 @@ def _blank_atlas(pieces: Pieces, hull: np.ndarray, limits: np.ndarray) -> Atlas:
     )
 
 
-def _atlas_of(pieces: Pieces, blank: Atlas, cells: np.ndarray) -> Atlas:
+def _atlas_of(pieces: Pieces, blank: Atlas, cells: np.ndarray, check: Callable[..., None]) -> Atlas:
     """Fill in the held maps and facets of the regions."""
     sides = np.ascontiguousarray(cells % _CUT)
     facets = np.nonzero(cells >= _CUT)
 
     def added(closed, shift, jumps, shift_jumps):
         base = np.concatenate([closed, shift[:, None]], axis=1)
-        return base + np.tensordot(sides.astype(float), np.concatenate([jumps, shift_jumps[..., None]], axis=2), axes=1)
+        jumps = np.concatenate([jumps, shift_jumps[..., None]], axis=2)
+        maps = np.empty((len(sides), *base.shape))
+        for i in range(0, len(sides), _ADDED_TOGETHER):
+            check()
+            some = sides[i : i + _ADDED_TOGETHER].astype(float)
+            maps[i : i + _ADDED_TOGETHER] = base + np.tensordot(some, jumps, axes=1)
+        return maps
 
     return blank._replace(
         maps=added(pieces.closed, pieces.shift, pieces.jumps, pieces.shift_jumps),

@@ -14,6 +14,7 @@ bad, give the inequality (y A) x in [y b], which all points of the box either ma
 here, with rounding accounted for and all rows and bounds relaxed by a tolerance.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,8 @@ from cyclax.cycles.solve import Borders
 _EPS = np.finfo(np.float64).eps
 # Rows and bounds are relaxed by this share of their size before anything is excluded.
 TOLERANCE = 1e-9
+# From so many entries on one program may take a good part of a second, and is interrupted where time runs out.
+_LARGE = 20_000
 # How far a jump may be from rank one, relative to the map: rounding only.
 _RANK_ONE = 1e-9
 
@@ -84,16 +87,19 @@ def relax(
     *,
     triangles: bool = False,
     leader: int | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Program:
     """Write the relaxation of k-cycles down.
 
     **Arguments:** `limits`: lower and upper bounds of the columns, where better ones than the box gives are known;
     `triangles`: add p / max p + n / max n <= 1 for every gate; `leader`: a gate (among those that matter) whose
-    preactivation is largest at step 0, so that of every cycle one rotation remains.
+    preactivation is largest at step 0, so that of every cycle one rotation remains; `check`: called now and then, and
+    may raise.
     """
     if not (np.all(np.isfinite(box.lower)) and np.all(np.isfinite(box.upper))):
         raise ValueError("branch_and_bound: the box must be finite.")
     u = directions(bounds)[bounds.effective]
+    check()
     gradients, offsets = bounds.gradients[bounds.effective], bounds.offsets[bounds.effective]
     num_gates, num_states = gradients.shape
     # A power of two, so that nothing is rounded: HiGHS has absolute tolerances, which suit numbers near 1.
@@ -129,6 +135,7 @@ def relax(
         matrix[t, :, t] += here
         matrix[t, :, (t + 1) % order] += following
     matrix = matrix.reshape(order * len(right), order * width)
+    check()
     rows, row_lower, row_upper = [matrix], [np.tile(right, order)], [np.tile(right, order)]
 
     reach = np.abs(gradients) @ np.maximum(np.abs(low), np.abs(high)) + np.abs(offsets)
@@ -142,6 +149,7 @@ def relax(
     opened, closed = (starts + p).ravel(), (starts + n).ravel()
 
     ahead, distance = _neighbors(gradients, offsets)
+    check()
     along = np.zeros((order, len(ahead), order, width))
     along[np.arange(order)[:, None, None], np.arange(len(ahead))[:, None], np.arange(order)[:, None, None], p] = ahead
     rows.append(along.reshape(-1, order * width))
@@ -155,6 +163,7 @@ def relax(
         rows.append(triangle)
         row_lower.append(np.zeros(len(both)))
         row_upper.append(np.ones(len(both)))
+    check()
     if leader is not None and order > 1:
         behind = np.zeros((order - 1, order, width))
         behind[:, 0] += split[leader]
@@ -164,7 +173,9 @@ def relax(
         row_upper.append(np.full(order - 1, 2 * reach[leader]))
 
     matrix, row_lower, row_upper = map(np.concatenate, (rows, row_lower, row_upper))
+    check()
     size, sides = np.abs(matrix), np.maximum(np.abs(row_lower), np.abs(row_upper))
+    check()
     # Rounding of the coefficients (a few operations each), and of sums over rows and columns.
     rounding = (sum(matrix.shape) + 16) * _EPS * (size @ np.maximum(np.abs(lower), np.abs(upper)) + sides)
     slack = TOLERANCE * (np.sum(size, axis=1) + sides) + rounding
@@ -251,9 +262,12 @@ def highest(program: Program, cost: np.ndarray, duals: np.ndarray, lower: np.nda
 
 
 class Simplex:
-    """One HiGHS object, which keeps its basis from one set of bounds to the next."""
+    """One HiGHS object, which keeps its basis from one set of bounds to the next.
 
-    def __init__(self, program: Program):
+    `stop` is asked within large programs, between pivots: where it says yes, there is neither a point nor a proof.
+    """
+
+    def __init__(self, program: Program, stop: Callable[[], Any] = lambda: None):
         self.highspy = _highspy()
         self.solved = 0
         self._columns = np.arange(len(program.lower), dtype=np.int32)
@@ -271,6 +285,14 @@ class Simplex:
         }
         for name, value in options.items():
             self._highs.setOptionValue(name, value)
+        if program.matrix.size > _LARGE:
+            asked = self.highspy.cb.HighsCallbackType.kCallbackSimplexInterrupt
+
+            def ask(kind, message, told, answer, data):
+                answer.user_interrupt = bool(stop())
+
+            self._highs.setCallback(ask, None)
+            self._highs.startCallback(asked)
         self._highs.passModel(self._program(program))
 
     def _program(self, program: Program) -> Any:

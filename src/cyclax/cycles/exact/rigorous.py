@@ -13,6 +13,7 @@ What remains assumed: that the map is continuous (the contract of the library), 
 the code of FLINT, of this module, and of the graph, which is all integers.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,12 +44,13 @@ class NotExactError(ValueError):
 class Judge:
     """The map in exact numbers, and what it says.
 
-    **Arguments:** `model`: its weights are taken as exact numbers. `box`: refutations hold for points inside.
+    **Arguments:** `model`: its weights are taken as exact numbers. `box`: refutations hold for points inside. `check`:
+    called now and then while the model is read, here and later, and may raise.
     """
 
-    def __init__(self, model: AbstractPiecewiseLinearMap, box: Box):
+    def __init__(self, model: AbstractPiecewiseLinearMap, box: Box, check: Callable[[], None] = lambda: None):
         with working_precision(_BITS):
-            self._exact = ExactPieces(model)
+            self._exact = ExactPieces(model, check)
             lower, upper = ([flint.arb(side) for side in sides.tolist()] for sides in (box.lower, box.upper))
         self._lower, self._upper = lower, upper
         self.upheld, self.rejected = 0, 0
@@ -151,10 +153,10 @@ class Judge:
 
     def _decided(self, word: np.ndarray, bits: int) -> str:
         size = self._exact.num_states
-        matrices = [self._exact.matrix(gates, bits) for gates in word]
-        total = matrices[0]
-        for matrix in matrices[1:]:
-            total = matrix * total
+        matrices, total = [], None
+        for gates in word:
+            matrices.append(self._exact.matrix(gates, bits))
+            total = matrices[-1] if total is None else matrices[-1] * total
         rows = total.tolist()
         system = flint.arb_mat([[int(i == j) - rows[i][j] for j in range(1, size + 1)] for i in range(1, size + 1)])
         try:

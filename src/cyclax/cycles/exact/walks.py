@@ -184,52 +184,53 @@ def closed_walks(graph: Graph, words: np.ndarray, orders: list[int], most: int, 
         out = np.empty((min(most - total, _LISTED) + 1, order), np.int32)
         path = np.empty(order + 1, np.int64), np.empty(order + 1, np.int64)
         spelled = np.empty(order + words.shape[1] + 1, np.int32), np.empty(order, np.int32)
-        node, parts = 0, []
-        while node < graph.nodes:
+        reached, parts = np.array([0, -1]), []
+        while reached[0] < graph.nodes:
             check()
-            node, filled, taken = _list_walks(
-                graph.target, begins, words, order, node, min(_STRIDE, left), out, *path, *spelled
-            )
+            stride = min(_STRIDE, left)
+            filled, taken = _list_walks(graph.target, begins, words, order, reached, stride, out, *path, *spelled)
             parts.append(out[:filled].copy())
             left, total = left - taken, total + filled
-            if total > most or (left <= 0 and node < graph.nodes):
+            if total > most or (left <= 0 and reached[0] < graph.nodes):
                 return None, steps - left
         found[order] = np.unique(np.concatenate([out[:0], *parts]), axis=0)
     return found, steps - left
 
 
 @njit(nogil=True, cache=True)
-def _list_walks(target, begins, words, order, first, stride, out, path, edge, spelled, turned):
+def _list_walks(target, begins, words, order, reached, stride, out, path, edge, spelled, turned):
     """Closed walks from each node through nodes not before it, depth first.
 
     The last L symbols of a walk of k steps are the first ones of the node it began at, so the search is free to choose
     for k - L steps only: it visits hardly more paths than there are closed walks. Where k < L the node itself must have
     the period k.
 
-    **Returns:** the node reached when `out` is full or the steps are spent, the walks in `out`, and the steps taken.
+    It stops when `out` is full or the steps are spent, and goes on from there when called again: `reached` holds the
+    node that walks begin at and the length of the path from it (-1: none yet), `path`, `edge`, `spelled` the path.
+
+    **Returns:** the walks in `out`, and the steps taken.
     """
     length = words.shape[1]
     steps, filled = 0, 0
-    for start in range(first, len(begins) - 1):
-        if steps > stride:
-            return start, filled, steps
-        kept, steps = filled, steps + 1
-        for i in range(length):
-            spelled[i] = words[start, i]
-        repeats = True
-        for i in range(order, length):
-            repeats = repeats and spelled[i] == spelled[i - order]
-        if not repeats:
-            continue
-        depth = 0
-        path[0], edge[0] = start, begins[start]
-        while depth >= 0:
+    start, depth = reached[0], reached[1]
+    while start < len(begins) - 1:
+        if depth < 0:
+            steps += 1
+            for i in range(length):
+                spelled[i] = words[start, i]
+            repeats = True
+            for i in range(order, length):
+                repeats = repeats and spelled[i] == spelled[i - order]
+            if repeats:
+                depth = 0
+                path[0], edge[0] = start, begins[start]
+        while depth >= 0 and steps <= stride and filled < len(out):
+            steps += 1
             if edge[depth] == begins[path[depth] + 1]:
                 depth -= 1
                 continue
             w = target[edge[depth]]
             edge[depth] += 1
-            steps += 1
             position = depth + length
             symbol = words[w, length - 1]
             if w < start or (position >= order and symbol != spelled[position - order]):
@@ -237,17 +238,18 @@ def _list_walks(target, begins, words, order, first, stride, out, path, edge, sp
             spelled[position] = symbol
             if depth + 1 == order:
                 if w == start and _least_rotation(spelled, order, turned):
-                    if filled == len(out):
-                        if kept > 0:
-                            return start, kept, steps
-                        return len(begins) - 1, len(out), steps
                     for i in range(order):
                         out[filled, i] = turned[i]
                     filled += 1
             else:
                 depth += 1
                 path[depth], edge[depth] = w, begins[w]
-    return len(begins) - 1, filled, steps
+        if depth < 0:
+            start += 1
+        if steps > stride or filled == len(out):
+            break
+    reached[0], reached[1] = start, depth
+    return filled, steps
 
 
 @njit(nogil=True, cache=True)

@@ -9,7 +9,6 @@ cycles, these are all the cycles that there are; otherwise the closed walks of e
 import dataclasses
 import itertools
 import os
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,10 @@ import numpy as np
 from cyclax.cycles.exact.boxes import pieces_of
 from cyclax.cycles.exact.joins import extend, make_scratch
 from cyclax.cycles.exact.mean import no_cycle_in_the_mean
-from cyclax.cycles.exact.problem import Box, Budget, Candidates, Progress
+from cyclax.cycles.exact.problem import LISTING, SEARCH, Box, Budget, Candidates, Progress, SpentError
 from cyclax.cycles.exact.programs import PROGRAMS, UNPROVED, Atlas, Log, make_log
-from cyclax.cycles.exact.regions import SpentError, Workers, map_regions
+from cyclax.cycles.exact.regions import Workers, map_regions
+from cyclax.cycles.exact.sample import random_closed_walks
 from cyclax.cycles.exact.walks import (
     Graph,
     closed_walks,
@@ -35,8 +35,12 @@ from cyclax.cycles.word import canonical_rotation
 if TYPE_CHECKING:
     from cyclax.cycles.exact.rigorous import Judge
 
-# What is listed of a graph that was not finished: walks, and seconds (at least, and as a share of those that it took).
-_MOST_LISTED, _LISTING_SECONDS, _LISTING_SHARE = 50_000, 2.0, 0.2
+# What is listed of a graph that was not finished: walks, and steps of the search for them (a few seconds).
+_MOST_LISTED, _LISTING_STEPS = 50_000, 400_000_000
+# Words that are spelled out between two looks at the clock.
+_SPELLED_TOGETHER = 1000
+# Random walks of orders left open that are handed on: how many, of how many orders, of graphs of how many edges.
+_HINTS, _HINTED_ORDERS, _MOST_EDGES = 32, 4, 200_000
 # Refutations that a kernel may log in one call, at least.
 _LOGGED = 2**12
 # Children that a kernel may report in one call, at least.
@@ -86,6 +90,7 @@ class _Refinement:
         self.nodes, self.effort = 0, np.zeros(3, np.int64)
         self.counts: list[int] = []
         self.judge: Judge | None = judge
+        self.undecided = 0
         self.only_short = False  # edges were dropped because they lie on long walks only
 
     def run(self) -> Candidates:
@@ -95,7 +100,7 @@ class _Refinement:
 
     def explore(self) -> Candidates:
         try:
-            if self.judge is None and no_cycle_in_the_mean(self.bounds, self.box):
+            if self.judge is None and no_cycle_in_the_mean(self.bounds, self.box, self.budget):
                 self.effort[PROGRAMS] += 1
                 return self.result({}, everything=True)
             mapped = map_regions(self.pieces, self.box, self.threads, self.check, self.progress, self.judge)
@@ -107,9 +112,7 @@ class _Refinement:
             return self.give_up(str(spent))
 
     def check(self, nodes: int = 0, memory: int = 0) -> None:
-        reason = self.budget.spent(self.nodes + nodes, memory)
-        if reason:
-            raise SpentError(reason)
+        self.budget.check(self.nodes + nodes, memory)
 
     def refine(self) -> Candidates:
         assert self.atlas is not None
@@ -225,21 +228,15 @@ class _Refinement:
         Where all orders were asked for these are 1, 2, .. as far as it goes. The last graph says most: its closed walks
         are among those of the graphs before it.
         """
-        found, room, begun = {}, _MOST_LISTED, None
-        seconds = max(_LISTING_SECONDS, _LISTING_SHARE * (time.perf_counter() - self.begun))
-
-        def check():
-            if begun is not None and time.perf_counter() - begun > seconds:
-                raise SpentError
-
+        found, room, steps = {}, _MOST_LISTED, _LISTING_STEPS
+        self.budget.until(LISTING)
         try:
             for order in (self.orders or itertools.count(1)) if self.counts else ():
-                listed, _ = closed_walks(self.graph, self.words, [order], room, sys.maxsize, check)
+                listed, taken = closed_walks(self.graph, self.words, [order], room, steps, self.budget.check)
                 if listed is None:
                     break
                 found.update(listed)
-                room -= len(listed[order])
-                begun = begun or time.perf_counter()  # not before the kernel is compiled
+                room, steps = room - len(listed[order]), steps - taken
         except SpentError:
             pass
         if self.counts:
@@ -248,9 +245,50 @@ class _Refinement:
             left = "regions" if self.atlas is None else f"{len(self.atlas.sides)} regions, not yet joined"
         return self.result(found, unfinished=f"{reason} ({left})")
 
+    def hints(self, found: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+        """Draw closed walks of the lowest orders that are left open: cycles may be near."""
+        if not 0 < len(self.graph.source) <= _MOST_EDGES:
+            return {}
+        drawn, rng = {}, np.random.default_rng(0)
+        open_orders = (order for order in (self.orders or itertools.count(1)) if order not in found)
+        try:
+            for order in itertools.islice(open_orders, _HINTED_ORDERS):
+                self.budget.check()
+                walks = random_closed_walks(self.graph, order, _HINTS, rng)
+                if len(walks):
+                    drawn[order] = self.gates(self.words[walks, 0])
+        except SpentError:
+            pass
+        return drawn
+
+    def spelled(self, found: dict[int, np.ndarray]) -> tuple[dict[int, np.ndarray], str]:
+        """Turn walks into words, and (of a judge) leave out those that are no cycles, order by order, in time.
+
+        **Returns:** the words of all orders that were done, and what ended it, if anything did.
+        """
+        words = {}
+        try:
+            for order, walks in sorted(found.items()):
+                parts = []
+                for begin in range(0, len(walks), _SPELLED_TOGETHER):
+                    self.budget.check()
+                    parts.append(self.gates(walks[begin : begin + _SPELLED_TOGETHER]))
+                    if self.judge:
+                        parts[-1] = self.decided(parts[-1])
+                words[order] = np.concatenate(parts) if parts else None
+        except SpentError as spent:
+            return words, str(spent)
+        return words, ""
+
     def result(self, found: dict[int, np.ndarray], everything=False, unfinished="") -> Candidates:
-        complete = tuple(sorted({*found, *((self.orders or ()) if not unfinished else ())}))
-        words = {order: self.gates(walks) for order, walks in found.items() if len(walks)}
+        self.budget.until(SEARCH)
+        words, late = self.spelled(found)
+        complete = {*words, *((self.orders or ()) if not unfinished else ())}
+        if late:
+            first = min(set(found) - set(words))
+            complete = [order for order in complete if order < first] if self.orders else range(1, first)
+            everything, unfinished = False, unfinished or f"{late} (words of order {first}, and higher, are not listed)"
+        words = {order: some for order, some in words.items() if some is not None and len(some)}
         notes = {
             "words_per_level": list(self.counts),
             "level": len(self.counts) + 1,
@@ -262,11 +300,11 @@ class _Refinement:
         if self.counts and not self.only_short:
             notes["entropy_bound"] = entropy_bound(self.graph)
         if self.judge:
-            words, notes["undecided"] = self.decided(words)
+            notes["undecided"] = self.undecided
             notes |= {"upheld": self.judge.upheld, "rejected": self.judge.rejected}
         return Candidates(
             words=words,
-            complete=complete,
+            complete=tuple(sorted(complete)),
             all_orders=everything,
             nodes=self.nodes,
             programs=int(self.effort[PROGRAMS]),
@@ -274,18 +312,15 @@ class _Refinement:
             unfinished=unfinished,
             notes=notes,
             rigor="rigorous" if self.judge and notes["undecided"] == 0 else "numerical",
+            hints=self.hints(words) if unfinished and self.counts and not self.budget.interrupted else {},
         )
 
-    def decided(self, words: dict[int, np.ndarray]) -> tuple[dict[int, np.ndarray], int]:
+    def decided(self, words: np.ndarray) -> np.ndarray:
         """Leave out the words that are proved to be no cycles; count those that are not proved to be cycles either."""
         assert self.judge is not None
-        kept, undecided = {}, 0
-        for order, some in words.items():
-            verdicts = np.array([self.judge.decide(word) for word in some])
-            if np.any(verdicts != "none"):
-                kept[order] = some[verdicts != "none"]
-            undecided += int(np.sum(verdicts == "open"))
-        return kept, undecided
+        verdicts = np.array([self.judge.decide(word) for word in words])
+        self.undecided += int(np.sum(verdicts == "open"))
+        return words[verdicts != "none"]
 
     def gates(self, symbols: np.ndarray) -> np.ndarray:
         """Turn symbols `(n, k)` into gates `(n, k, G)`, the least rotation first."""

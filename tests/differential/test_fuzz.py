@@ -1,0 +1,33 @@
+"""What the library says of small networks against what they have in rationals; longer by `python -m`, see fuzz.py."""
+
+import pytest
+
+from .fuzz import run, run_verbs, table, undecided_share
+from .networks import SHAPES, STYLES
+
+
+def failures(tally) -> str:
+    return "\n\n".join(map(str, tally.hard[:5]))
+
+
+def test_a_network_of_every_style():
+    tally = run(7, len(STYLES), shapes=("PLRNN 2",), each=2, methods=("Exhaustive", "WordGraph"), searches=False)
+    assert tally.counts["PLRNN 2"]["claims"] >= len(STYLES)
+    assert not tally.hard, failures(tally)
+
+
+@pytest.mark.slow
+def test_all_classes_and_styles():
+    tally = run(7, 5 * len(SHAPES), each=2)
+    print(table(tally))
+    assert min(tally.counts[row]["networks"] for row in (*SHAPES, *STYLES)) >= 5
+    left, verdicts = undecided_share(tally)
+    assert left < 0.01 * verdicts
+    assert not tally.hard, failures(tally)
+
+
+@pytest.mark.slow
+def test_all_verbs():
+    tally = run_verbs(7, 45, shapes=("ShallowPLRNN 1", "PLRNN 2", "SkewTentMap"))
+    print(table(tally))
+    assert not tally.hard, failures(tally)

@@ -1,0 +1,180 @@
+"""The judge objects to everything false that it can be given, and to nothing that is true."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import cyclax as cx
+
+from .fuzz import attempt
+from .judge import judge, undecided
+from .metamorphic import Pair, differences
+from .reference import Reference
+from .transforms import changed
+
+LOZI = cx.LoziMap(1.75, 0.5)
+LINE = cx.PLRNN(A=[1.0, 0.5], W=np.zeros((2, 2)), h=[0.0, 0.25])
+CORNER = cx.SkewTentMap(2.0, -2.0, 0.0)
+# One gate of a 4-cycle.
+FLIPPED = np.array([[False], [True], [False], [False]])
+
+
+def enumerated(model, orders=4) -> cx.Cycles:
+    return cx.enumerate_cycles(model, orders, method=cx.Exhaustive(), progress=False)
+
+
+def kinds(model, cycles) -> list[str]:
+    return sorted({finding.kind for finding in judge(Reference(model), cycles) if not finding.soft})
+
+
+@pytest.mark.parametrize("model", [LOZI, LINE, CORNER], ids=["cycles", "family", "border"])
+def test_what_is_true_passes(model):
+    cycles = enumerated(model)
+    assert all(entry["verdict"] == "proved complete" for entry in cycles.report["orders"].values())
+    assert kinds(model, cycles) == []
+
+
+def test_a_cycle_that_was_dropped():
+    cycles = enumerated(LOZI)
+    for i in range(len(cycles)):
+        fewer = dataclasses.replace(cycles, cycles=cycles.cycles[:i] + cycles.cycles[i + 1 :])
+        assert kinds(LOZI, fewer) == ["missing cycle"]
+
+
+def test_a_family_and_a_border_that_were_dropped():
+    for model, kind in ((LINE, "missing family"), (CORNER, "missing border")):
+        cycles = enumerated(model)
+        assert len(cycles.degenerate) == 1
+        assert kinds(model, dataclasses.replace(cycles, degenerate=())) == [kind]
+
+
+def test_orders_that_a_proof_of_all_orders_left_out():
+    cycles = cx.enumerate_cycles(LOZI, 2, method=cx.Exhaustive(), progress=False)
+    report = {**cycles.report, "completeness": {**cycles.report["completeness"], "orders": "all"}}
+    claimed = dataclasses.replace(cycles, report=report)
+    assert kinds(LOZI, claimed) == []
+    found = judge(Reference(LOZI), claimed, everything=True)
+    assert {finding.order for finding in found} >= {4}
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (lambda c: {"gates": c.gates ^ FLIPPED}, "wrong gates"),
+        (lambda c: {"gates": c.gates ^ FLIPPED, "points": c.points + 1e-3}, "false cycle"),
+        (lambda c: {"points": c.points + 1e-9}, "wrong error bound"),
+        (lambda c: {"points": np.roll(c.points, 1, axis=0)}, "wrong error bound"),
+        (lambda c: {"multipliers": c.multipliers * (1 + 1e-5)}, "wrong multipliers"),
+        (lambda c: {"error": 2 * c.margin}, "margin below error"),
+    ],
+)
+def test_a_cycle_that_was_spoiled(change, kind):
+    cycles = enumerated(LOZI)
+    worst = max(cycles, key=lambda cycle: cycle.order)
+    spoiled = dataclasses.replace(worst, **change(worst))
+    others = tuple(spoiled if cycle is worst else cycle for cycle in cycles)
+    assert kind in kinds(LOZI, dataclasses.replace(cycles, cycles=others))
+
+
+def test_a_wrong_period():
+    (cycle,) = enumerated(LOZI).of_order(2)
+    twice = dataclasses.replace(
+        cycle, order=4, points=np.tile(cycle.points, (2, 1)), gates=np.tile(cycle.gates, (2, 1))
+    )
+    cycles = enumerated(LOZI)
+    assert kinds(LOZI, dataclasses.replace(cycles, cycles=(*cycles.cycles, twice))) == ["wrong period"]
+
+
+def test_stability_that_is_not_so():
+    model = cx.PLRNN(A=[0.5], W=[[0.0]], h=[1.0])
+    (cycle,) = enumerated(model, 1)
+
+    class Liar(cx.Cycle):
+        stability = "repeller"
+
+    lying = Liar(**vars(cycle))
+    cycles = dataclasses.replace(enumerated(model, 1), cycles=(lying,))
+    assert kinds(model, cycles) == ["wrong stability"]
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (
+            lambda e: {"order": 2, "gates": np.tile(e.gates, (2, 1)), "points": np.tile(e.points, (2, 1))},
+            "wrong period",
+        ),
+        (lambda e: {"directions": np.eye(2), "extent": np.ones((2, 2))}, "wrong dimension"),
+        (lambda e: {"directions": e.directions[::-1]}, "wrong directions"),
+        (lambda e: {"points": e.points + 0.1}, "wrong point of a family"),
+        (lambda e: {"kind": "border"}, "missing family"),
+    ],
+)
+def test_a_family_that_was_spoiled(change, kind):
+    cycles = enumerated(LINE, 1)
+    (entry,) = cycles.degenerate
+    found = kinds(LINE, dataclasses.replace(cycles, degenerate=(dataclasses.replace(entry, **change(entry)),)))
+    assert any(one.startswith(kind) for one in found), found
+
+
+def test_families_and_borders_that_are_not_there():
+    (family,) = enumerated(LINE, 1).degenerate
+    (border,) = enumerated(CORNER, 1).degenerate
+    model = cx.PLRNN(A=[1 - 2.0**-30, 0.5], W=np.zeros((2, 2)), h=[0.0, 0.25])
+    cycles = enumerated(model, 1)
+    assert kinds(model, cycles) == []
+    assert kinds(model, dataclasses.replace(cycles, degenerate=(family,))) == ["false family"]
+    tent = cx.SkewTentMap(2.0, -2.0, 1.0)
+    cycles = enumerated(tent, 1)
+    assert kinds(tent, dataclasses.replace(cycles, degenerate=(border,))) == ["false border"]
+    cycles = enumerated(LINE, 1)
+    assert kinds(LINE, dataclasses.replace(cycles, degenerate=cycles.degenerate * 2)) == ["family listed twice"]
+
+
+def test_only_what_is_in_the_box_is_claimed():
+    cycles = cx.enumerate_cycles(LOZI, 1, method=cx.WordGraph(), box=([0.0, 0.0], [1.0, 1.0]), progress=False)
+    assert len(cycles) == 1
+    assert cycles.report["completeness"]["where"] == "inside the box"
+    assert kinds(LOZI, cycles) == []
+    everywhere = {**cycles.report["completeness"], "where": "everywhere"}
+    entries = {"1": {**cycles.report["orders"]["1"], "verdict": "proved complete"}}
+    report = {**cycles.report, "completeness": everywhere, "orders": entries}
+    assert kinds(LOZI, dataclasses.replace(cycles, report=report)) == ["missing cycle"]
+
+
+def test_verdicts():
+    cycles = enumerated(LOZI, 1)
+    (entry,) = cycles.report["orders"].values()
+    for verdict, reason, expected, left in (
+        ("proved incomplete", "", ["false incomplete"], 0),
+        ("unknown", "undecided: one word", [], 1),
+        ("unknown", "left open: time", [], 0),
+    ):
+        report = {**cycles.report, "orders": {"1": {**entry, "verdict": verdict, "reason": reason}}}
+        said = dataclasses.replace(cycles, report=report)
+        assert (kinds(LOZI, said), undecided(said)) == (expected, left)
+
+
+def test_exceptions_are_told_from_refusals():
+    assert attempt("1 / 0", LOZI)[1][0].kind == "exception"
+    assert attempt("np.linalg.inv(np.zeros((2, 2)))", LOZI)[1][0].kind == "exception"
+    assert attempt("np.array([1e308]) * 10", LOZI)[1][0].kind == "exception"
+    result, findings, refusal = attempt('cx.enumerate_cycles(model, "all", method=cx.Exhaustive())', LOZI)
+    assert (result, findings) == (None, [])
+    assert refusal.startswith("TooExpensiveError")
+
+
+def test_two_results_are_told_apart():
+    model = cx.PLRNN(A=[0.5, -0.25], W=[[0.0, 1.5], [-2.0, 0.5]], h=[1.0, -0.5])
+    other = changed("states permuted", model, np.random.default_rng(1))
+    assert other is not None
+    pair = Pair(model, "states permuted", other, 1)
+    first, second = enumerated(model, 2), enumerated(other.model, 2)
+    assert len(first) > 0
+    assert differences(pair, first, second) == []
+    assert differences(pair, first, dataclasses.replace(second, cycles=second.cycles[1:]))
+    bent = tuple(dataclasses.replace(c, multipliers=c.multipliers + 0.1) for c in second)
+    assert differences(pair, first, dataclasses.replace(second, cycles=bent))
+    entries = {k: {**entry, "verdict": "unknown"} for k, entry in second.report["orders"].items()}
+    assert differences(pair, first, dataclasses.replace(second, report={**second.report, "orders": entries}))

@@ -1,0 +1,295 @@
+"""The other verbs against the same references: certify, attractors, compare, scan with its boundaries, track."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+import cyclax as cx
+
+from .exact_map import ExactMap, formula
+from .judge import Finding, _of_border, _of_cycle, _of_family, judge, number_of, spelled
+from .reference import Reference
+
+# Orders that are searched; steps of orbits.
+ORDERS, STEPS = 2, 4096
+# So far from an event, at least, its sides are looked at.
+BESIDE = 1e-6
+
+
+def enumerated(model) -> cx.Cycles:
+    """Give what the other verbs begin with."""
+    return cx.enumerate_cycles(model, ORDERS, method=cx.Exhaustive(), progress=False)
+
+
+def of_certify(model, reference: Reference, rng: np.random.Generator) -> list[Finding]:
+    """True cycles are not refused, false ones not proved, and claims go with what they vouch for."""
+    cycles = enumerated(model)
+    certified = cx.certify(model, cycles, progress=False)
+    found = judge(reference, certified)
+    for cycle in certified:
+        wrong, proof = _of_cycle(reference, cycle), cycle.certificate
+        assert proof is not None
+        if proof.status == "proved" and any(f.kind in ("false cycle", "wrong gates", "wrong period") for f in wrong):
+            found.append(Finding("wrong certificate: false cycle proved", cycle.order, repr(cycle)))
+        if proof.status == "refused" and not wrong:
+            found.append(Finding("wrong certificate: true cycle refused", cycle.order, f"{cycle!r}: {proof.reason}"))
+        if proof.status == "proved" and proof.unstable is not None:
+            roots = reference.map.multipliers(reference.map.word_of(cycle.gates), 512)
+            if all(abs(root) > 1 or abs(root) < 1 for root in roots):
+                unstable = sum(bool(abs(root) > 1) for root in roots)
+                if unstable != proof.unstable:
+                    found.append(Finding("wrong certificate: stability", cycle.order, f"{cycle!r}: {unstable} outside"))
+    for i, cycle in enumerate(cycles):
+        spoiled = [
+            dataclasses.replace(cycle, points=cycle.points + 3 * cycle.error + 1e-3 * np.max(np.abs(cycle.points)))
+        ]
+        if reference.map.matters:
+            gates = cycle.gates.copy()
+            gates[rng.integers(cycle.order), rng.choice(reference.map.matters)] ^= True
+            spoiled.append(dataclasses.replace(cycle, gates=gates))
+        for false in spoiled:
+            if not _of_cycle(reference, false):
+                continue
+            others = (*cycles.cycles[:i], false, *cycles.cycles[i + 1 :])
+            proof = cx.certify(model, dataclasses.replace(cycles, cycles=others), progress=False)[i].certificate
+            if proof is None or proof.status == "proved":
+                found.append(Finding("wrong certificate: spoiled cycle proved", cycle.order, repr(false)))
+    if len(cycles):
+        fewer = cx.certify(model, dataclasses.replace(cycles, cycles=cycles.cycles[1:]), progress=False)
+        order = cycles[0].order
+        if fewer.report["orders"][str(order)]["verdict"] == "proved complete":
+            found.append(Finding("wrong certificate: claim kept", order, "a cycle was taken out, and the claim stays"))
+    return found
+
+
+def of_attractors(model, reference: Reference, rng: np.random.Generator) -> list[Finding]:
+    """What attracts is real, and plain orbits go there, with the period that is said."""
+    scale = max([1.0, *(float(np.max(np.abs(leaf), initial=0.0)) for leaf in jax.tree.leaves(model))])
+    samples = rng.normal(size=(24, model.num_states)) * (scale if scale < 1e6 else 1.0)
+    result = cx.attractors(model, samples, key=0, steps=STEPS)
+    ends, early = _plain_orbits(model, samples)
+    found = []
+    for label, entry in enumerate(result.entries):
+        own = [(ends[:, i], early[i]) for i in np.flatnonzero(result.labels == label)]
+        if isinstance(entry.what, cx.Cycle):
+            found += _of_cycle(reference, entry.what) or _goes_to(reference, entry.what, own)
+        elif isinstance(entry.what, cx.Degenerate):
+            found += (_of_family if entry.what.kind == "family" else _of_border)(reference, entry.what)
+            if entry.kind == "family":
+                periods = [_period(orbit) for orbit, _ in own]
+                other = [p for p in periods if p is not None and p != entry.what.order]
+                if other:
+                    text = f"{len(other)} of {len(own)} samples in {entry.what!r} have period {other[0]}"
+                    found.append(Finding("wrong attractor: period", entry.what.order, text))
+        elif entry.kind == "divergence":
+            tame = [1 for orbit, most in own if np.max(np.abs(orbit)) <= 1.01 * most and np.max(np.abs(orbit)) < 1e200]
+            if tame:
+                found.append(
+                    Finding("wrong attractor: divergence", 0, f"{len(tame)} of {len(own)} orbits stay bounded")
+                )
+    return found
+
+
+def _plain_orbits(model, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the last 65 states `(65, N, M)` of plain orbits, and how large each had been by half the time `(N,)`."""
+    A, B, C, c, h = (np.array([[number_of(x) for x in row] for row in part.tolist()]) for part in formula(model))
+    z, kept, early = samples, [], np.zeros(len(samples))
+    with np.errstate(all="ignore"):
+        for step in range(STEPS + 65):
+            z = z @ A.T + np.maximum(z @ C.T + c.T, 0) @ B.T + h.T
+            early = np.maximum(early, np.max(np.abs(z), axis=1)) if step < STEPS // 2 else early
+            if step >= STEPS:
+                kept.append(z)
+    return np.stack(kept), early
+
+
+def _goes_to(reference: Reference, cycle: cx.Cycle, own) -> list[Finding]:
+    """Whether plain orbits end on a cycle that attracts strongly."""
+    moduli = [abs(root).mid() for root in reference.map.multipliers(reference.map.word_of(cycle.gates))]
+    if not all(float(modulus) < 0.9 for modulus in moduli):
+        return []
+    size = max(float(np.max(np.abs(cycle.points))), cycle.error)
+    astray = [o for o, _ in own if np.min(np.max(np.abs(cycle.points - o[-1]), axis=1)) > 1e-6 * size + cycle.error]
+    if astray:
+        text = f"{len(astray)} of {len(own)} samples said to go to {cycle!r} are at {astray[0][-1]}"
+        return [Finding("wrong attractor: cycle", cycle.order, text)]
+    return []
+
+
+def _period(orbit: np.ndarray) -> int | None:
+    """Give the smallest period of the last states of an orbit, or None where it has not settled."""
+    size = max(float(np.max(np.abs(orbit))), 1e-300)
+    near = np.max(np.abs(orbit[-1] - orbit[:-1]), axis=1)[::-1] <= 1e-10 * size
+    return int(np.argmax(near)) + 1 if np.any(near) else None
+
+
+def of_compare(model, reference: Reference, rng: np.random.Generator) -> list[Finding]:
+    """Events are where they are said to be, and every cycle that comes or goes has one."""
+    first, last = model, neighbor(model, rng)
+    ends = [enumerated(first), enumerated(last)]
+    others = (reference, Reference(last))
+    if any(not f.soft for r, cycles in zip(others, ends, strict=True) for f in judge(r, cycles)):
+        return []  # that is a fault of the enumeration, and is found there
+    events = cx.compare(first, last, *ends)
+    found = of_events(lambda s: _between(first, last, s), events, 0.0, 1.0)
+    for here, there, end in ((0, 1, "before"), (1, 0, "after")):
+        gone = set(_words(others[here], ends[here])) - set(_words(others[there], ends[there]))
+        same_gates = others[0].map.matters == others[1].map.matters
+        words = [word for event in events for word in (*event.words, *([event.flip.word] if event.flip else []))]
+        named = {_turned(others[here].map.word_of(word)) for word in words}
+        for word in gone - named if same_gates else ():
+            found.append(Finding("missing event", len(word), f"the cycle {spelled(word)} is only {end}, without event"))
+    for event in events:
+        if event.missing is not None:
+            # Both lists are complete.
+            found.append(Finding("false event: missing cycle", event.order, str(event)))
+    return found
+
+
+def _words(reference: Reference, cycles: cx.Cycles):
+    return [_turned(reference.map.word_of(cycle.gates)) for cycle in cycles]
+
+
+def _turned(word):
+    return min(word[i:] + word[:i] for i in range(len(word)))
+
+
+def neighbor(model, rng: np.random.Generator):
+    """Change every weight a little, or one of them a lot."""
+
+    def moved(leaf):
+        leaf = np.asarray(leaf, float)
+        return leaf + share * rng.normal(size=leaf.shape) * (
+            np.abs(leaf) + (leaf == 0) * (rng.random(leaf.shape) < 0.3)
+        )
+
+    share = rng.choice([0.02, 0.2, 1.0])
+    other = jax.tree.map(moved, model)
+    if isinstance(other, cx.BorderCollisionNormalForm):
+        right = np.stack([other.right[:, 0], other.left[:, 1]], axis=1)
+        return cx.BorderCollisionNormalForm(left=other.left, right=right, h=other.h)
+    if isinstance(other, cx.LeakyReLURNN):
+        return cx.LeakyReLURNN(W=other.W, b=other.b, slope=min(abs(float(other.slope)), 0.95))
+    return other
+
+
+def _between(first, last, s: float):
+    return jax.tree.map(lambda a, b: (1 - s) * np.asarray(a, float) + s * np.asarray(b, float), first, last)
+
+
+def of_events(model_at: Callable, events, begin: float, end: float) -> list[Finding]:
+    """Look on both sides of every event: is each of its words a cycle where it is said to be?
+
+    Twice, at two distances: where large weights cancel, a line is rough at the smaller one.
+    """
+    found = []
+    places = sorted(event.at for event in events)
+    for event in events:
+        steps = [factor * max(4 * event.bracket, BESIDE * (end - begin)) for factor in (1, 16)]
+        near = any(1e-12 < abs(at - event.at) < 2 * steps[-1] for at in places)
+        if event.type == "unexplained" or near or not begin + steps[-1] < event.at < end - steps[-1]:
+            continue
+        sides = [[ExactMap(model_at(event.at + sign * step)) for sign in (-1, 1)] for step in steps]
+        for word, said in zip(event.words, event.sides, strict=True):
+            expected = {"before": (True, False), "after": (False, True), "both": (True, True)}.get(said)
+            seen = [tuple(one.solve(one.word_of(word)).kind == "cycle" for one in pair) for pair in sides]
+            if expected is not None and expected not in seen:
+                text = f"{event}: word {word.astype(int).tolist()} is a cycle (before, after) {seen}, said {said!r}"
+                found.append(Finding("false event", event.order, text))
+    return found
+
+
+def of_scan(model, reference: Reference, rng: np.random.Generator) -> list[Finding]:
+    """Every cell says what the network of that cell has; the edges between them carry true events."""
+    leaves = {name: np.asarray(value, float) for name, value in vars(model).items() if not isinstance(value, int)}
+    name = str(rng.choice(sorted(leaves)))
+    if isinstance(model, cx.BorderCollisionNormalForm) and name != "h":
+        name = "h"  # its matrices share a column
+    index = tuple(int(rng.integers(size)) for size in leaves[name].shape)
+    middle, width = float(leaves[name][index]), float(rng.choice([1e-3, 0.1, 0.5]))
+    width *= abs(middle) if middle else 1.0
+    values = [middle - width, middle, middle + width]
+    if name == "slope" and isinstance(model, cx.LeakyReLURNN):
+        values = [0.1, 0.25, 0.5]
+    found = []
+    exact = bool(rng.random() < 0.5)
+    result = cx.scan(
+        model,
+        {cx.Parameter(name, *index): values},
+        ORDERS,
+        key=0,
+        starts=16,
+        exact=exact,
+        orbit_steps=0,
+        cells=4,
+        progress=False,
+    )
+    for i in range(len(values)):
+        own = Reference(result.grid.at(i))
+        proved = exact and bool(result.layers["proved"][i])
+        cell = result.cell(i)
+        found += judge(own, cell)
+        for row, order in enumerate(result.orders):
+            truth = own.order(order)
+            there = bool(truth.borders or truth.families or truth.rims)
+            marked = bool(result.degenerate[row, i])
+            listed = any(entry.order == order for entry in cell.degenerate)
+            if proved and there and not marked:
+                found.append(Finding("missing mark of a degenerate cell", order, f"cell {i} of {name}{index} {values}"))
+            if proved and result.counts[row, i] != len(truth.cycles):
+                text = f"cell {i} of {name}{index} {values}: {result.counts[row, i]} for {len(truth.cycles)}"
+                found.append(Finding("missing cycle in a proved cell", order, text))
+            if marked != listed:
+                text = f"cell {i} of {name}{index} {values}: marked {marked}, listed {listed}"
+                found.append(Finding("wrong cell: mark and list differ", order, text))
+    edges = result.boundaries()
+    for first, second, events in zip(edges.first, edges.second, edges.events, strict=True):
+        low, high = (result.grid.values(np.array([k])) for k in (first, second))
+        found += of_events(lambda s, low=low, high=high: _one(result.grid.models(low + s * (high - low))), events, 0, 1)
+    return found
+
+
+def _one(stack):
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[0], stack)
+
+
+def of_track(model, reference: Reference, rng: np.random.Generator) -> list[Finding]:
+    """Every model of a track says what it has; the events between are true."""
+    models = [model, neighbor(model, rng)]
+    models.insert(1, _between(*models, 0.5))
+    result = cx.track(models, ORDERS, key=0, starts=16, exact=bool(rng.random() < 0.5), progress=False)
+    found = [finding for i, model in enumerate(models) for finding in judge(Reference(model), result[i])]
+    for i in range(2):
+        events = [dataclasses.replace(e, at=e.at - i) for e in result.events if i <= e.at < i + 1]
+        found += of_events(lambda s, i=i: _between(models[i], models[i + 1], s), events, 0.0, 1.0)
+    return found
+
+
+VERBS: dict[str, Callable[[Any, Reference, np.random.Generator], list[Finding]]] = {
+    "certify": of_certify,
+    "attractors": of_attractors,
+    "compare": of_compare,
+    "scan": of_scan,
+    "track": of_track,
+}
+
+
+def ask(model, verb: str, seed: int) -> list[Finding]:
+    """Ask one verb about a network, and judge what it says."""
+    return VERBS[verb](model, Reference(model), np.random.default_rng(seed))
+
+
+# They compile more than the enumerations do: few sizes.
+SHAPES_OF_VERBS = (
+    "PLRNN 2",
+    "ShallowPLRNN 1",
+    "ClippedDendriticPLRNN 1",
+    "AlmostLinearRNN 2",
+    "LeakyReLURNN 2",
+    "SkewTentMap",
+    "LoziMap",
+    "BorderCollisionNormalForm",
+)

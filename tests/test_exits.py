@@ -1,0 +1,235 @@
+"""Every candidate ends somewhere: accepted, described, refuted or undecided; in any units; in every verb."""
+
+import itertools
+import subprocess
+import sys
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import cyclax as cx
+
+METHODS = [cx.Exhaustive(), cx.WordGraph(), cx.BranchAndBound(), cx.WordGraph(rigorous=True)]
+NAMES = ["all words", "word graph", "branch and bound", "rigorous"]
+
+
+def enumerated(model, orders, method, box):
+    return cx.enumerate_cycles(model, orders, method=method, box=box, progress=False)
+
+
+# -- what float64 calls singular --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS, ids=NAMES)
+def test_a_fixed_point_with_a_multiplier_near_one_is_not_lost(method):
+    model = cx.PLRNN(A=[1 - 3e-13], W=[[0.5]], h=[-1.0])
+    cycles = enumerated(model, 1, method, 1e15)
+    far = -1.0 / (1.0 - float(np.asarray(model.A)[0]))
+    np.testing.assert_allclose(np.sort([c.points[0, 0] for c in cycles]), [far, 2.0], rtol=1e-11)
+    assert cycles.report["orders"]["1"]["verdict"] == "proved complete"
+    assert sorted(c.stability for c in cycles) == ["repeller", "stable"]
+    assert not cycles.degenerate
+
+
+@pytest.mark.parametrize("power", [20, 36, 40, 45, 51])
+def test_a_slow_integrator_has_its_fixed_point(power):
+    """x' = (1 - 2^-n) x + 1/4 fixes 2^(n - 2), exactly in float64."""
+    (fixed,) = cx.enumerate_cycles(cx.PLRNN(A=[1 - 2.0**-power], W=[[0.0]], h=[0.25]), 1, progress=False)
+    np.testing.assert_array_equal(fixed.points, [[0.25 * 2.0**power]])
+
+
+@pytest.mark.parametrize("distance", [1e-11, 1e-12, 1e-13, 1e-14])
+def test_an_isolated_point_is_no_line(distance):
+    model = cx.PLRNN(A=[1 - distance], W=[[0.5]], h=[-5 * (1 - (1 - distance))])
+    cycles = cx.enumerate_cycles(model, 1, progress=False)
+    np.testing.assert_allclose(cycles[0].points, [[-5.0]])
+    assert not cycles.degenerate
+    flip = cx.enumerate_cycles(cx.SkewTentMap(-(1 - distance), 0.5, -1.0), 2, progress=False)
+    assert flip.counts == {1: 1, 2: 0}
+    assert not flip.degenerate
+
+
+def test_a_word_that_cannot_be_decided_leaves_its_order_open():
+    """0 is a fixed point on the border. With a weight exp(w), which is no rational number, no precision can show it."""
+
+    class Exponential(cx.AbstractPiecewiseLinearMap):
+        w: np.ndarray
+
+        @property
+        def num_states(self):
+            return 1
+
+        def preactivations(self, z):
+            return z
+
+        def step(self, z, gates):
+            return jnp.exp(self.w) * z + jnp.where(gates, z, 0)
+
+    model = Exponential(np.array([-1.0]))
+    assert isinstance(model, eqx.Module)
+    results = [enumerated(model, 2, method, 10.0) for method in METHODS]
+    results.append(cx.find_cycles(model, 2, key=0, progress=False))
+    for cycles in results:
+        assert cycles.counts == {1: 0, 2: 0}
+        for entry in cycles.report["orders"].values():
+            assert entry["verdict"] == "unknown"
+            assert entry["reason"].startswith("undecided: ")
+            assert entry["undecided"] >= 1
+            assert entry["index_sum"] is None
+
+
+# -- families ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("orders", [2, "all"])
+def test_a_plane_of_two_cycles(orders):
+    cycles = cx.enumerate_cycles(cx.PLRNN(A=[-1.0, -1.0], W=np.zeros((2, 2)), h=[0.0, 0.0]), orders, progress=False)
+    (plane,) = cycles.degenerate
+    assert (plane.kind, plane.order, plane.directions.shape) == ("family", 2, (2, 2))
+    np.testing.assert_array_equal(plane.points[1], -plane.points[0])
+    assert np.any(plane.points != 0)  # a generic member, not the fixed point in the middle
+
+
+@pytest.mark.parametrize("orders", [6, [6], "all"])
+def test_families_have_the_common_multiples_of_the_orders_of_roots_of_unity(orders):
+    """States permuted as (2)(3): fixed points, 2-, 3- and 6-cycles."""
+    P = np.zeros((5, 5))
+    P[:2, :2], P[2:, 2:] = np.roll(np.eye(2), 1, 0), np.roll(np.eye(3), 1, 0)
+    cycles = cx.enumerate_cycles(cx.PLRNN(A=P, W=np.zeros((5, 5)), h=np.zeros(5)), orders, progress=False)
+    expected = [6] if orders == [6] else [1, 2, 3, 6]
+    assert [entry.order for entry in cycles.degenerate] == expected
+    for entry in cycles.degenerate:
+        orbit = cx.simulate(cx.PLRNN(A=P, W=np.zeros((5, 5)), h=np.zeros(5)), entry.points[0], entry.order)
+        distances = np.max(np.abs(np.asarray(orbit) - entry.points[0]), axis=1)
+        assert distances[-1] == 0
+        assert np.all(distances[1:-1] > 0)
+
+
+def test_a_slow_line_is_not_called_a_family():
+    """A line attractor in turned coordinates: exactly there is none, and along it states move by rounding."""
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    model = cx.PLRNN(A=turn @ np.diag([1.0, 0.3, -0.6]) @ turn.T, W=1e-3 * np.ones((3, 3)) @ turn.T * 0, h=np.zeros(3))
+    for entry in cx.find_cycles(model, 1, key=0, progress=False).degenerate:
+        assert entry.kind in ("slow", "border")
+        assert entry.kind == "border" or "nearly fixed points" in repr(entry)
+
+
+# -- units ------------------------------------------------------------------------------------------------------------
+
+
+def five_states():
+    rng = np.random.default_rng(9)
+    return rng.uniform(-0.9, 0.9, 5), rng.normal(size=(5, 5)) * 1.2, rng.normal(size=5)
+
+
+def fixed_points(A, W, h):
+    found = []
+    for gates in itertools.product([0.0, 1.0], repeat=len(h)):
+        z = np.linalg.solve(np.eye(len(h)) - np.diag(A) - W * np.array(gates), h)
+        if all((z > 0) == np.array(gates, bool)):
+            found.append(z)
+    return np.array(sorted(map(tuple, found)))
+
+
+@pytest.mark.parametrize("power", [24, 40, 80])
+def test_other_units_of_the_states_change_nothing(power):
+    A, W, h = five_states()
+    S = 2.0 ** (power / 2 * np.array([1, -1, 1, -1, 1]))
+    model = cx.PLRNN(A=A, W=W * S / S[:, None], h=h / S)
+    expected = fixed_points(A, W, h)
+    assert len(expected) == 4
+    results = [enumerated(model, 1, method, None) for method in METHODS]
+    results.append(cx.find_cycles(model, 1, key=0, progress=False))
+    for cycles in results:
+        points = np.array(sorted(tuple(S * cycle.points[0]) for cycle in cycles))
+        np.testing.assert_allclose(points, expected, rtol=1e-9)
+        assert not cycles.degenerate
+        for cycle in cycles:
+            step = np.diag(A) + model.W * cycle.gates[0]
+            np.testing.assert_allclose(cycle.jacobian, step)
+            np.testing.assert_allclose(cycle.jacobian @ cycle.eigenvectors, cycle.eigenvectors * cycle.multipliers)
+    certified = cx.certify(model, results[0], progress=False)
+    assert {cycle.certificate.status for cycle in certified} == {"proved"}
+
+
+def test_other_units_in_a_scan_and_its_boundaries():
+    A, W, h = five_states()
+    S = 2.0 ** (20 * np.array([1, -1, 1, -1, 1]))
+    axis = {"A[0]": np.linspace(-0.9, 0.9, 4)}
+    plain, other = (
+        cx.scan(cx.PLRNN(A=A, W=w, h=b), axis, 2, key=0, progress=False)
+        for w, b in ((W, h), (W * S / S[:, None], h / S))
+    )
+    np.testing.assert_array_equal(plain.counts, other.counts)
+    for order in (1, 2):
+        np.testing.assert_array_equal(plain.found[order].words, other.found[order].words)
+        np.testing.assert_allclose(plain.found[order].points, S * other.found[order].points, rtol=1e-8)
+    assert plain.boundaries().types == other.boundaries().types
+
+
+# -- what a scan keeps ------------------------------------------------------------------------------------------------
+
+
+def test_a_cell_of_a_scan_says_what_the_scan_says():
+    result = cx.scan(cx.SkewTentMap(0.5, -1.5, 0.0), {"offset": np.array([-0.5, 0.0])}, 2, key=0, progress=False)
+    assert result.degenerate[:, 1].tolist() == [True, False]
+    assert not result.undecided.any()
+    cell = result.cell(1)
+    assert [(entry.kind, entry.order) for entry in cell.degenerate] == [("border", 1)]
+    for entry in cell.report["orders"].values():
+        assert entry["index_sum"] is None
+        assert entry["starts"] == result.report["starts"]
+        assert f"{entry['starts']} starts" in entry["reason"]
+
+
+def test_uncounted_words_are_saved(tmp_path):
+    axis = {"left": np.array([-1.0, -0.5])}
+    result = cx.scan(cx.SkewTentMap(-1.0, 0.5, -1.0), axis, 2, key=0, progress=False)
+    result.save(tmp_path / "map.npz")
+    again = cx.BifurcationMap.load(tmp_path / "map.npz")
+    np.testing.assert_array_equal(result.degenerate, again.degenerate)
+    assert result.degenerate[1, 0]  # the line of 2-cycles of a multiplier -1
+    assert [(e.kind, e.order) for e in again.cell(0).degenerate] == [("family", 2)]
+
+
+# -- weights beyond all bounds ----------------------------------------------------------------------------------------
+
+
+def test_a_matrix_that_lapack_calls_singular():
+    """Weights of 1e6: three words of order 3 are singular to float64, and none of them is a cycle."""
+    W = [
+        [656568.0862528959, -1213602.6677722961, 915880.9096659778],
+        [-200793.16708438695, -711880.5897175777, -1375776.2043505618],
+        [811148.0784418867, 60349.49609324748, -594239.9599458254],
+    ]
+    model = cx.ReLURNN(W=W, b=[-0.26464949999101595, 0.24784267570105217, -0.4895932474919127])
+    cycles = cx.enumerate_cycles(model, 3, progress=False)
+    assert cycles.counts == {1: 2, 2: 1, 3: 2}
+    certified = cx.certify(model, cycles, progress=False)
+    assert {cycle.certificate.status for cycle in certified} == {"proved"}
+
+
+def test_nearly_parallel_borders_have_regions_between_them():
+    """Two borders 2e-16 apart, relatively, with a fixed point between them."""
+    model = cx.ShallowPLRNN(
+        A=[0.0], W1=[[1.0, 1.0]], W2=[[1.0], [1.0]], h1=[2.0**52 - 0.5], h2=[-(2.0**52), 0.5 - 2.0**52]
+    )
+    cycles = cx.enumerate_cycles(model, 1, method=cx.Exhaustive(), progress=False)
+    words = {tuple(cycle.gates[0].tolist()) for cycle in cycles} | {
+        tuple(entry.gates[0].tolist()) for entry in cycles.degenerate
+    }
+    assert words, "the map x -> 2^52 - 1/2 + relu + relu has a fixed point where both are closed, or between"
+
+
+def test_exact_decisions_need_no_extra():
+    """python-flint belongs to the core: without the extra `exact` words are decided all the same."""
+    program = (
+        "import sys\n"
+        "for name in ('highspy', 'numba'): sys.modules[name] = None\n"
+        "import cyclax as cx\n"
+        "c = cx.enumerate_cycles(cx.PLRNN(A=[1 - 3e-13], W=[[0.5]], h=[-1.0]), 1, progress=False)\n"
+        "assert len(c) == 2, c\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
