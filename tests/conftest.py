@@ -1,4 +1,6 @@
 import json
+import signal
+import threading
 from pathlib import Path
 
 import hypothesis
@@ -10,6 +12,45 @@ import cyclax as cx
 
 hypothesis.settings.register_profile("cyclax", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("cyclax")
+
+# What careful users switch on; `pytest --strict-settings` runs everything under it.
+STRICT = {
+    "jax_numpy_dtype_promotion": "strict",
+    "jax_numpy_rank_promotion": "raise",
+    "jax_enable_x64": True,
+}
+# Seconds after which a slow test counts as hanging, where it does not say itself; other tests: see pyproject.toml.
+SLOW_LIMIT = 3600
+
+
+def pytest_addoption(parser):
+    text = "run under the strict settings of JAX (no promotion, float64) and NumPy (errors are raised)"
+    parser.addoption("--strict-settings", action="store_true", help=text)
+
+
+def pytest_configure(config):
+    if config.getoption("--strict-settings"):
+        for name, value in STRICT.items():
+            jax.config.update(name, value)
+        np.seterr(all="raise")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "slow" in item.keywords and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(SLOW_LIMIT))
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c():
+    """Let Ctrl-C raise, as tests of it expect: in scripts that run in the background, shells have it ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
 
 CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
 

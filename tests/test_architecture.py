@@ -9,7 +9,9 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "cyclax"
 
 # From the top down; a room may import itself and what stands below it.
 ROOMS = [
+    "__main__",
     "cli",
+    "api",
     "plot",
     "bifurcations",
     "cycles",
@@ -24,6 +26,9 @@ ROOMS = [
     "products",
     "archive",
     "storage",
+    "numerics",
+    "progress",
+    "arguments",
     "identity",
     "version",
 ]

@@ -94,11 +94,11 @@ def test_keys_and_prints():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(samples=0), "samples: expected at least one"),
+        (dict(samples=0), "samples: expected a positive int, got 0"),
         (dict(samples=np.ones((3, 2))), r"samples: expected a number, or states of shape \(N, 1\)"),
         (dict(samples=[[0.0], [np.nan]]), "samples: state 1 holds NaN"),
         (dict(samples=3, steps=0), "steps: expected a positive int"),
-        (dict(samples=3, longest=1.5), "longest: expected a positive int"),
+        (dict(samples=3, longest=0), "longest: expected a positive int"),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -10,6 +10,7 @@ from conftest import CASES
 
 import cyclax as cx
 from cyclax.cycles.search import advance
+from cyclax.numerics import numerics
 
 SEQUENCE = CASES.parent / "data" / "multistable_sequence.npz"
 
@@ -38,7 +39,7 @@ def test_equals_one_by_one(number):
 
 def test_a_stacked_model_is_a_batch():
     keys = jax.random.split(jax.random.key(0), 4)
-    with jax.enable_x64(True):
+    with numerics():
         stacked = eqx.filter_vmap(
             lambda key: cx.PLRNN(A=jax.random.uniform(key, (2,)) / 2, W=-np.eye(2), h=np.ones(2))
         )(keys)

@@ -2,7 +2,6 @@
 
 import sys
 
-import jax
 import numpy as np
 import pytest
 from conftest import key
@@ -19,6 +18,7 @@ from cyclax.cycles.exact.problem import Box, Budget, TooExpensiveError
 from cyclax.cycles.exact.relaxation import Simplex, directions, exclusion, highest, reasons, relax
 from cyclax.cycles.solve import borders, solve_words
 from cyclax.cycles.word import word_key
+from cyclax.numerics import numerics
 
 pytest.importorskip("highspy")
 
@@ -34,14 +34,14 @@ def box_of(model, size=1e4):
 def bounded(model, orders, *, size=1e4, budget=None):
     budget = budget or Budget(seconds=60)
     budget.start()
-    with jax.enable_x64(True):
+    with numerics():
         return branch_and_bound(borders(model), orders, box_of(model, size), budget, silent)
 
 
 def real(model, candidates, size=1e4):
     """Give {order: identities of the words that are cycles in the box}."""
     found = {}
-    with jax.enable_x64(True):
+    with numerics():
         bounds = borders(model)
         for order, words in candidates.words.items():
             assert words.shape[1:] == (order, len(bounds.offsets))
@@ -55,7 +55,7 @@ def real(model, candidates, size=1e4):
 
 
 def check_against_all_words(model, orders, size=1e4):
-    with jax.enable_x64(True):
+    with numerics():
         reference = exhaustive(model, borders(model), orders, box_of(model, size), Budget(), silent)
     candidates = bounded(model, orders, size=size)
     assert candidates.complete == tuple(orders)
@@ -125,7 +125,7 @@ def check_planted(model, points):
     order = len(points)
     candidates = bounded(model, [order], size=20.0)
     assert candidates.complete == (order,)
-    with jax.enable_x64(True):
+    with numerics():
         found = solve_words(model, candidates.words[order], borders(model)).points
     turned = [np.roll(points, -turn, axis=0) for turn in range(order)]
     assert any(np.allclose(one, other, atol=1e-6) for one in found for other in turned)
@@ -200,7 +200,7 @@ def test_a_unit_that_is_always_open():
     W2[1] = W2[2] = 0
     model = cx.ShallowPLRNN(A=[0.5, 0.3], W1=W1, W2=W2, h1=[1.0, -1.0], h2=[0.5, 2.0, -1.0, 0.3])
     assert len(check_against_all_words(model, [1, 2])[1]) == 1
-    with jax.enable_x64(True):
+    with numerics():
         ((point,),) = solve_words(model, bounded(model, [1]).words[1], borders(model)).points
     np.testing.assert_allclose(plain_map(model)(point), point)
 
@@ -286,7 +286,7 @@ def test_scale_does_not_matter():
 
 def pruned(seed):
     """Give a program, the decisions of a node without points, and the multipliers that HiGHS gives for it."""
-    with jax.enable_x64(True):
+    with numerics():
         program = relax(borders(large(8, seed)), 1, Box(np.full(8, -100.0), np.full(8, 100.0)))
     simplex, rng = Simplex(program), np.random.default_rng(seed)
     while True:
@@ -355,7 +355,7 @@ def test_points_within_the_tolerance_are_not_excluded():
 def test_what_the_tolerance_would_allow_is_not_excluded(gap, excluded):
     """x' = 0.5 x + relu(x) + gap has no fixed point (0.5 n = -gap, -0.5 p = gap), though nearly."""
     model = cx.PLRNN(A=[0.5, 0.5], W=[[1.0, 0.0], [0.0, 0.2]], h=[gap, 1.0])
-    with jax.enable_x64(True):
+    with numerics():
         program = relax(borders(model), 1, box_of(model, 10))
     (row,) = np.flatnonzero(program.matrix[:, program.opened[0]])
     for side in (1, -1):
@@ -382,7 +382,7 @@ def test_a_bound_from_bogus_duals_is_a_bound():
 
 
 def test_the_map_must_be_continuous():
-    with jax.enable_x64(True):
+    with numerics():
         bounds = borders(cx.PLRNN.random(3, key=key(0)))
     np.testing.assert_allclose(directions(bounds)[1], bounds.jumps[1][:, 1])
     jumps = bounds.jumps.copy()
@@ -410,6 +410,6 @@ def test_without_highs(monkeypatch):
 def test_progress(monkeypatch):
     told = []
     model = large(30, 0)
-    with jax.enable_x64(True):
+    with numerics():
         branch_and_bound(borders(model), [1], box_of(model), Budget(nodes=3000), told.append)
     assert all("order 1" in text for text in told)

@@ -212,8 +212,10 @@ def test_negative_orders_after_a_space(lozi, capsys):
 
 
 def test_bad_settings(lozi, capsys):
-    assert "starts must be a positive int" in error_of(capsys, lozi, "--orders", "2", "--starts", "0")
-    assert "seconds must be None or positive" in error_of(capsys, lozi, "--orders", "2", "--seconds", "-1")
+    assert "SCYFI: starts: expected a positive int, got 0" in error_of(capsys, lozi, "--orders", "2", "--starts", "0")
+    assert "SCYFI: seconds: expected a time budget or None, a positive number, got -1.0" in error_of(
+        capsys, lozi, "--orders", "2", "--seconds", "-1"
+    )
     assert "argument --seed: invalid int value: 'x'" in error_of(capsys, lozi, "--orders", "2", "--seed", "x")
 
 
@@ -325,7 +327,5 @@ def test_help(capsys):
 
 
 def test_as_a_process():
-    done = subprocess.run(
-        [sys.executable, "-m", "cyclax.cli", "--version"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-m", "cyclax", "--version"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"cyclax {cx.__version__}\n", "")

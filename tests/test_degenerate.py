@@ -1,12 +1,12 @@
 """Families of solutions, and networks with nothing to hold on to: clear, correct reports."""
 
-import jax
 import numpy as np
 import pytest
 
 import cyclax as cx
 from cyclax.cycles.families import lies_in
 from cyclax.cycles.solve import borders
+from cyclax.numerics import numerics
 
 
 def test_every_state_is_fixed():
@@ -67,7 +67,7 @@ def test_line_attractor_between_two_borders(seed):
     np.testing.assert_allclose(line.extent, [[-0.5, 0.5]], atol=1e-9)
     np.testing.assert_allclose(np.sort(line.multipliers.real), [-0.6, 0.3, 1], atol=1e-9)
     assert line.attracting
-    with jax.enable_x64(True):
+    with numerics():
         bounds = borders(model)
     for along, inside in ((-0.5, True), (0.3, True), (0.5, True), (0.51, False)):
         point = line.points[0] + along * line.directions[:, 0]

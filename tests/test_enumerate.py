@@ -327,6 +327,6 @@ def test_nothing_but_json_is_printed(tmp_path):
     """HiGHS greets on the stdout of its process, once: only a fresh process shows it."""
     path = str(tmp_path / "map.json")
     cx.save(path, cx.PLRNN(A=[0.5], W=[[-0.2]], h=[1.0]))
-    command = [sys.executable, "-m", "cyclax.cli", "cycles", path, "--orders", "all", "--exact", "--json"]
+    command = [sys.executable, "-m", "cyclax", "cycles", path, "--orders", "all", "--exact", "--json"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert json.loads(printed)["counts"]["1"] == 1

@@ -1,6 +1,5 @@
 """All words, one by one: against plain enumeration and maps whose cycles are known."""
 
-import jax
 import numpy as np
 import pytest
 from conftest import key
@@ -14,6 +13,7 @@ from cyclax.cycles.exact.exhaustive import exhaustive
 from cyclax.cycles.exact.problem import Box, Budget, TooExpensiveError
 from cyclax.cycles.solve import borders, solve_words
 from cyclax.cycles.word import word_key
+from cyclax.numerics import numerics
 
 
 def silent(text):
@@ -24,7 +24,7 @@ def everything(model, orders, budget=None):
     budget = budget or Budget()
     budget.start()
     number = model.num_states
-    with jax.enable_x64(True):
+    with numerics():
         bounds = borders(model)
         box = Box(np.full(number, -1e4), np.full(number, 1e4))
         return exhaustive(model, bounds, orders, box, budget, silent), bounds
@@ -36,7 +36,7 @@ def solved(model, orders):
     assert candidates.complete == tuple(orders)
     assert candidates.unfinished == ""
     found = {}
-    with jax.enable_x64(True):
+    with numerics():
         for order, words in candidates.words.items():
             assert words.shape[1:] == (order, len(bounds.offsets))
             assert len({word_key(word) for word in words}) == len(words)
@@ -189,7 +189,7 @@ def test_too_expensive():
 
 def test_budget_runs_out():
     budget = Budget()
-    with jax.enable_x64(True):
+    with numerics():
         bounds = borders(tent := cx.TentMap(2.0))
     budget._deadline = 0.0
     candidates = exhaustive(tent, bounds, [1, 2], Box(np.array([-9.0]), np.array([9.0])), budget, silent)

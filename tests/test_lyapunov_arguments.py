@@ -26,16 +26,16 @@ def run(model=PLRNN, state=(), inputs=None, **settings):
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ({"steps": 0}, ValueError, "steps: expected 1 or more, got 0"),
-        ({"steps": 2.5}, TypeError, "steps: expected an int, got 2.5"),
-        ({"warmup": -1}, ValueError, "warmup: expected 0 or more, got -1"),
-        ({"orthonormalize_every": 0}, ValueError, "orthonormalize_every: expected 1 or more, got 0"),
+        ({"steps": 0}, ValueError, "steps: expected a positive int, got 0"),
+        ({"steps": 2.5}, TypeError, "steps: expected a positive int, got 2.5"),
+        ({"warmup": -1}, ValueError, "warmup: expected an int, 0 or more, got -1"),
+        ({"orthonormalize_every": 0}, ValueError, "orthonormalize_every: expected a positive int, got 0"),
         ({"orthonormalize_every": 3}, ValueError, "steps: 10 is not a multiple of orthonormalize_every, 3; 12 is"),
         ({"num_exponents": 3}, ValueError, "num_exponents: 3 exponents were asked for, but there are 2 states only"),
-        ({"num_exponents": 0}, ValueError, "num_exponents: expected 1 or more"),
+        ({"num_exponents": 0}, ValueError, "num_exponents: expected a positive int"),
         ({"dt": 0.0}, ValueError, "dt: expected the time of a step, a positive number, got 0.0"),
         ({"most_steps": 5}, ValueError, "most_steps: 5 is less than steps, 10"),
-        ({"rtol": -1}, ValueError, "rtol: expected a finite number, 0 or more"),
+        ({"rtol": -1}, ValueError, "rtol: expected a tolerance, a number of 0 or more"),
         ({"orthonormalization": "qr"}, TypeError, "orthonormalization: expected GramSchmidt(), CholeskyQR(), "),
         ({"in_axes": (0, 1, None)}, ValueError, "in_axes: expected 0 or None for each of (model, state, inputs)"),
         ({"in_axes": 0}, ValueError, "in_axes: expected 0 or None for each of (model, state, inputs)"),
@@ -104,8 +104,11 @@ def test_refused(given, error, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: cx.Flow(lorenz, 0.0), "Flow: dt is the time of one step, a positive number"),
-        (lambda: cx.Flow(lorenz, 0.1, substeps=0), "Flow: substeps must be a positive int"),
+        (lambda: cx.Flow(lorenz, 0.0), "Flow: dt: expected the time of one step, a positive number"),
+        (
+            lambda: cx.Flow(lorenz, 0.1, substeps=0),
+            "Flow: substeps: expected a positive int",
+        ),
         (lambda: cx.TanhCell(np.ones((2, 3)), None, np.ones(2)), "TanhCell: expected W (M, M) and b (M,)"),
         (lambda: cx.ReLUCell(np.ones((2, 2)), np.ones((3, 1)), np.ones(2)), "ReLUCell: expected U (2, inputs) or None"),
         (
@@ -130,7 +133,7 @@ def test_refused(given, error, message):
         ),
         (
             lambda: cx.covariant_vectors(PLRNN, np.ones(2), steps=5, warmup=1, cooldown=-1),
-            "cooldown: expected 0 or more, got -1",
+            "cooldown: expected an int, 0 or more, got -1",
         ),
         (
             lambda: cx.covariant_vectors(PLRNN, np.ones(2), steps=10**9, warmup=1),

@@ -251,7 +251,7 @@ def test_command_json(lozi, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--steps", "0"], "steps: expected 1 or more, got 0"),
+        (["--steps", "0"], "steps: expected a positive int, got 0"),
         (["--exponents", "3"], "num_exponents: 3 exponents were asked for, but there are 2 states only"),
         (["--starts", "0"], "--starts: expected 1 or more orbits, got 0"),
         (["--seed", "-1"], "--seed: expected 0 or more, got -1"),

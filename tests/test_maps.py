@@ -108,7 +108,10 @@ DENDRITIC = {"A": [1, 2], "W": np.eye(2), "h": [0, 0], "alpha": [1, 1, 1], "thre
         (lambda: cx.PLRNN(A=[1, 2], W=np.ones((2, 3)), h=[0, 0]), "W must have shape"),
         (lambda: cx.PLRNN(A=[1, 2], W=np.eye(2), h=np.zeros((2, 2))), "h must be a non-empty vector"),
         (lambda: cx.ShallowPLRNN(A=[1, 2], W1=np.ones((2, 3)), W2=np.ones((2, 3)), h1=[0, 0], h2=[0, 0, 0]), "W2 must"),
-        (lambda: cx.AlmostLinearRNN(A=[1, 2], W=np.eye(2), h=[0, 0], num_gated=3), "num_gated must lie in 1..2"),
+        (
+            lambda: cx.AlmostLinearRNN(A=[1, 2], W=np.eye(2), h=[0, 0], num_gated=3),
+            "num_gated: expected an int from 1 to 2",
+        ),
         (lambda: cx.DendriticPLRNN(**DENDRITIC | {"thresholds": np.ones((3, 2))}), "thresholds must have shape"),
         (lambda: cx.DendriticPLRNN(**DENDRITIC | {"alpha": 1.0}), "alpha must be a non-empty vector"),
         (lambda: cx.ClippedDendriticPLRNN(**DENDRITIC | {"A": [1, 2, 3]}), "ClippedDendriticPLRNN: A must be a diag"),
@@ -134,7 +137,7 @@ def test_wrong_shapes_name_the_argument(build, message):
 
 
 def test_num_gated_must_be_an_int():
-    with pytest.raises(TypeError, match="num_gated must be an int"):
+    with pytest.raises(TypeError, match="num_gated: expected an int from 1 to"):
         cx.AlmostLinearRNN(A=[1, 2], W=np.eye(2), h=[0, 0], num_gated=1.5)
 
 
@@ -180,5 +183,5 @@ def test_simulate(model):
 def test_simulate_refuses_what_it_cannot_run():
     with pytest.raises(ValueError, match="z0: expected shape"):
         cx.simulate(cx.TentMap(2.0), np.zeros(2), 3)
-    with pytest.raises(ValueError, match="steps: expected 0 or more"):
+    with pytest.raises(ValueError, match="steps: expected an int, 0 or more"):
         cx.simulate(cx.TentMap(2.0), np.zeros(1), -1)

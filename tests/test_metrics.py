@@ -16,6 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 import cyclax as cx
 from cyclax import metrics
 from cyclax.metrics import prediction
+from cyclax.numerics import numerics
 
 RNG = np.random.default_rng(7)
 ORDINARY = st.floats(-100, 100, allow_subnormal=False).map(lambda x: round(x, 3))
@@ -136,7 +137,7 @@ def test_mixture_by_loops():
     true, generated = rng.normal(size=(1100, 2)) + 3, rng.normal(size=(40, 2)) + 3
     method = metrics.GaussianMixture(variance=0.3, samples=25)
     key_center, key_noise = jax.random.split(jax.random.key(4))
-    with jax.enable_x64(True):
+    with numerics():
         centers = np.asarray(jax.random.randint(key_center, (25,), 0, 1100))
         draws = true[centers] + np.sqrt(0.3) * np.asarray(jax.random.normal(key_noise, (25, 2), "float64"))
     total = 0.0
@@ -345,14 +346,18 @@ WIDE = np.random.default_rng(0).normal(size=(5, 6))
         ),
         (lambda: D(WIDE, WIDE), ValueError, "key: the mixture draws samples; give a JAX random key or an int seed"),
         (lambda: D(WIDE, WIDE, key="x"), TypeError, "key: expected a JAX random key or an int seed, got 'x'"),
-        (lambda: metrics.Bins(0), ValueError, "Bins.number: expected 1 or more, got 0"),
+        (lambda: metrics.Bins(0), ValueError, "Bins.number: expected a positive int, got 0"),
         (
             lambda: metrics.Bins(smoothing=0),
             ValueError,
             "Bins.smoothing: expected counts added to each bin, a positive",
         ),
         (lambda: metrics.GaussianMixture(variance=-1), ValueError, "GaussianMixture.variance: expected that of the"),
-        (lambda: metrics.GaussianMixture(samples=0), ValueError, "GaussianMixture.samples: expected 1 or more, got 0"),
+        (
+            lambda: metrics.GaussianMixture(samples=0),
+            ValueError,
+            "GaussianMixture.samples: expected a positive int, got 0",
+        ),
         (lambda: H(BAD, GOOD), ValueError, "true: inf in row 4, column 1"),
         (lambda: H(GOOD[:1], GOOD), ValueError, "true: 2 rows or more are needed, but it has 1"),
         (
@@ -367,7 +372,7 @@ WIDE = np.random.default_rng(0).normal(size=(5, 6))
             "series: column 0 (counted from 0) holds one value only",
         ),
         (lambda: P(lambda z: z, BAD, 1), ValueError, "series: inf in row 4, column 1"),
-        (lambda: P(lambda z: z, GOOD, 0), ValueError, "steps: expected 1 or more, got 0"),
+        (lambda: P(lambda z: z, GOOD, 0), ValueError, "steps: expected a positive int, got 0"),
         (
             lambda: P(lambda z: z, GOOD, 30),
             ValueError,

@@ -253,7 +253,6 @@ def test_missing_matplotlib(monkeypatch):
     [
         ((0,), 2, "expected two indices of states"),
         ((0, 1, 2), 3, "expected two indices of states"),
-        (("a", 1), 3, "expected two indices of states"),
         (3, 3, "expected two indices of states"),
         ((0, 3), 3, "components: 3 is not a state; these cycles have states 0 to 2"),
         ((-1, 0), 3, "components: -1 is not a state"),

@@ -15,6 +15,7 @@ from cyclax.cycles.certificate import broken
 from cyclax.cycles.exact.boxes import pieces_of
 from cyclax.cycles.exact.problem import Box, Budget
 from cyclax.cycles.solve import borders
+from cyclax.numerics import numerics
 
 pytest.importorskip("numba")
 pytest.importorskip("flint")
@@ -32,7 +33,7 @@ def cube(model, half=1e4):
 
 
 def explore(model, orders, half=1e4):
-    with jax.enable_x64(True):
+    with numerics():
         bounds = borders(model)
     budget = Budget(seconds=60)
     budget.start()
@@ -42,7 +43,7 @@ def explore(model, orders, half=1e4):
 
 def learned(model, box):
     """Give a judge that knows the regions on either side of one plane, and them."""
-    with jax.enable_x64(True):
+    with numerics():
         pieces = pieces_of(borders(model))
     judge = Judge(model, box)
     judge.learn(pieces)

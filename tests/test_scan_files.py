@@ -228,7 +228,7 @@ def test_attractor_points_of_what_leaves():
     at, states = cx.attractor_points(cx.TentMap(1.5), {"slope": [1.5, 3.0]}, key=0, points=5, orbits=8)
     assert np.nanmax(states[0]) <= 1.0
     assert np.all(np.isnan(states[1]))
-    with pytest.raises(ValueError, match="points: expected an int of at least 1"):
+    with pytest.raises(ValueError, match="points: expected a positive int"):
         cx.attractor_points(cx.TentMap(1.5), {"slope": at}, key=0, points=0)
     with pytest.raises(ValueError, match="expected one parameter, got 2"):
         cx.attractor_points(cx.SkewTentMap(0.5, -0.5, 1.0), {"left": [0.1], "right": [0.2]}, key=0)

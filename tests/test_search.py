@@ -11,11 +11,12 @@ import cyclax as cx
 from cyclax.cycles.newton import newton_step, segment_starts
 from cyclax.cycles.search import POOL, Fate, Rounds, advance
 from cyclax.cycles.starts import drawn_starts
+from cyclax.numerics import numerics
 
 
 @pytest.fixture(autouse=True)
 def _float64():
-    with jax.enable_x64(True):
+    with numerics():
         yield
 
 

@@ -9,11 +9,12 @@ from cyclax.cycles.linear import UNROLLED_SIZE, solve_cyclic, solve_lanes
 from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.newton import compose, met
 from cyclax.cycles.solve import BlockCyclic, borders, borders_of_each, itineraries, solve_words
+from cyclax.numerics import numerics
 
 
 @pytest.fixture(autouse=True)
 def _float64():
-    with jax.enable_x64(True):
+    with numerics():
         yield
 
 
@@ -181,7 +182,7 @@ def test_multipliers_of_a_singular_product():
 
 def test_no_words_have_no_solutions():
     model = cx.LoziMap(1.7, 0.5)
-    with jax.enable_x64(True):
+    with numerics():
         solutions = solve_words(model, np.zeros((0, 3, 1), bool), borders(model))
     assert solutions.points.shape == (0, 3, 2)
     assert solutions.met.shape == (0,)
@@ -192,7 +193,7 @@ def test_a_stack_of_models_equals_a_loop():
     stack = jax.tree.map(lambda *leaves: np.stack(leaves), *models)
     rng = np.random.default_rng(0)
     words, owner = rng.random((40, 4, 5)) > 0.5, rng.integers(7, size=40)
-    with jax.enable_x64(True):
+    with numerics():
         bounds = borders_of_each(stack, 7, 3)
         together = solve_words(stack, words, bounds, owner)
         for i in range(40):

@@ -220,7 +220,11 @@ def test_a_tracer_is_refused():
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"states": 3}, "states: at least 4"), ({"scale": 0}, "scale: must be positive"), ({"scale": np.nan}, "scale:")],
+    [
+        ({"states": 3}, "states: expected an int, 4 or more"),
+        ({"scale": 0}, "scale: expected a positive number"),
+        ({"scale": np.nan}, "scale:"),
+    ],
 )
 def test_bad_arguments(settings, message):
     with pytest.raises(ValueError, match=message):

@@ -8,6 +8,7 @@ import optax
 import pytest
 
 import cyclax as cx
+from cyclax.numerics import numerics
 
 
 def gradient_norm(model: cx.PLRNN, length: int, first=None) -> float:
@@ -102,7 +103,7 @@ def test_the_gradient_of_a_column_vanishes_on_one_side():
 
     length = 2000
     series = 1 + 0.1 * np.random.default_rng(0).normal(size=(length + 1, 2, 1))
-    with jax.enable_x64(True):
+    with numerics():
         strengths = jax.numpy.zeros(length)
         setting = Setting(length, 1, 0, 1)
         for offset, vanishes in ((-0.1, True), (0.1, False)):

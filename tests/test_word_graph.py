@@ -20,6 +20,7 @@ from cyclax.cycles.exact.mean import no_cycle_in_the_mean
 from cyclax.cycles.exact.problem import Box, Budget
 from cyclax.cycles.solve import borders, solve_words
 from cyclax.cycles.word import word_key, word_of
+from cyclax.numerics import numerics
 
 pytest.importorskip("numba")
 from cyclax.cycles.exact import programs, regions, walks
@@ -29,7 +30,7 @@ needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the published cases
 
 
 def borders_of(model):
-    with jax.enable_x64(True):
+    with numerics():
         return borders(model)
 
 
@@ -186,7 +187,7 @@ def test_published_networks(name, longest):
     candidates = explore(model, list(range(1, longest + 1)))
     assert candidates.complete == tuple(range(1, longest + 1))
     counts = {}
-    with jax.enable_x64(True):
+    with numerics():
         for order, words in candidates.words.items():
             solutions = solve_words(model, words, bounds)
             real = solutions.met & ~solutions.singular & (np.max(np.abs(solutions.points), axis=(1, 2)) <= 1e4)
@@ -235,7 +236,7 @@ def test_a_planted_cycle_of_any_class_is_a_candidate(name, order):
     bounds = borders_of(model)
     candidates = explore(model, [order], 1.01 * np.max(np.abs(points)))
     assert candidates.complete == (order,)
-    with jax.enable_x64(True):
+    with numerics():
         solutions = solve_words(model, candidates.words[order], bounds)
     assert any(np.allclose(np.roll(found, i, axis=0), points) for found in solutions.points for i in range(order))
 

@@ -1,142 +1,36 @@
-"""cyclax: all fixed points and cycles of ReLU recurrent networks, with JAX."""
+"""cyclax: all fixed points and cycles of ReLU recurrent networks, with JAX.
 
-from typing import Any as _Any
+What it offers is listed in `cyclax/api.py`, and imported when it is first asked for: JAX takes its time, in which the
+command line answers to `--version` and Ctrl-C.
+"""
 
-from cyclax.bifurcations.boundaries import Boundaries
-from cyclax.bifurcations.compare import compare
-from cyclax.bifurcations.event import Event
-from cyclax.bifurcations.jumps import Jump, JumpRule
-from cyclax.bifurcations.map import BifurcationMap
-from cyclax.bifurcations.orbits import attractor_points
-from cyclax.bifurcations.parameter import Parameter
-from cyclax.bifurcations.scan import scan
-from cyclax.bifurcations.track import track
-from cyclax.bifurcations.tracked import Track
-from cyclax.bifurcations.tracker import Tracker
-from cyclax.cycles.attractors import Attractor, Attractors, attractors
-from cyclax.cycles.certify import certify
-from cyclax.cycles.enumerate import BranchAndBound, Exhaustive, WordGraph, enumerate_cycles
-from cyclax.cycles.exact.problem import Budget, TooExpensiveError
-from cyclax.cycles.find import SCYFI, find_cycles
-from cyclax.cycles.result import Cycle, Cycles, Degenerate, NearMiss, Proof
-from cyclax.data.simulate import simulate
-from cyclax.lyapunov.cells import ReLUCell, StateFirst, TanhCell
-from cyclax.lyapunov.covariant import CovariantVectors, covariant_vectors
-from cyclax.lyapunov.flows import Flow
-from cyclax.lyapunov.frames import CholeskyQR, GramSchmidt, Householder
-from cyclax.lyapunov.kernel import lyapunov_exponents
-from cyclax.lyapunov.result import Spectrum, forcing_interval
-from cyclax.lyapunov.spectrum import lyapunov_spectrum
-from cyclax.maps.almost_linear import AlmostLinearRNN
-from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.maps.checkpoints import from_arrays
-from cyclax.maps.classic import BorderCollisionNormalForm, LoziMap, SkewTentMap, TentMap
-from cyclax.maps.dendritic import ClippedDendriticPLRNN, DendriticPLRNN
-from cyclax.maps.files import load, save
-from cyclax.maps.plrnn import PLRNN, LowRankPLRNN, MeanCenteredPLRNN
-from cyclax.maps.relu_rnn import LeakyReLURNN, ReLURNN
-from cyclax.maps.shallow import ClippedShallowPLRNN, ShallowPLRNN
-from cyclax.training.fit import fit
-from cyclax.training.forcing import Adaptive, Annealed, FreeRunning, GeneralizedForcing, Scheduled, SparseForcing
-from cyclax.training.jacobians import GeometricMeanNorm, ProductNorm, WeightBound
-from cyclax.training.model import Affine, Identity, LatentModel
-from cyclax.training.optimizers import RAdam
-from cyclax.training.regularizers import L2, ConditionNumber, ManifoldAttractor
-from cyclax.training.result import Fit
-from cyclax.version import __version__
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-__all__ = [  # noqa: RUF022 - grouped as in the documentation
-    # Models
-    "AbstractPiecewiseLinearMap",
-    "PLRNN",
-    "MeanCenteredPLRNN",
-    "ShallowPLRNN",
-    "ClippedShallowPLRNN",
-    "DendriticPLRNN",
-    "ClippedDendriticPLRNN",
-    "AlmostLinearRNN",
-    "LowRankPLRNN",
-    "ReLURNN",
-    "LeakyReLURNN",
-    "TentMap",
-    "SkewTentMap",
-    "LoziMap",
-    "BorderCollisionNormalForm",
-    # Cells and flows
-    "TanhCell",
-    "ReLUCell",
-    "StateFirst",
-    "Flow",
-    # Verbs
-    "find_cycles",
-    "SCYFI",
-    "enumerate_cycles",
-    "Exhaustive",
-    "WordGraph",
-    "BranchAndBound",
-    "Budget",
-    "TooExpensiveError",
-    "certify",
-    "attractors",
-    "scan",
-    "Parameter",
-    "compare",
-    "track",
-    "Tracker",
-    "JumpRule",
-    "attractor_points",
-    "simulate",
-    "fit",
-    "FreeRunning",
-    "SparseForcing",
-    "GeneralizedForcing",
-    "Adaptive",
-    "Annealed",
-    "Scheduled",
-    "GeometricMeanNorm",
-    "ProductNorm",
-    "WeightBound",
-    "RAdam",
-    "ManifoldAttractor",
-    "L2",
-    "ConditionNumber",
-    "LatentModel",
-    "Identity",
-    "Affine",
-    "lyapunov_spectrum",
-    "lyapunov_exponents",
-    "covariant_vectors",
-    "forcing_interval",
-    "GramSchmidt",
-    "CholeskyQR",
-    "Householder",
-    "load",
-    "save",
-    "from_arrays",
-    # Results
-    "Cycles",
-    "Cycle",
-    "Degenerate",
-    "NearMiss",
-    "Proof",
-    "Attractors",
-    "Attractor",
-    "BifurcationMap",
-    "Boundaries",
-    "Event",
-    "Track",
-    "Jump",
-    "Fit",
-    "Spectrum",
-    "CovariantVectors",
-    "__version__",
-]
+    from cyclax import data, metrics, plot, testing  # noqa: F401
+    from cyclax.api import *  # noqa: F403
+    from cyclax.api import __all__, __version__  # noqa: F401
+
+# Imported when asked for. Matplotlib is an extra, and slow to import: only who plots pays for it.
+_ROOMS = ("data", "metrics", "plot", "testing")
 
 
-def __getattr__(name: str) -> _Any:
-    # Matplotlib is an extra, and slow to import: only who plots pays for it. What tests models is for their authors.
-    if name in ("data", "metrics", "plot", "testing"):
-        import importlib
+def __getattr__(name: str) -> "Any":
+    from importlib import import_module
 
-        return importlib.import_module(f"cyclax.{name}")
+    if name in _ROOMS:
+        return import_module(f"cyclax.{name}")
+    if name == "__version__":
+        return import_module("cyclax.version").__version__
+    if name == "__all__" or not name.startswith("_"):
+        api = vars(import_module("cyclax.api"))
+        if name in (*api["__all__"], "__all__"):
+            return globals().setdefault(name, api[name])
+        if name in globals():  # a room that has been imported on the way
+            return globals()[name]
     raise AttributeError(f"module 'cyclax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__getattr__("__all__"), *_ROOMS})

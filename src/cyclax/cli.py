@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from cyclax.interruption import to_work
 from cyclax.version import __version__
 
 # The library itself is imported by the commands, so that --version and --help need not wait for JAX.
@@ -161,6 +162,7 @@ def _cycles(arguments: argparse.Namespace) -> int:
 
     # What would fail after the search is tried before it: the search may take hours.
     model, ax = _prepare(arguments)
+    to_work()
 
     result = _exact(model, arguments) if arguments.exact else _search(model, arguments)
     if arguments.certify:
@@ -186,6 +188,7 @@ def _scan(arguments: argparse.Namespace) -> int:
         if name in plan.output:
             _require_writable(plan.output[name], (plan.output[name].suffix,), f"[output] {name}")
 
+    to_work()
     result = plan.run()
     read = _print(str(result))
     for path in plan.write(result):
@@ -205,6 +208,7 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.plot is not None:
         _require_writable(arguments.plot, _PICTURES, "--plot")
     ax = None if arguments.plot is None else new_axes(shown=False)
+    to_work()
     try:
         result = train_from_toml(arguments.plan)
     except KeyboardInterrupt:
@@ -230,6 +234,7 @@ def _lyapunov(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--seed: expected 0 or more, got {arguments.seed}.")
     if arguments.starts is not None and arguments.starts < 1:
         raise ValueError(f"--starts: expected 1 or more orbits, got {arguments.starts}.")
+    to_work()
     shape = (model.num_states,) if arguments.starts is None else (arguments.starts, model.num_states)
     try:
         result = cx.lyapunov_spectrum(
@@ -331,7 +336,3 @@ def _print(text: str) -> bool:
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
         return False
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,12 @@
 """Ctrl-C that waits until what is half done is done."""
 
+import os
 import signal
 import threading
-from typing import Any, Self
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn, Self
 
 
 class Interruption:
@@ -20,18 +24,18 @@ class Interruption:
         self.pressed = False
         self._ours = False
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Self":
         if threading.current_thread() is threading.main_thread():
             self._ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if self._ours:
             signal.signal(signal.SIGINT, self._press)
         return self
 
-    def _press(self, *_: Any) -> None:
+    def _press(self, *_: "Any") -> None:
         self.pressed = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: "Any") -> None:
         if not self._ours:
             return
         try:
@@ -40,3 +44,24 @@ class Interruption:
             if self.pressed:
                 raise
             self.pressed = True
+
+
+def leave_at_once() -> None:
+    """Let Ctrl-C end the process from now on, with one line and code 130, until `to_work`.
+
+    For a command that has nothing to lose: while it imports, loads, or is done. `KeyboardInterrupt` in the middle of an
+    import ends in a traceback at best, aborts native code, or is swallowed by a callback of it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+
+
+def to_work() -> None:
+    """Let Ctrl-C raise again, where `leave_at_once` had it end the process."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(*_: "Any") -> "NoReturn":
+    os.write(2, b"cyclax: interrupted\n")
+    os._exit(130)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import operator
 from typing import Any, NoReturn
 
 import jax
@@ -11,7 +10,9 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
+from cyclax.arguments import real, whole
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.numerics import numerics
 
 # Two ways to compute the same number may differ by this share of the largest terms that went into it.
 _TOLERANCE = 1e-9
@@ -43,13 +44,11 @@ def check_map(
     **Raises:** `AssertionError` that says what is wrong, where, and what to do. `ValueError` for arguments that cannot
     be used.
     """
-    if operator.index(states) < _EAGER_STATES:
-        raise ValueError(f"states: at least {_EAGER_STATES} states are needed, got {states}.")
-    if scale is not None and not 0 < scale < np.inf:
-        raise ValueError(f"scale: must be positive and finite, got {scale}.")
+    states = whole(states, "states", _EAGER_STATES)
+    scale = None if scale is None else real(scale, "scale", positive=True)
     seed: Any = np.asarray(jax.random.key_data(key)).tolist() if isinstance(key, jax.Array) else key
     rng = np.random.default_rng(seed)
-    with jax.enable_x64(True):
+    with numerics():
         _check_structure(model)
         # As the verbs do it: whatever the leaves were, from here on they are float64.
         model = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)

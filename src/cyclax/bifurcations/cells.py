@@ -180,7 +180,7 @@ class Settings:
 
 
 class Searcher:
-    """The search of the cells of one grid. Methods must be called under `jax.enable_x64(True)`."""
+    """The search of the cells of one grid. Methods must be called under `numerics()`."""
 
     def __init__(self, grid: Grid | Line, key: Array, settings: Settings):
         self.grid, self.key, self.settings = grid, key, settings

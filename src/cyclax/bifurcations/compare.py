@@ -23,6 +23,7 @@ from cyclax.cycles.result import Cycles
 from cyclax.cycles.solve import borders, borders_of_each
 from cyclax.cycles.word import WordKey, word_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.numerics import numerics
 
 # Most events in a row on one walk.
 _GENERATIONS = 24
@@ -102,7 +103,7 @@ def compare_pairs(
     an event at its ends is not looked at for words that come and go within it.
     """
     wanted = set(before) | set(after) if orders is None else set(orders)
-    with jax.enable_x64(True), np.errstate(all="ignore"):
+    with numerics():
         return _Comparison(_balanced(path, number), number, wanted).run(before, after)
 
 

@@ -60,7 +60,7 @@ class Held(NamedTuple):
 def held(path: Path, pairs: np.ndarray, places: np.ndarray, words: np.ndarray) -> Held:
     """Solve words `(n, k, G)` for models at places `(n,)` of the paths of pairs `(n,)`.
 
-    Must be called under `jax.enable_x64(True)`. Never raises on numbers: what cannot be solved is nan.
+    Must be called under `numerics()`. Never raises on numbers: what cannot be solved is nan.
     """
     number, order, num_gates = words.shape
     first = path(pairs[:1], places[:1])

@@ -6,6 +6,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
+from cyclax.arguments import real
 from cyclax.bifurcations.event import Event
 
 # Steps to each side with which a step is compared.
@@ -33,10 +34,8 @@ class JumpRule:
 
     def __post_init__(self):
         for name in ("threshold", "least"):
-            value = getattr(self, name)
-            if not (isinstance(value, (int, float, np.number)) and np.isfinite(value) and value > 0):
-                raise ValueError(f"JumpRule: {name} must be positive, got {value!r}.")
-            object.__setattr__(self, name, float(value))  # NumPy's numbers have no place in a file
+            # As Python's floats: NumPy's have no place in a file.
+            object.__setattr__(self, name, real(getattr(self, name), f"JumpRule: {name}", positive=True))
 
     def jumps(self, losses: Float[np.ndarray, " n"]) -> list[tuple[int, int, int]]:
         """Give the jumps as (first, last, largest) step; step i is from entry i to entry i + 1."""

@@ -19,6 +19,7 @@ from cyclax.cycles.certificate import sealed
 from cyclax.cycles.evidence import Network
 from cyclax.cycles.result import Cycles
 from cyclax.maps.registry import from_dict, to_dict
+from cyclax.numerics import numerics
 
 _FORMAT = 2
 # The header of a file, as far as anything here relies on it.
@@ -122,7 +123,7 @@ class BifurcationMap:
         """
         cell = self._cell(place)
         model = self.grid.at(cell)
-        with jax.enable_x64(True):
+        with numerics():
             (own,), (bounds,), units = balanced([model])
             network = Network(own, bounds, jax.random.key(0), list(self.orders))
             for order in self.orders:

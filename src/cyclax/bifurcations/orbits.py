@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from cyclax.arguments import whole
 from cyclax.bifurcations.cells import BORDER, FAMILY, Checked, Searcher, Stack, scales
 from cyclax.bifurcations.parameter import Grid
 from cyclax.cycles.arguments import checked_model
@@ -16,6 +17,7 @@ from cyclax.cycles.solve import borders_of_each, itineraries
 from cyclax.cycles.starts import initial_states
 from cyclax.data.arguments import checked_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.numerics import numerics
 
 # Orbits in each cell.
 ORBITS = 4
@@ -128,11 +130,9 @@ def attractor_points(
     grid, key = Grid(checked_model(model), parameters), checked_key(key)
     if len(grid.shape) != 1:
         raise ValueError(f"attractor_points: expected one parameter, got {len(grid.shape)} ({', '.join(grid.names)}).")
-    for name, number, least in (("transient", transient, 0), ("points", points, 1), ("orbits", orbits, 1)):
-        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < least:
-            raise ValueError(f"{name}: expected an int of at least {least}, got {number!r}.")
+    transient, points, orbits = whole(transient, "transient", 0), whole(points, "points"), whole(orbits, "orbits")
     states = []
-    with jax.enable_x64(True):
+    with numerics():
         for begin in range(0, grid.size, _AT_ONCE):
             cells = np.arange(begin, min(begin + _AT_ONCE, grid.size))
             models = grid.models(grid.values(cells))

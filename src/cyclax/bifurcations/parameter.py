@@ -13,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from cyclax.arguments import whole
 from cyclax.identity import fingerprint
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.numerics import numerics
 
 _ENTRY = re.compile(r"^\s*([A-Za-z_]\w*)\s*(?:\[([\d\s,]+)\])?\s*$")
 # Models that a function makes are looked at in stacks of so many.
@@ -38,11 +40,10 @@ class Parameter:
     def __init__(self, leaf: str, *index: int, set: Callable[[Any, Any], Any] | None = None, offset: bool = False):
         if not isinstance(leaf, str):
             raise TypeError(f"Parameter: the first argument is the name of a weight, got {leaf!r}.")
-        if any(isinstance(i, bool) or not isinstance(i, (int, np.integer)) for i in index):
-            raise TypeError(f"Parameter: the index of {leaf} must be ints, got {index!r}.")
+        entry = tuple(whole(i, f"Parameter: the index of {leaf}", None) for i in index)
         if set is not None and (index or offset):
             raise ValueError(f"Parameter({leaf!r}): with set=, there is neither an index nor an offset.")
-        self.leaf, self.index, self.set, self.offset = leaf, tuple(int(i) for i in index), set, bool(offset)
+        self.leaf, self.index, self.set, self.offset = leaf, entry, set, bool(offset)
 
     @classmethod
     def parse(cls, text: str, *, offset: bool = False) -> "Parameter":
@@ -140,7 +141,7 @@ class Grid:
         return np.stack([axis[i] for axis, i in zip(self.axes, places, strict=True)], axis=-1)
 
     def models(self, values: Float[np.ndarray, "n P"]) -> AbstractPiecewiseLinearMap:
-        """Give a stack of models, one for each row of parameter values. Must be called under `jax.enable_x64(True)`."""
+        """Give a stack of models, one for each row of parameter values. Must be called under `numerics()`."""
         if not self._by_function:
             return self._entries_moved(values)
         size = 1 << max(4, (len(values) - 1).bit_length())
@@ -164,7 +165,7 @@ class Grid:
 
     def at(self, cell: int) -> AbstractPiecewiseLinearMap:
         """Give the model of one cell."""
-        with jax.enable_x64(True):
+        with numerics():
             stack = self.models(self.values(np.array([cell])))
         return jax.tree.map(lambda leaf: leaf[0], stack)
 
@@ -193,7 +194,7 @@ class Grid:
         return model
 
     def _check_models(self) -> None:
-        with jax.enable_x64(True):
+        with numerics():
             try:
                 moved = jax.eval_shape(self._moved, self.model, np.zeros(len(self.parameters)))
             except Exception as error:
@@ -212,7 +213,7 @@ class Grid:
         digest = hashlib.sha256()
         for begin in range(0, self.size, _AT_ONCE):
             cells = np.arange(begin, min(begin + _AT_ONCE, self.size))
-            with jax.enable_x64(True):
+            with numerics():
                 leaves = jax.tree.leaves(self.models(self.values(cells)))
             finite = np.logical_and.reduce([np.isfinite(leaf).reshape(len(cells), -1).all(axis=1) for leaf in leaves])
             if not np.all(finite):

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from cyclax.arguments import whole
 from cyclax.bifurcations.cells import Settings
 from cyclax.bifurcations.map import BifurcationMap
 from cyclax.bifurcations.parameter import Grid
@@ -16,6 +17,7 @@ from cyclax.cycles.arguments import checked_model, checked_orders
 from cyclax.cycles.evidence import model_hash
 from cyclax.data.arguments import checked_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.numerics import numerics
 from cyclax.version import __version__
 
 
@@ -69,17 +71,12 @@ def scan(
     """
     began = time.perf_counter()
     model, key, wanted = checked_model(model), checked_key(key), checked_orders(orders)
-    counts = dict(starts=starts, moves=moves, longest_period=longest_period, cells=1 if cells is None else cells)
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name}: expected a positive int, got {value!r}.")
-    if isinstance(orbit_steps, bool) or not isinstance(orbit_steps, (int, np.integer)) or orbit_steps < 0:
-        raise ValueError(f"orbit_steps: expected an int, 0 or more, got {orbit_steps!r}.")
+    starts, moves = whole(starts, "starts"), whole(moves, "moves")
+    longest_period, orbit_steps = whole(longest_period, "longest_period"), whole(orbit_steps, "orbit_steps", 0)
     grid = Grid(model, parameters)
-    # NumPy ints would not go into files. Starts come in pairs, one of each kind.
-    starts, moves = int(starts + starts % 2), int(moves)
-    settings = Settings(starts, moves, cells_at_once(model, starts) if cells is None else int(cells))
-    with jax.enable_x64(True):
+    starts += starts % 2  # in pairs, one of each kind
+    settings = Settings(starts, moves, cells_at_once(model, starts) if cells is None else whole(cells, "cells"))
+    with numerics():
         job = Sweeps(grid, wanted, key, settings, orbit_steps, longest_period, store, progress)
         interrupted = job.run(heal, exact)
     report = {

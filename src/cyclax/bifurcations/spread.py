@@ -9,9 +9,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from cyclax.bifurcations.store import Store
+from cyclax.numerics import numerics
+from cyclax.progress import progress_bar
 
 Arrays = dict[str, np.ndarray]
 
@@ -36,7 +37,7 @@ def spread(
     processes, process = jax.process_count(), jax.process_index()
     mine = [i for i in range(len(items)) if i % processes == process]
     own: dict[int, Arrays] = {}
-    bar = tqdm(total=sum(sizes), desc=stage, unit="cell", delay=1, disable=None if progress else True, leave=False)
+    bar = progress_bar(total=sum(sizes), shown=progress, desc=stage, unit="cell")
     try:
         for i, result in _computed(work, items, mine, threads, stage, store):
             bar.update(sizes[i] if processes == 1 else processes * sizes[i])
@@ -64,7 +65,7 @@ def _computed(work, items, mine, threads, stage, store) -> Iterator[tuple[int, A
         if kept is None:
             if halt.is_set():
                 raise InterruptedError
-            with jax.enable_x64(True), jax.default_device(device_of[i]):
+            with numerics(), jax.default_device(device_of[i]):
                 kept = work(items[i])
             if store is not None:
                 store.save(stage, i, kept)

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from cyclax.arguments import whole
 from cyclax.bifurcations.cells import Settings
 from cyclax.bifurcations.event import Event
 from cyclax.bifurcations.jumps import JumpRule
@@ -22,6 +23,7 @@ from cyclax.bifurcations.tracked import Track
 from cyclax.cycles.arguments import checked_orders
 from cyclax.data.arguments import checked_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.numerics import numerics
 from cyclax.training.model import LatentModel
 from cyclax.training.result import Fit
 from cyclax.version import __version__
@@ -75,9 +77,7 @@ def track(
     elif isinstance(models, Sequence):
         models = [one.map if isinstance(one, LatentModel) else one for one in models]
     line, key, wanted = Line(models), checked_key(key), checked_orders(orders)
-    for name, value in (("starts", starts), ("moves", moves)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name}: expected a positive int, got {value!r}.")
+    starts, moves = whole(starts, "starts"), whole(moves, "moves")
     if rule is not None and not isinstance(rule, JumpRule):
         raise TypeError(f"rule: expected JumpRule(threshold, least), got {rule!r}.")
     series = {
@@ -87,7 +87,7 @@ def track(
     # A batch is filled up to its size: no larger than the sequence needs. One model is compiled for as are two, so that
     # a `Tracker` compiles once.
     cells = min(cells_at_once(line.model, starts), 1 << max(1, (line.size - 1).bit_length()))
-    with jax.enable_x64(True):
+    with numerics():
         job = Sweeps(line, wanted, key, Settings(starts + starts % 2, moves, cells), 0, 1, store, progress)
         interrupted = job.run(True, exact)
     report = {
@@ -139,7 +139,7 @@ def _fill_events(
         if not missing or not mend:
             return
         words = {k: (np.array([cell for cell, _ in few]), np.stack([w for _, w in few])) for k, few in missing.items()}
-        with jax.enable_x64(True):
+        with numerics():
             due = job.take_in(words)
         if not np.any(due):
             return

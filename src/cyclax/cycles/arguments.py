@@ -1,6 +1,5 @@
 """What the verbs are given: each argument checked once, with a message that says what to do."""
 
-import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,8 +7,10 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from cyclax.arguments import whole
 from cyclax.data.arguments import refuse_masked
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.numerics import numerics
 
 _LARGEST_ORDER = 100_000
 
@@ -18,14 +19,12 @@ def checked_orders(orders: int | Iterable[int]) -> list[int]:
     """Turn `orders` into a sorted list: an int K means 1..K."""
     if isinstance(orders, (str, bytes)):
         raise TypeError(f"orders: expected an int or a sequence of ints, got the text {orders!r}.")
-    values: Sequence[Any] = list(orders) if isinstance(orders, Iterable) else [orders]
+    several = isinstance(orders, Iterable) and getattr(orders, "ndim", 1) > 0
+    values: Sequence[Any] = list(orders) if several else [orders]
     checked = []
     for value in values:
-        try:
-            checked.append(operator.index(value))
-        except TypeError:
-            raise TypeError(f"orders: {value!r} is not an integer; orders are the periods 1, 2, 3, ..") from None
-        if isinstance(value, bool) or checked[-1] < 1:
+        checked.append(whole(value, "orders", None))
+        if checked[-1] < 1:
             raise ValueError(f"orders: {value!r} is not a period; the smallest order is 1 (fixed points).")
         if checked[-1] > _LARGEST_ORDER:
             raise ValueError(f"orders: {value!r} is beyond {_LARGEST_ORDER}, the largest order that is searched.")
@@ -33,7 +32,7 @@ def checked_orders(orders: int | Iterable[int]) -> list[int]:
         raise ValueError(
             "orders: an empty sequence asks for nothing; give an int K for 1..K, or periods such as [8, 16]."
         )
-    return list(range(1, checked[0] + 1)) if not isinstance(orders, Iterable) else sorted(set(checked))
+    return sorted(set(checked)) if several else list(range(1, checked[0] + 1))
 
 
 def divisors(order: int) -> list[int]:
@@ -43,12 +42,14 @@ def divisors(order: int) -> list[int]:
 
 def checked_models(model: Any) -> tuple[list[AbstractPiecewiseLinearMap], bool]:
     """Give the models, one by one, with NumPy float64 leaves, and whether they came as a batch."""
-    single = isinstance(model, AbstractPiecewiseLinearMap) and _unstacked(model) is None
-    if single:
-        return [checked_model(model)], False
-    given = stacked_models(model)
     several = not isinstance(model, AbstractPiecewiseLinearMap)
-    return [checked_model(one, f"model[{i}]" if several else "model") for i, one in enumerate(given)], True
+    stack = None if several else _unstacked(model)
+    if not several and stack is None:
+        return [checked_model(model)], False
+    given = stack or stacked_models(model)
+    # All have the shapes of the first.
+    names = [f"model[{i}]" if several else "model" for i in range(len(given))]
+    return [checked_model(one, name, run=i == 0) for i, (one, name) in enumerate(zip(given, names, strict=True))], True
 
 
 def stacked_models(model: Any, name: str = "model") -> list[AbstractPiecewiseLinearMap]:
@@ -82,11 +83,17 @@ def _require_map(model: Any, name: str) -> None:
         )
 
 
-def checked_model(model: Any, name: str = "model") -> AbstractPiecewiseLinearMap:
-    """Give the model with NumPy float64 leaves, once all of them are finite."""
+def checked_model(model: Any, name: str = "model", *, run: bool = True) -> AbstractPiecewiseLinearMap:
+    """Give the model with NumPy float64 leaves, once all of them are finite and their shapes are found to serve.
+
+    **Arguments:** `run`: trace its methods; False where a model of these shapes has passed.
+    """
     _require_map(model, name)
-    # Models put together by tree operations have not passed their own check.
-    getattr(model, "__check_init__", lambda: None)()
+    wrong = _unfit(model, run)
+    if wrong:
+        stack = _split(model)
+        remedy = f" It is a stack of {len(stack)} models: give one of them." if stack else ""
+        raise ValueError(f"{name}: {wrong}{remedy}")
     for path, leaf in jax.tree_util.tree_leaves_with_path(model):
         leaf_name = jax.tree_util.keystr(path).lstrip(".")
         try:
@@ -102,25 +109,42 @@ def checked_model(model: Any, name: str = "model") -> AbstractPiecewiseLinearMap
 def _unstacked(model: AbstractPiecewiseLinearMap) -> list[AbstractPiecewiseLinearMap] | None:
     """Split a model whose leaves are stacks, as `jax.vmap` makes them; None where it is a single model.
 
-    It is a stack where the model itself is refused by its own check, and its first entry is not.
+    It is a stack where the model itself does not serve, and its first entry does.
     """
-    if _passes(model):
-        return None
-    leaves = jax.tree.leaves(model)
-    sizes = {np.shape(leaf)[:1] for leaf in leaves}
+    return _split(model) if _unfit(model) else None
+
+
+def _split(model: AbstractPiecewiseLinearMap) -> list[AbstractPiecewiseLinearMap] | None:
+    """Give the entries of a stack, if the first of them serves."""
+    sizes = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(model)}
     if len(sizes) != 1 or () in sizes:
         return None
     (size,) = sizes.pop()
     models = [jax.tree.map(lambda leaf, i=i: leaf[i], model) for i in range(size)]
-    return models if models and _passes(models[0]) else None
+    return models if models and _unfit(models[0]) is None else None
 
 
-def _passes(model: AbstractPiecewiseLinearMap) -> bool:
+def _unfit(model: AbstractPiecewiseLinearMap, run: bool = True) -> str | None:
+    """Say why a model does not serve, if it does not: in the words of its own check, or by what its methods give."""
     try:
+        # Models put together by tree operations have not passed their own check.
         getattr(model, "__check_init__", lambda: None)()
-    except (ValueError, TypeError):
-        return False
-    return True
+    except (ValueError, TypeError) as error:
+        return str(error)
+    if not run:
+        return None
+    what = f"{type(model).__name__}: a state of shape ({model.num_states},), as num_states says,"
+    try:
+        with numerics():
+            state = jax.ShapeDtypeStruct((model.num_states,), np.float64)
+            gates = jax.eval_shape(model.preactivations, state).shape
+            following = jax.eval_shape(model.step, state, jax.ShapeDtypeStruct(gates, np.bool_)).shape
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        return f"{what} cannot be mapped: {type(error).__name__}: {first} (cyclax.testing.check_map tells more)."
+    if len(gates) != 1 or following != (model.num_states,):
+        return f"{what} has preactivations of shape {gates} and is mapped to shape {following}."
+    return None
 
 
 def _shape(model: AbstractPiecewiseLinearMap) -> tuple[str, Any]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from cyclax.arguments import whole
 from cyclax.cycles.accept import Accepted, accept
 from cyclax.cycles.arguments import checked_model
 from cyclax.cycles.result import Cycle, Degenerate
@@ -15,6 +16,7 @@ from cyclax.cycles.solve import Borders, borders
 from cyclax.cycles.starts import initial_states, state_scale
 from cyclax.data.arguments import checked_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.numerics import numerics
 
 # Orbits are followed in rounds that double, from this many steps on; those that have settled leave between rounds.
 _FIRST_ROUND = 256
@@ -110,20 +112,16 @@ def attractors(
     **Raises:** `TypeError` and `ValueError` that name the argument and the remedy.
     """
     model, key = checked_model(model), checked_key(key)
-    for name, value in (("steps", steps), ("longest", longest)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: expected a positive int, got {value!r}.")
-    with jax.enable_x64(True):
+    steps, longest = whole(steps, "steps"), whole(longest, "longest")
+    with numerics():
         bounds = borders(model)
         states = _checked_samples(model, bounds, samples, key)
         return _Basins(model, bounds, states, steps, longest).run()
 
 
 def _checked_samples(model, bounds: Borders, samples, key) -> np.ndarray:
-    if isinstance(samples, (int, np.integer)) and not isinstance(samples, bool):
-        if samples < 1:
-            raise ValueError(f"samples: expected at least one initial state, got {samples}.")
-        seeds = jax.random.bits(key, (2, int(samples)), jnp.uint64)
+    if np.ndim(samples) == 0:
+        seeds = jax.random.bits(key, (2, whole(samples, "samples")), jnp.uint64)
         return np.asarray(initial_states(seeds, model.num_states, state_scale(model, bounds))).T
     states = np.asarray(samples, np.float64)
     if states.ndim != 2 or states.shape[1] != model.num_states or not len(states):

@@ -123,7 +123,7 @@ def _least_squares(value, source, target, weights, size: int, number: int) -> tu
 def balanced(
     models: list[AbstractPiecewiseLinearMap],
 ) -> tuple[list[AbstractPiecewiseLinearMap], list[Borders], list[np.ndarray] | None]:
-    """Balance models of one shape, all of them if one needs it. Must be called under `jax.enable_x64(True)`.
+    """Balance models of one shape, all of them if one needs it. Must be called under `numerics()`.
 
     **Returns:** the models, their borders, and the units `(M,)` of each; None where none of them needs any.
     """
@@ -160,7 +160,7 @@ def exact_borders(model: AbstractPiecewiseLinearMap) -> Borders:
 
 
 def in_own_units(cycles: Cycles, model: AbstractPiecewiseLinearMap, units: np.ndarray) -> Cycles:
-    """Write a result that was computed in balanced units down in those of the model. Under `jax.enable_x64(True)`."""
+    """Write a result that was computed in balanced units down in those of the model. Under `numerics()`."""
     bounds = borders(model)
     return dataclasses.replace(
         cycles,

@@ -18,15 +18,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
+from cyclax.arguments import whole
 from cyclax.cycles.arguments import checked_model
 from cyclax.cycles.certificate import upheld
 from cyclax.cycles.evidence import model_hash
 from cyclax.cycles.exact.problem import SpentError
+from cyclax.cycles.precision import working_precision
 from cyclax.cycles.result import Cycle, Cycles, Degenerate, Proof
 from cyclax.cycles.word import minimal_period
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.progress import progress_bar
 
 if TYPE_CHECKING:
     from cyclax.cycles.pieces import Pieces
@@ -74,7 +76,7 @@ def certify(model: AbstractPiecewiseLinearMap, cycles: Cycles, *, bits: int = 65
     `report["certificate"]` counts them, and says of each entry of `degenerate` that is on a border what is found out.
     Orders are no longer "proved complete" where the cycles are not those that `enumerate_cycles` vouched for.
 
-    **Raises:** `ImportError` without python-flint; `TypeError`, and `ValueError` where cycles and model do not fit, or
+    **Raises:** `TypeError`, and `ValueError` where cycles and model do not fit, or
     where the code of the model cannot be followed exactly.
 
     **Reference:** Johansson, *Arb: efficient arbitrary-precision midpoint-radius interval arithmetic*, IEEE
@@ -94,10 +96,6 @@ def certify_in_time(
 ) -> Cycles:
     """Do what `certify` says; what has not been tried when `check` raises `SpentError`, called often, stays so."""
     began = time.perf_counter()
-    try:
-        import flint
-    except ImportError as error:
-        raise ImportError("certify needs python-flint: pip install 'cyclax[exact]'.") from error
     from cyclax.cycles.pieces import Pieces
 
     first = _FIRST_BITS if bits > _FIRST_BITS else bits
@@ -107,17 +105,16 @@ def certify_in_time(
         if first in read and read[first].exact:
             return read[first]
         if precision not in read:
-            with flint.ctx.workprec(precision):
+            with working_precision(precision):
                 read[precision] = Pieces(model, check)
         return read[precision]
 
     proofs: list[Proof] = []
     borders: list[str] = []
     interrupted = ""
-    off = None if progress else True
     try:
         pieces_at(first)
-        for cycle in tqdm(cycles, desc="certify", unit="cycle", delay=1, disable=off, leave=False):
+        for cycle in progress_bar(cycles, shown=progress, desc="certify", unit="cycle"):
             proofs.append(_prove(pieces_at, _stated(cycle), first, bits))
         for entry in cycles.degenerate:
             if entry.kind == "border":
@@ -151,8 +148,7 @@ def certify_in_time(
 def _check_arguments(model: AbstractPiecewiseLinearMap, cycles: Any, bits: Any) -> None:
     if not isinstance(cycles, Cycles):
         raise TypeError(f"certify: cycles must be the Cycles that find_cycles returns, got {type(cycles).__name__}.")
-    if isinstance(bits, bool) or not isinstance(bits, int) or bits < 64:
-        raise ValueError(f"certify: bits must be an int of at least 64, got {bits!r}.")
+    whole(bits, "certify: bits", 64)
     for cycle in (*cycles, *cycles.degenerate):
         found = cycle.points.shape[-1], cycle.gates.shape[-1]
         if found != (model.num_states, model.num_gates):
@@ -202,14 +198,13 @@ class _Refused(Exception):
 
 def _prove(pieces_at: "Callable[[int], Pieces]", stated: _Stated, first: int, most: int) -> Proof:
     """Prove one cycle at the smallest precision that serves."""
-    import flint
 
     bits = first
     try:
         _check_shapes(stated)
         while True:
             try:
-                with flint.ctx.workprec(bits):
+                with working_precision(bits):
                     return _attempt(pieces_at(bits), stated, bits, last=2 * bits > most)
             except _Open as open_:
                 if open_.final or 2 * bits > most:

@@ -9,13 +9,13 @@ are cut by the borders to a polyhedron, and it is decided exactly whether that h
 import enum
 import itertools
 import math
-import threading
 from typing import Any, NamedTuple
 
 import flint
 import numpy as np
 
 from cyclax.cycles.pieces import Pieces, UnsupportedError
+from cyclax.cycles.precision import LOCK, working_precision
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 # The precisions that are tried, in bits; the last settles whatever is not a tie.
@@ -28,8 +28,6 @@ _LARGEST = 2_000_000
 _MOST_ROWS = 20_000
 # A multiplier nearer to the unit circle than this may be a root of unity; how near to singular I - P^q must look then.
 _NEAR_CIRCLE, _LOOKS_SINGULAR = 1e-2, 1e-10
-# FLINT's precision is one setting of the whole process.
-_LOCK = threading.RLock()
 
 
 class Outcome(enum.Enum):
@@ -70,7 +68,7 @@ class Decider:
 
     def decide(self, word: np.ndarray) -> Decision:
         """Decide a word `(k, G)`; a word that repeats a shorter one can only come to a family, or to nothing."""
-        with _LOCK:
+        with LOCK:
             return self._decide(np.ascontiguousarray(word, bool))
 
     def orders_of_families(self, word: np.ndarray, multipliers: np.ndarray) -> list[int] | None:
@@ -82,7 +80,7 @@ class Decider:
         moduli = np.abs(multipliers)
         if not np.any(np.abs(moduli - 1) < _NEAR_CIRCLE) and np.all(np.isfinite(moduli)):
             return []
-        with _LOCK:
+        with LOCK:
             return self._orders_of_families(np.ascontiguousarray(word, bool))
 
     def jump(self, gate: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -90,7 +88,7 @@ class Decider:
 
         None where the code of the model cannot be followed.
         """
-        with _LOCK:
+        with LOCK:
             try:
                 closed = np.zeros(self._model.num_gates, bool)
                 difference = self._rational(np.arange(len(closed)) == gate) - self._rational(closed)
@@ -108,7 +106,7 @@ class Decider:
         exact = next((pieces for pieces in self._pieces.values() if pieces.exact), None)
         if exact is None and bits not in self._pieces:
             try:
-                with flint.ctx.workprec(bits):
+                with working_precision(bits):
                     self._pieces[bits] = Pieces(self._model)
             except UnsupportedError as error:
                 self._unsupported = str(error)
@@ -124,7 +122,7 @@ class Decider:
     def _decide(self, word: np.ndarray) -> Decision:
         try:
             for bits in _BITS:
-                with flint.ctx.workprec(bits):
+                with working_precision(bits):
                     decision = self._in_balls(self._at(bits), word, bits)
                 if decision.outcome != Outcome.OPEN:
                     return decision

@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 import jax
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
+from cyclax.arguments import real
 from cyclax.cycles.accept import Accepted, accept_repetitions, accept_words
 from cyclax.cycles.arguments import checked_model, checked_orders, divisors
 from cyclax.cycles.balance import balanced, in_own_units
@@ -37,6 +37,8 @@ from cyclax.cycles.solve import Borders, adds_up
 from cyclax.cycles.starts import state_scale
 from cyclax.interruption import Interruption
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.numerics import numerics
+from cyclax.progress import progress_bar
 from cyclax.version import __version__
 
 # How many times larger than the states that matter the default box is.
@@ -170,9 +172,8 @@ def enumerate_cycles(
     allowed = _checked_budget(budget)
     _check_method(method)
     searched = wanted and sorted({d for order in wanted for d in divisors(order)})
-    line = tqdm(bar_format="{desc}", delay=1, disable=None if progress else True, leave=False)
-    # What overflows is nan or inf, and below no bound.
-    with Interruption() as interruption, jax.enable_x64(True), np.errstate(all="ignore"), line:
+    line = progress_bar(shown=progress, bar_format="{desc}")
+    with Interruption() as interruption, numerics(), line:
         ((model,), (bounds,), units) = balanced([model])
         if not adds_up(model, bounds):
             raise ValueError(
@@ -200,9 +201,7 @@ def enumerate_cycles(
 def _checked_budget(budget) -> Budget:
     if budget is None or isinstance(budget, Budget):
         return budget or Budget()
-    if not isinstance(budget, numbers.Real):
-        raise TypeError(f"budget: expected seconds or a cyclax.Budget, got {type(budget).__name__}.")
-    return Budget(seconds=float(budget) if not isinstance(budget, bool) else budget)
+    return Budget(seconds=real(budget, "budget", "seconds or a cyclax.Budget", positive=True, finite=False))
 
 
 def _check_method(method) -> None:
@@ -304,7 +303,11 @@ def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, 
     proved = [order for order in orders if found.all_orders or set(divisors(order)) <= set(found.complete)]
     complete = [order for order in proved if not undecided[order]]
     cycles = tuple(network.cycles[key] for key in sorted(network.cycles) if key.order in orders)
-    provenance = {"model": model_hash(model), "version": __version__, "settings": {"method": method.name}}
+    provenance = {
+        "model": model_hash(model),
+        "version": __version__,
+        "settings": {"method": method.name, "orders": wanted or "all"},
+    }
     proofs = {}
     if rigorous:
         budget.until(CERTIFICATION)

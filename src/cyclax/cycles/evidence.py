@@ -101,7 +101,7 @@ class Evidence:
 
 
 class Network:
-    """A model under search, and what is known of it. Must be made under `jax.enable_x64(True)`."""
+    """A model under search, and what is known of it. Must be made under `numerics()`."""
 
     def __init__(self, model: AbstractPiecewiseLinearMap, bounds: Borders, key: Array, orders: list[int]):
         self.model, self.bounds, self.key = model, bounds, key

@@ -10,8 +10,8 @@ from typing import Any, overload
 import jax
 import numpy as np
 from jaxtyping import Array, Bool
-from tqdm import tqdm
 
+from cyclax.arguments import real, whole
 from cyclax.cycles.accept import accept, accept_singular
 from cyclax.cycles.arguments import checked_models, checked_orders, checked_words
 from cyclax.cycles.balance import balanced, in_own_units
@@ -23,7 +23,10 @@ from cyclax.cycles.result import Cycles, NearMiss
 from cyclax.cycles.search import OPERATIONS, POOL, Fate, Rounds, cached_lanes, default_lanes, operations
 from cyclax.cycles.starts import drawn_starts, given_starts, growth
 from cyclax.data.arguments import checked_key
+from cyclax.interruption import Interruption
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.numerics import numerics
+from cyclax.progress import progress_bar
 
 # Words on which I - P is singular are looked at one by one; no more than this many of one order.
 _MOST_FAMILIES = 32
@@ -67,18 +70,16 @@ class SCYFI:
     seconds: float | None = None
 
     def __post_init__(self):
-        for name in ("starts", "moves"):
+        for name in ("starts", "moves", "lanes"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"SCYFI: {name} must be a positive int, got {value!r}.")
-        if self.lanes is not None and (
-            isinstance(self.lanes, bool) or not isinstance(self.lanes, int) or self.lanes < 1
-        ):
-            raise ValueError(f"SCYFI: lanes must be None or a positive int, got {self.lanes!r}.")
-        if not 0 < self.unseen < 1:
+            if name != "lanes" or value is not None:
+                object.__setattr__(self, name, whole(value, f"SCYFI: {name}"))
+        object.__setattr__(self, "unseen", real(self.unseen, "SCYFI: unseen", "a share below 1", positive=True))
+        if self.unseen >= 1:
             raise ValueError(f"SCYFI: unseen must lie between 0 and 1, got {self.unseen!r}.")
-        if self.seconds is not None and not self.seconds > 0:
-            raise ValueError(f"SCYFI: seconds must be None or positive, got {self.seconds!r}.")
+        if self.seconds is not None:
+            seconds = real(self.seconds, "SCYFI: seconds", "a time budget or None", positive=True, finite=False)
+            object.__setattr__(self, "seconds", seconds)
 
 
 @overload
@@ -131,20 +132,19 @@ def find_cycles(model, orders, *, key, finder=SCYFI(), words=(), near_misses=0, 
     models, batch = checked_models(model)
     given = checked_words(words, models[0].num_gates)
     key = checked_key(key)
-    if isinstance(near_misses, bool) or not isinstance(near_misses, int) or near_misses < 0:
-        raise ValueError(f"near_misses: expected how many to list, 0 or more, got {near_misses!r}.")
+    near_misses = whole(near_misses, "near_misses", 0)
     searched = sorted({divisor for order in wanted for divisor in range(1, order + 1) if order % divisor == 0})
-    with jax.enable_x64(True), np.errstate(all="ignore"):
+    with Interruption() as interruption, numerics():
         keys = [jax.random.fold_in(key, i) for i in range(len(models))] if batch else [key]
         searchable, bounds, units = balanced(models)
         networks = [Network(one, some, k, searched) for one, some, k in zip(searchable, bounds, keys, strict=True)]
-        interrupted = _Search(networks, finder, began).run(given, progress)
+        interrupted = _Search(networks, finder, began, interruption).run(given, progress)
         missed: list[tuple[NearMiss, ...]] = [() for _ in networks]
-        try:
-            for i, network in enumerate(networks if near_misses and not interrupted else []):
-                missed[i] = tuple(entry for order in wanted for entry in network.near_misses(order, near_misses))
-        except KeyboardInterrupt:
-            interrupted = "interrupted by Ctrl-C while looking for near misses; the cycles are those of a whole search"
+        for i, network in enumerate(networks if near_misses and not interrupted else []):
+            some = (network.near_misses(order, near_misses) for order in wanted if not interruption.pressed)
+            missed[i] = tuple(entry for entries in some for entry in entries)
+        if interruption.pressed and not interrupted:
+            interrupted = "interrupted by Ctrl-C after the search; the cycles are those of a whole one"
         seconds = Budget.clock() - began
         results = [network.result(wanted, finder, seconds, interrupted) for network in networks]
         results = [dataclasses.replace(one, near_misses=near) for one, near in zip(results, missed, strict=True)]
@@ -168,8 +168,8 @@ class _Job:
 class _Search:
     """One call of `find_cycles`."""
 
-    def __init__(self, networks: list[Network], finder: SCYFI, began: float):
-        self.networks, self.finder, self.began = networks, finder, began
+    def __init__(self, networks: list[Network], finder: SCYFI, began: float, interruption: Interruption):
+        self.networks, self.finder, self.began, self.interruption = networks, finder, began, interruption
         self.num_states = networks[0].model.num_states
         most = _MODELS_AT_ONCE if jax.default_backend() == "cpu" else len(networks)
         self.at_once = max(1, min(len(networks), most, _POOLS_BYTES // (8 * POOL * self.num_states)))
@@ -216,11 +216,12 @@ class _Search:
             self._in_parallel(self._jobs([(k, network) for k in orders for network in self.networks]), 1, progress)
             for effort in (2, 4):
                 again = [(order, network) for network in self.networks for order in network.suspects()]
-                if not again or self._time_left() <= 0:
+                if not again or self._stop():
                     break
                 self._in_parallel(self._jobs(again), effort, progress)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt:  # where it is not ours to note: the second, or that of a handler of the user's
             self.halt.set()
+        if self.halt.is_set() or self.interruption.pressed:
             return "interrupted by Ctrl-C; this is what had been found"
         if self._time_left() <= 0:
             return f"the time budget of {self.finder.seconds:g} s ran out; this is what had been found"
@@ -242,12 +243,12 @@ class _Search:
         return float("inf") if budget is None else budget - (Budget.clock() - self.began)
 
     def _stop(self) -> bool:
-        return self.halt.is_set() or self._time_left() <= 0
+        return self.halt.is_set() or self.interruption.pressed or self._time_left() <= 0
 
     def _in_parallel(self, jobs: list[_Job], effort: int, progress: bool) -> None:
         """Search side by side: the host's work on one job overlaps the kernel's on another."""
         total = sum(job.order * len(job.networks) for job in jobs)
-        bar = tqdm(total=total, desc="cycles", unit="order", delay=1, disable=None if progress else True, leave=False)
+        bar = progress_bar(total=total, shown=progress, desc="cycles", unit="order")
         pool = ThreadPoolExecutor(self.threads)
         try:
             # The first job goes alone: it compiles what all need, which threads side by side would do twice.
@@ -270,7 +271,7 @@ class _Search:
         rounds = self._rounds(job.segments)
         for known in job.evidence():
             known.complete_look = False
-        with jax.enable_x64(True), np.errstate(all="ignore"):
+        with numerics():
             models, keys, scales = self._together(
                 job.networks, [jax.random.fold_in(network.key, job.order) for network in job.networks]
             )

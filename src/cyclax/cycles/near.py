@@ -39,7 +39,7 @@ def near_misses(
 
     **Arguments:** `nodes (n, S, M)`: where to begin, such as starts that did not converge; `cycles`: those known whose
     order divides this one; the words across their nearest borders are tried too. Must be called under
-    `jax.enable_x64(True)`.
+    `numerics()`.
     """
     virtual = _virtual_cycles(model, bounds, nodes, list(cycles), order)
     ghosts = _ghosts(model, bounds, nodes[:, 0], order, state_scale(model, bounds))

@@ -21,7 +21,9 @@ import jax.extend
 import jax.numpy as jnp
 import numpy as np
 
+from cyclax.cycles.precision import working_precision
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.numerics import numerics
 
 # A number that may depend on the state: {column: coefficient}, without zeros. Column 0 is the constant, column 1 + j
 # state j; d * _GATE further on they are multiplied by the d-th of the gates that are left open to be 0 or 1.
@@ -398,7 +400,7 @@ class Pieces:
         leaves, structure = jax.tree.flatten(model)
         # Weights are traced too: what NumPy made of them beforehand would be rounded.
         state, gates = np.zeros(self.num_states), np.zeros(self.num_gates, bool)
-        with jax.enable_x64(True):
+        with numerics():
             self._planes = _Program(lambda w, z: structure.unflatten(w).preactivations(z), leaves, state)
             self._step = _Program(lambda w, z, g: structure.unflatten(w).step(z, g), leaves, state, gates)
             symbols = _filled(({1 + j: flint.fmpq(1)} for j in range(self.num_states)), (self.num_states,))
@@ -430,7 +432,7 @@ class Pieces:
 
     def piece(self, gates: np.ndarray) -> list[Form]:
         """Give the next state as forms, with the gates `(G,)` held."""
-        with jax.enable_x64(True):
+        with numerics():
             return list(self._followed(lambda: self._step.result({self._step.inputs[-1]: _lifted(gates)})))
 
     def inert(self, gates: np.ndarray, among: tuple[int, ...]) -> bool:
@@ -442,7 +444,7 @@ class Pieces:
         for d, gate in enumerate(among, start=1):
             forms[gate] = {d * _GATE: flint.fmpq(1)}
         try:
-            with jax.enable_x64(True):
+            with numerics():
                 step = self._step.result({self._step.inputs[-1]: forms})
         except _NotAffineError:  # gates that do not add up
             return False
@@ -474,7 +476,7 @@ class Pieces:
 
 
 def _balls(forms: Sequence[Form], columns: int, bits: int) -> Any:
-    with flint.ctx.workprec(bits):
+    with working_precision(bits):
         entries = [flint.arb(form.get(j, 0)) for form in forms for j in range(columns)]
         return flint.arb_mat(len(forms), columns, entries)
 

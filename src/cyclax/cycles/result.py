@@ -369,7 +369,7 @@ class Cycles(Sequence[Cycle]):
         return cls(tuple(cycles), orders, report, degenerate, near_misses, header["provenance"])
 
     def __repr__(self) -> str:
-        return f"Cycles({self.counts})"
+        return f"Cycles({self.counts}{', all orders' if _of_all_orders(self) else ''})"
 
     def __str__(self) -> str:
         lines = [_headline(self)]
@@ -387,7 +387,7 @@ class Cycles(Sequence[Cycle]):
             lines.extend(f"near miss: {entry!r}" for entry in some[:3])
             if len(some) > 3:
                 lines.append(f"near miss: {len(some) - 3} more of kind {kind}; see .near_misses")
-        lines.extend(_verdict_lines(self.report))
+        lines.extend(_verdict_lines(self))
         lines.extend(_certificate_lines(self))
         if self.report.get("interrupted"):
             lines.append(f"STOPPED EARLY: {self.report['interrupted']}")
@@ -401,7 +401,7 @@ class Cycles(Sequence[Cycle]):
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(cycle)) + "</tr>"
             for cycle in self.cycles[:100]
         )
-        verdicts = "<br>".join(map(html.escape, [*_verdict_lines(self.report), *_certificate_lines(self)]))
+        verdicts = "<br>".join(map(html.escape, [*_verdict_lines(self), *_certificate_lines(self)]))
         return f"<p>{html.escape(_headline(self))}</p><table><tr>{head}</tr>{rows}</table><p>{verdicts}</p>"
 
 
@@ -409,7 +409,16 @@ def _headline(cycles: Cycles) -> str:
     stable = sum(cycle.stability == "stable" for cycle in cycles)
     present = ", ".join(f"{number} of order {order}" for order, number in cycles.counts.items() if number) or "none"
     noun = "cycle" if len(cycles) == 1 else "cycles"
-    return f"{len(cycles)} {noun} ({stable} stable) in orders {_ranges(cycles.orders)}: {present}"
+    orders = "all orders" if _of_all_orders(cycles) else f"orders {_ranges(cycles.orders)}"
+    return f"{len(cycles)} {noun} ({stable} stable) in {orders}: {present}"
+
+
+def _of_all_orders(cycles: Cycles) -> bool:
+    """Whether every order there is was asked for, and proved: those that are not listed have no cycles."""
+    report = cycles.report
+    asked = cycles.provenance.get("settings", {}).get("orders") == "all"
+    proved = all(entry["verdict"] == "proved complete" for entry in report["orders"].values())
+    return asked and proved and report.get("completeness", {}).get("orders") == "all"
 
 
 def _cells(cycle: Cycle) -> tuple[str, ...]:
@@ -429,10 +438,10 @@ def _row(*cells: str) -> str:
     return f"  {order:>5}  {stability:<9}  {multiplier:>12}  {margin:>8}  {residual:>8}  {start}"
 
 
-def _verdict_lines(report: dict[str, Any]) -> list[str]:
+def _verdict_lines(cycles: Cycles) -> list[str]:
     """One line for each verdict with its orders and the reason of the first of them."""
     groups: dict[tuple[str, str], list[int]] = {}
-    for order, entry in report["orders"].items():
+    for order, entry in cycles.report["orders"].items():
         groups.setdefault((entry["verdict"], entry["reason"]), []).append(int(order))
     by_verdict: dict[str, list[tuple[str, list[int]]]] = {}
     for (verdict, reason), orders in groups.items():
@@ -441,7 +450,8 @@ def _verdict_lines(report: dict[str, Any]) -> list[str]:
     for verdict, reasons in by_verdict.items():
         orders = sorted(order for _, some in reasons for order in some)
         first = f" (order {reasons[0][1][0]}: {reasons[0][0]})" if len(reasons) > 1 else f" ({reasons[0][0]})"
-        lines.append(f"complete? {verdict} for orders {_ranges(orders)}{first}")
+        which = "all orders" if _of_all_orders(cycles) else f"orders {_ranges(orders)}"
+        lines.append(f"complete? {verdict} for {which}{first}")
     return lines
 
 

@@ -81,7 +81,7 @@ class Search(NamedTuple):
 
 @functools.lru_cache(maxsize=16)
 def initial_search(models: int, num_states: int, segments: int, lanes: int) -> Search:
-    """All lanes idle, no start taken. Kept, as it is made of a dozen small arrays. Under `jax.enable_x64(True)`."""
+    """All lanes idle, no start taken. Kept, as it is made of a dozen small arrays. Under `numerics()`."""
     none, zeros = jnp.zeros((models, lanes), jnp.uint64), jnp.zeros((models, lanes), jnp.int32)
     z = jnp.zeros((models, num_states, segments, lanes))
     state = Lanes(z, none, zeros, zeros + Fate.LOST, zeros - 1, none, none)
@@ -213,7 +213,7 @@ class Rounds:
     ) -> Outcome:
         """Run up to `pool` starts of each model: nodes `z (B, M, S, n)`, candidates of words of hashes `word (B, n)`.
 
-        Only the first `size (B,)` are run. Must be called under `jax.enable_x64(True)`. When `stop()` says so it
+        Only the first `size (B,)` are run. Must be called under `numerics()`. When `stop()` says so it
         returns early, and the fate of the starts that were under way is `MOVING`, as is that of those not run.
         """
         number, num_states, segments, starts = z.shape

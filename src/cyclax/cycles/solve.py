@@ -151,7 +151,7 @@ def proportional(one: np.ndarray, other: np.ndarray) -> int:
 
 
 def borders(model: AbstractPiecewiseLinearMap) -> Borders:
-    """Read the borders off the model. Must be called under `jax.enable_x64(True)`."""
+    """Read the borders off the model. Must be called under `numerics()`."""
     planes = _in_chunks(_planes, model, np.zeros((1, model.num_states)))
     single = _read(*planes, *_in_chunks(_pieces, model, _one_by_one(planes[1].shape[1])))
     return Borders(*(part[0] for part in single))
@@ -248,7 +248,7 @@ class Solutions(NamedTuple):
 def solve_words(
     model: AbstractPiecewiseLinearMap, words: np.ndarray, bounds: Borders, owner: np.ndarray | None = None
 ) -> Solutions:
-    """Solve words `(n, k, G)` and check what they fix. Must be called under `jax.enable_x64(True)`.
+    """Solve words `(n, k, G)` and check what they fix. Must be called under `numerics()`.
 
     With `owner (n,)`, model and bounds are stacks, and word i is one of model `owner[i]` of them.
     """

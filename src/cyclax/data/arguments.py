@@ -1,35 +1,13 @@
 """What the verbs on systems and series are given: each argument checked once, with a message that says what to do."""
 
-import math
-import operator
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-
-def whole(value: Any, name: str, least: int) -> int:
-    """Give an int that is at least `least`."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name}: expected an int, got {value!r}.") from None
-    if isinstance(value, (bool, np.bool_)) or number < least:
-        raise ValueError(f"{name}: expected {least} or more, got {value!r}.")
-    return number
-
-
-def real(value: Any, name: str, meaning: str, *, positive: bool) -> float:
-    """Give a finite float that is positive, or not negative."""
-    least = "a positive number" if positive else "a number of 0 or more"
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected {meaning}, {least}, got {value!r}.") from None
-    if not math.isfinite(number) or number < 0 or (positive and number == 0):
-        raise ValueError(f"{name}: expected {meaning}, {least}, got {value!r}.")
-    return number
+from cyclax.arguments import whole
+from cyclax.numerics import numerics
 
 
 def checked_key(key: Any) -> Array:
@@ -39,12 +17,10 @@ def checked_key(key: Any) -> Array:
     if isinstance(key, jax.Array) and key.shape == (2,):  # a key of the old style
         return jax.random.wrap_key_data(key)
     try:
-        seed = operator.index(key)
+        seed = whole(key, "key", 0, 2**63 - 1)
     except TypeError:
         raise TypeError(f"key: expected a JAX random key or an int seed, got {key!r}.") from None
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"key: a seed lies between 0 and 2^63 - 1, got {seed}.")
-    with jax.enable_x64(True):  # all 64 bits of the seed count, whatever the global setting
+    with numerics():  # all 64 bits of the seed count, whatever the global setting
         return jax.random.key(seed)
 
 

@@ -11,8 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
-from cyclax.data.arguments import checked_key, real, whole
+from cyclax.arguments import real, whole
+from cyclax.data.arguments import checked_key
 from cyclax.data.systems import AbstractSystem
+from cyclax.numerics import numerics
 
 # So many samples are integrated by one call; always so many, so that a shorter series is the beginning of a longer one.
 _SAMPLES = 512
@@ -68,7 +70,7 @@ def integrate(
     if rtol == atol == 0:
         raise ValueError("rtol, atol: both are 0, which no step can meet; 1e-8 each is the default.")
     diffrax = _diffrax()
-    with jax.enable_x64(True):
+    with numerics():
         state = _initial_state(system, initial_state, key)
         # As arrays, parameters are arguments of the compiled function, not part of it.
         system = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64) if _is_real(leaf) else leaf, system)

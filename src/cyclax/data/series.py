@@ -11,7 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
-from cyclax.data.arguments import checked_key, checked_series, real, whole
+from cyclax.arguments import real, whole
+from cyclax.data.arguments import checked_key, checked_series
+from cyclax.numerics import numerics
 from cyclax.storage import parsing, read_npz
 
 # A column whose deviation is this part of its size differs by rounding only.
@@ -282,6 +284,6 @@ def add_observation_noise(series: Float[ArrayLike, "T N"], level: float, key: Ar
     """
     array = checked_series(series)
     level = real(level, "level", "the noise in standard deviations of each column", positive=False)
-    with jax.enable_x64(True):
+    with numerics():
         noise = np.asarray(jax.random.normal(checked_key(key), array.shape, "float64"))
     return array + level * np.std(array, axis=0) * noise

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cyclax.data.arguments import whole
+from cyclax.arguments import whole
+from cyclax.numerics import numerics
 
 
 def simulate(model: Any, z0: Float[Array, " M"], steps: int) -> Float[Array, "steps+1 M"]:
@@ -26,7 +27,7 @@ def simulate(model: Any, z0: Float[Array, " M"], steps: int) -> Float[Array, "st
     steps = whole(steps, "steps", 0)
     if isinstance(z0, jax.Array):
         return _orbit(model, z0, steps)
-    with jax.enable_x64(True):
+    with numerics():
         return np.asarray(_orbit(model, np.asarray(z0, np.float64), steps))
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from cyclax.arguments import plain, whole
+
 
 class AbstractSystem(eqx.Module):
     """The right-hand side of `state' = f(time, state)`. Implement this, and `cyclax.data.integrate` works.
@@ -90,14 +92,13 @@ class Lorenz96(AbstractSystem):
     """
 
     forcing: float = 8.0
-    sites: int = eqx.field(static=True, default=40, converter=lambda n: int(n) if isinstance(n, np.integer) else n)
+    sites: int = eqx.field(static=True, default=40, converter=plain)
     spread = 1.0
     default_dt = 0.01
     default_transient = 50.0
 
     def __check_init__(self):
-        if isinstance(self.sites, bool) or not isinstance(self.sites, int) or self.sites < 4:
-            raise ValueError(f"Lorenz96: sites must be an int of 4 or more, as the ring has, got {self.sites!r}.")
+        whole(self.sites, "Lorenz96: sites", 4)
 
     def __call__(self, time, state, args=None):
         """Give the derivative of all sites."""

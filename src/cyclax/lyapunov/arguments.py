@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, PyTree
 
+from cyclax.arguments import real, whole
 from cyclax.lyapunov.cells import StateFirst
 from cyclax.lyapunov.flows import Flow
 from cyclax.lyapunov.frames import AbstractOrthonormalization
@@ -87,7 +87,7 @@ def checked_problem(
     most_steps = steps if most_steps is None else _multiple(whole(most_steps, "most_steps", 1), "most_steps", every)
     if most_steps < steps:
         raise ValueError(f"most_steps: {most_steps} is less than steps, {steps}.")
-    rtol, atol = (_tolerance(value, name) for value, name in zip(tolerances, ("rtol", "atol"), strict=True))
+    rtol, atol = (real(value, name, "a tolerance") for value, name in zip(tolerances, ("rtol", "atol"), strict=True))
     if orthonormalization is not None and not isinstance(orthonormalization, AbstractOrthonormalization):
         raise TypeError(
             f"orthonormalization: expected GramSchmidt(), CholeskyQR(), Householder() or None, got "
@@ -124,17 +124,6 @@ def checked_problem(
     )
 
 
-def whole(value: Any, name: str, least: int) -> int:
-    """Give an int, or raise `TypeError` or `ValueError` that names the argument."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name}: expected an int, got {value!r}.") from None
-    if isinstance(value, bool) or number < least:
-        raise ValueError(f"{name}: expected {least} or more, got {value!r}.")
-    return number
-
-
 def _multiple(value: int, name: str, every: int) -> int:
     if value % every:
         raise ValueError(
@@ -143,23 +132,16 @@ def _multiple(value: int, name: str, every: int) -> int:
     return value
 
 
-def _tolerance(value: Any, name: str) -> float:
-    if not (isinstance(value, (int, float, np.number)) and math.isfinite(value) and value >= 0):
-        raise ValueError(f"{name}: expected a finite number, 0 or more, got {value!r}.")
-    return float(value)
-
-
 def _checked_dt(dt: Any, model: Any) -> float:
     own = model.dt if isinstance(model, Flow) else None
     if dt is None:
         return 1.0 if own is None else own
-    if not (isinstance(dt, (int, float, np.number)) and math.isfinite(dt) and dt > 0):
-        raise ValueError(f"dt: expected the time of a step, a positive number, got {dt!r}.")
-    if own is not None and float(dt) != own:
+    dt = real(dt, "dt", "the time of a step", positive=True)
+    if own is not None and dt != own:
         raise ValueError(
             f"dt: the flow takes steps of {own:g} of its own; leave dt out, or change Flow(.., dt={dt:g})."
         )
-    return float(dt)
+    return dt
 
 
 def _checked_axes(in_axes: Any) -> Axes:

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree
 
-from cyclax.lyapunov.arguments import checked_problem, whole
+from cyclax.arguments import whole
+from cyclax.lyapunov.arguments import checked_problem
 from cyclax.lyapunov.flows import Flow, more_pieces
 from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, suited
 from cyclax.lyapunov.model import Layout, push
+from cyclax.numerics import numerics
 
 # Frames along the orbit are kept, so many numbers at most (1 GB): for more, take the orbit in parts.
 _MOST_NUMBERS = 2**27
@@ -85,7 +87,7 @@ def covariant_vectors(
     where the map loses a dimension (a singular Jacobian), so that there is no way back: ask for fewer vectors.
     """
     cooldown = warmup if cooldown is None else whole(cooldown, "cooldown", 0)
-    with jax.enable_x64(True):
+    with numerics():
         problem = checked_problem(
             model,
             state,

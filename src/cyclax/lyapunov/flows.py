@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from cyclax.arguments import real, whole
+
 # Between two orthonormalizations lengths of tangents change by e^6 at most, far above tolerances: else steps are split,
 # in so many pieces at most.
 _MOST_SPREAD, _MOST_PIECES = 6.0, 1024
@@ -64,12 +66,10 @@ class Flow(eqx.Module):
         atol: float = 1e-8,
         max_steps: int = 4096,
     ):
-        if not (np.isfinite(dt) and dt > 0):
-            raise ValueError(f"Flow: dt is the time of one step, a positive number, got {dt!r}.")
-        if substeps is not None and (isinstance(substeps, bool) or not isinstance(substeps, int) or substeps < 1):
-            raise ValueError(f"Flow: substeps must be a positive int, or None for adaptive steps, got {substeps!r}.")
+        dt = real(dt, "Flow: dt", "the time of one step", positive=True)
+        substeps = None if substeps is None else whole(substeps, "Flow: substeps")
         self.vector_field = vector_field
-        self.dt, self.substeps, self.rtol, self.atol, self.max_steps = float(dt), substeps, rtol, atol, max_steps
+        self.dt, self.substeps, self.rtol, self.atol, self.max_steps = dt, substeps, rtol, atol, max_steps
         self.solver = _diffrax().Tsit5() if solver is None else solver
 
     @property

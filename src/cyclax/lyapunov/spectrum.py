@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import PyTree
-from tqdm.auto import tqdm
 
 from cyclax.lyapunov.arguments import Problem, checked_problem
 from cyclax.lyapunov.flows import Flow, more_pieces
@@ -15,6 +14,8 @@ from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, sui
 from cyclax.lyapunov.kernel import Carry, Course, Setting, run_chunk
 from cyclax.lyapunov.result import Spectrum
 from cyclax.lyapunov.statistics import Bins, WeightedAverage
+from cyclax.numerics import numerics
+from cyclax.progress import progress_bar
 from cyclax.version import __version__
 
 # A chunk brings back at most so many numbers, takes about so many operations, and at most so many orthonormalizations:
@@ -85,7 +86,7 @@ def lyapunov_spectrum(
     orbits diverge, or their tangents overflow, with the step.
     """
     began = time.perf_counter()
-    with jax.enable_x64(True):
+    with numerics():
         problem = checked_problem(
             model,
             state,
@@ -136,9 +137,7 @@ class _Run:
         """Warm up, then run to each end in turn until all has converged."""
         problem, interrupted, done, end = self.problem, None, 0, self.problem.steps
         total = problem.warmup + problem.steps
-        bar = tqdm(
-            total=total, desc="lyapunov", unit="step", delay=1, disable=None if self.progress else True, leave=False
-        )
+        bar = progress_bar(total=total, shown=self.progress, desc="lyapunov", unit="step")
         with bar:
             for size in self._sizes(problem.warmup):
                 self._chunk(size)

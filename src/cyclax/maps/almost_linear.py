@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from cyclax.arguments import plain, whole
 from cyclax.maps.base import (
     AbstractPiecewiseLinearMap,
     real_array,
@@ -30,17 +31,14 @@ class AlmostLinearRNN(AbstractPiecewiseLinearMap):
     A: Float[Array, "..."] = eqx.field(converter=real_array)
     W: Float[Array, "M M"] = eqx.field(converter=real_array)
     h: Float[Array, " M"] = eqx.field(converter=real_array)
-    num_gated: int = eqx.field(static=True)
+    num_gated: int = eqx.field(static=True, converter=plain)
     input_leaf: ClassVar[str | None] = "h"
 
     def __check_init__(self):
         num_states = require_vector(self, "h", "one bias per latent state")
         require_transition(self, num_states)
         require_shape(self, "W", (num_states, num_states), "M x M, with M from h")
-        if isinstance(self.num_gated, bool) or not isinstance(self.num_gated, int):
-            raise TypeError(f"AlmostLinearRNN: num_gated must be an int, got {self.num_gated!r}.")
-        if not 1 <= self.num_gated <= num_states:
-            raise ValueError(f"AlmostLinearRNN: num_gated must lie in 1..{num_states}, got {self.num_gated}.")
+        whole(self.num_gated, "AlmostLinearRNN: num_gated", 1, num_states)
 
     @classmethod
     def random(cls, num_states: int, num_gated: int, *, key: Array, gain: float = 1.0) -> Self:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from cyclax.data.arguments import refuse_masked
+from cyclax.numerics import numerics
 
 # Sums this short are written out term by term: XLA fuses them into the neighbouring element-wise work, while a call
 # of a matrix product costs more than the product itself.
@@ -79,15 +80,20 @@ class AbstractPiecewiseLinearMap(eqx.Module):
 
     @final
     def __call__(self, z: Float[Array, " M"]) -> Float[Array, " M"]:
-        """Map z once."""
-        return self.step(z, self.preactivations(z) > 0)
+        """Map z once: a JAX array by JAX's rules, all else in float64, whatever JAX's settings, to a NumPy array."""
+        if isinstance(z, jax.Array) or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(self)):
+            return self.step(z, self.preactivations(z) > 0)
+        with numerics(), jax.ensure_compile_time_eval():
+            z = np.asarray(z, np.float64)
+            return np.asarray(self.step(z, self.preactivations(z) > 0), np.float64)
 
     @final
     @property
     def num_gates(self) -> int:
         """The number of gates G."""
-        state = jax.ShapeDtypeStruct((self.num_states,), np.float32)
-        return jax.eval_shape(self.preactivations, state).shape[0]
+        with numerics():
+            state = jax.ShapeDtypeStruct((self.num_states,), np.float64)
+            return jax.eval_shape(self.preactivations, state).shape[0]
 
     @final
     def with_input(self, s: Float[Array, " M"]) -> Self:

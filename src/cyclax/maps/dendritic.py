@@ -59,11 +59,11 @@ class _Dendritic(AbstractPiecewiseLinearMap):
         As one line, and as sums, which XLA computes once: otherwise each of the M columns of a Jacobian pays for the
         B basis functions anew (three times slower at M = 30, B = 20).
         """
-        weights = jnp.where(gates.reshape(self.thresholds.shape), self.alpha, 0)
+        weights = jnp.where(gates.reshape(self.thresholds.shape), self.alpha[None], 0)
         offset = -jnp.sum(weights * self.thresholds, axis=1)
         if clip is not None:
             # Where all are open each difference is exactly 0: a clipped network is bounded in float64, too.
-            weights = weights - jnp.where(clip[:, None], self.alpha, 0)
+            weights = weights - jnp.where(clip[:, None], self.alpha[None], 0)
         return jnp.sum(weights, axis=1), offset
 
 

@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from cyclax.data.arguments import checked_series, whole
+from cyclax.arguments import whole
+from cyclax.data.arguments import checked_series
+from cyclax.numerics import numerics
 
 # So many forecasts run side by side.
 _LANES = 4096
@@ -56,7 +58,7 @@ def prediction_error(
         if not callable(function) and (name == "model" or function is not None):
             raise TypeError(f"{name}: expected a map or a function of one state, got {function!r}.")
     functions = (model, encode or _as_it_is, decode or _as_it_is)
-    with jax.enable_x64(True):
+    with numerics():
         _check_call(functions, array[0])
         starts, total = len(array) - steps, np.zeros(steps)
         for begin in range(0, starts, _LANES):

@@ -11,7 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
-from cyclax.data.arguments import checked_key, checked_series, real, whole
+from cyclax.arguments import real, whole
+from cyclax.data.arguments import checked_key, checked_series
+from cyclax.numerics import numerics
 
 # From so many dimensions on, bins are too many for the points there are.
 _MIXTURE_FROM = 6
@@ -116,7 +118,7 @@ class GaussianMixture(AbstractDensity):
         # In units of the Gaussian's width, with the origin amid the points: distances come from products.
         width, origin = math.sqrt(self.variance), np.mean(true, axis=0)
         true, generated = (np.clip((series - origin) / width, -_FAR, _FAR) for series in (true, generated))
-        with jax.enable_x64(True):
+        with numerics():
             centers = np.asarray(jax.random.randint(key_center, (self.samples,), 0, len(true)))
             draws = true[centers] + np.asarray(jax.random.normal(key_noise, (self.samples, true.shape[1]), "float64"))
             p, q = (np.asarray(_log_density(draws, series)) for series in (true, generated))

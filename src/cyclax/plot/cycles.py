@@ -1,12 +1,12 @@
 """Cycles in state space: where they are, in which order they are visited, and which of them are stable."""
 
 import dataclasses
-import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cyclax.arguments import whole
 from cyclax.cycles.result import Cycle, Cycles
 
 if TYPE_CHECKING:
@@ -93,9 +93,10 @@ def new_axes(*, shown: bool) -> "Axes":
 
 def _checked_components(components: Sequence[int], result: Cycles) -> tuple[int, int]:
     try:
-        first, second = (operator.index(i) for i in components)
+        first, second = components
     except (TypeError, ValueError):
         raise ValueError(f"components: expected two indices of states, such as (0, 1), got {components!r}.") from None
+    first, second = (whole(i, "components", None) for i in (first, second))
     states = result[0].points.shape[1] if len(result) else max(first, second) + 1
     if states == 1:
         raise ValueError("components: there is one state only, drawn against the phase; leave components out.")

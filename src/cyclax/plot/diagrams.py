@@ -1,12 +1,12 @@
 """Bifurcation diagrams: where cycles are, against one parameter."""
 
 import dataclasses
-import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cyclax.arguments import whole
 from cyclax.bifurcations.map import BifurcationMap
 from cyclax.plot.cycles import new_axes
 from cyclax.plot.edges import BESIDE
@@ -90,15 +90,7 @@ def scan_picture(result: BifurcationMap, ax: "Axes | None" = None, *, boundaries
 
 
 def _checked_coordinate(coordinate: int, states: int) -> int:
-    try:
-        if isinstance(coordinate, (bool, np.bool_)):
-            raise TypeError
-        coordinate = operator.index(coordinate)
-    except TypeError:
-        raise ValueError(f"coordinate: expected the index of a state, from 0, got {coordinate!r}.") from None
-    if not 0 <= coordinate < states:
-        raise ValueError(f"coordinate: {coordinate} is not a state; this model has states 0 to {states - 1}.")
-    return coordinate
+    return whole(coordinate, "coordinate", 0, states - 1)
 
 
 def _checked_points(attractor: Points, coordinate: int, states: int) -> Points:

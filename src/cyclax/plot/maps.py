@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from cyclax.arguments import whole
 from cyclax.bifurcations.map import BifurcationMap
 from cyclax.plot.cycles import new_axes
 from cyclax.plot.edges import BESIDE, checked_segments, draw_edges
@@ -128,7 +129,7 @@ def _checked_show(result: BifurcationMap, show: str | None) -> str:
 def _checked_order(result: BifurcationMap, order: int, show: str) -> int:
     if show not in ("counts", "stable"):
         raise ValueError(f"order: only show='counts' and show='stable' are of one order, not show={show!r}.")
-    if isinstance(order, bool) or order not in result.orders:
+    if whole(order, "order") not in result.orders:
         known = ", ".join(map(str, result.orders))
         raise ValueError(f"order: {order!r} was not searched; the orders of this scan are {known}.")
     return result.orders.index(order)

@@ -11,10 +11,11 @@ import numpy as np
 import optax
 from jaxtyping import Float
 
+from cyclax.arguments import whole
 from cyclax.data.arguments import checked_key, checked_series
 from cyclax.identity import fingerprint
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.training.fields import require_whole
+from cyclax.numerics import numerics
 from cyclax.training.forcing import AbstractForcing
 from cyclax.training.loop import Recipe, cast
 from cyclax.training.model import LatentModel
@@ -94,10 +95,9 @@ def checked_problem(
 
     **Raises:** `TypeError` and `ValueError` that name the argument and the remedy.
     """
-    for value, name in ((steps, "steps"), (batch, "batch"), (length, "length"), (keep_every, "keep_every")):
-        require_whole(value, name)
-    checkpoint_every = max(1, steps // 20) if checkpoint_every is None else checkpoint_every
-    require_whole(checkpoint_every, "checkpoint_every")
+    steps, batch, length = whole(steps, "steps"), whole(batch, "batch"), whole(length, "length")
+    keep_every = whole(keep_every, "keep_every")
+    checkpoint_every = max(1, steps // 20) if checkpoint_every is None else whole(checkpoint_every, "checkpoint_every")
     joined, starts = _checked_series(series, length)
     number = joined.shape[1]
 
@@ -128,7 +128,7 @@ def checked_problem(
     recipes = tuple(Recipe(f, o, terms, k) for f, o, k in zip(forcings, optimizers, keys, strict=True))
     dtype = _checked_dtype(dtype)
     if isinstance(optimizers[0], Transformation):
-        with jax.enable_x64(dtype == np.float64):
+        with numerics(dtype == np.float64):
             optimizers[0].require_fit(cast(models[0], dtype))
     if np.max(np.abs(joined)) > np.sqrt(np.finfo(dtype).max):
         raise ValueError(

@@ -11,18 +11,6 @@ def number(value: Any) -> Any:
     return np.asarray(value, np.float64) if np.isscalar(value) and not isinstance(value, (str, bool)) else value
 
 
-def plain_whole(value: Any) -> Any:
-    """Turn whole numbers of NumPy into ints, which may be part of what is compiled; keep all else, to be refused."""
-    return int(value) if isinstance(value, np.integer) else value
-
-
-def require_whole(value: Any, name: str, least: int = 1) -> None:
-    """Raise a `ValueError` unless value is an int of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        wanted = "a positive int" if least == 1 else f"an int, {least} or more"
-        raise ValueError(f"{name}: expected {wanted}, got {value!r}.")
-
-
 def require_number(value: Any, name: str, least: float = 0.0, most: float = np.inf) -> None:
     """Raise unless value is a finite number within bounds; what JAX traces or stacks is not looked at."""
     if isinstance(value, jax.Array) or not isinstance(value, (np.ndarray, str, bool, list, tuple, type(None))):

@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
-from tqdm.auto import tqdm
 
 from cyclax.interruption import Interruption
+from cyclax.numerics import numerics
 from cyclax.products import most_terms
+from cyclax.progress import progress_bar
 from cyclax.training.arguments import Problem, checked_problem, described
 from cyclax.training.jacobians import WeightBound
 from cyclax.training.loop import Data, Logs, Recipe, Setting, advance, advance_many, cast, first_state
@@ -112,7 +113,7 @@ def fit(
     runs = len(problem.models)
     together = runs > 1 and (jax.default_backend() != "cpu" if vmap is None else vmap)
     kept = None if store is None else Store(store, {"format": 2, "version": __version__} | problem.configuration(name))
-    with Interruption() as interruption, jax.enable_x64(problem.dtype == np.float64):
+    with Interruption() as interruption, numerics(problem.dtype == np.float64):
         fits = _Training(problem, together, kept, callback, progress).run(interruption)
         for i, one in enumerate(fits):
             if one.stopped:
@@ -151,9 +152,7 @@ class _Training:
     def run(self, interruption: Interruption) -> tuple[Fit, ...]:
         """Train to the end, or as far as it goes."""
         problem, chunk, seconds = self.problem, min(64, self.setting.capacity), 0.0
-        hidden = None if self.progress else True
-        looks = {"desc": "fit", "unit": "update", "delay": 1, "disable": hidden, "leave": False}
-        bar = tqdm(total=problem.steps, initial=self.done, **looks)
+        bar = progress_bar(shown=self.progress, total=problem.steps, initial=self.done, desc="fit", unit="update")
         pool = ThreadPoolExecutor(self.threads)
         with bar, pool:
             if self.done == 0:
@@ -181,7 +180,7 @@ class _Training:
         program = advance_many if self.together else advance
 
         def work(i: int) -> Logs:
-            with jax.enable_x64(double):
+            with numerics(double):
                 self.states[i], logs = program(self.setting, self.data, self.recipes[i], self.states[i], *bounds)
                 return Logs(*(np.asarray(log)[..., :number] for log in logs))
 

@@ -23,8 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from cyclax.arguments import number_or_none, plain, whole
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.training.fields import number, plain_whole, require_number, require_whole
+from cyclax.training.fields import number, require_number
 from cyclax.training.jacobians import AbstractNorm, GeometricMeanNorm
 
 
@@ -116,13 +117,13 @@ class Adaptive(AbstractStrength):
     """
 
     norm: AbstractNorm = GeometricMeanNorm()
-    every: int = eqx.field(static=True, default=5, converter=plain_whole)
+    every: int = eqx.field(static=True, default=5, converter=plain)
     decay: Any = eqx.field(converter=number, default=0.999)
 
     def __check_init__(self):
         if not isinstance(self.norm, AbstractNorm):
             raise TypeError(f"Adaptive: norm: expected an object such as GeometricMeanNorm(), got {self.norm!r}.")
-        require_whole(self.every, "Adaptive: every")
+        whole(self.every, "Adaptive: every")
         require_number(self.decay, "Adaptive: decay", 0, 1)
 
     def first(self):
@@ -171,11 +172,11 @@ class SparseForcing(AbstractForcing):
     **Arguments:** `interval`: tau; a good one is log 2 over the largest Lyapunov exponent (`cyclax.forcing_interval`).
     """
 
-    interval: int = eqx.field(static=True, converter=plain_whole)
+    interval: int = eqx.field(static=True, converter=plain)
     strength: AbstractStrength = Constant(1.0)
 
     def __check_init__(self):
-        require_whole(self.interval, "SparseForcing: interval")
+        whole(self.interval, "SparseForcing: interval")
 
     def strengths(self, strength, length):
         """Give 1 in every interval-th step."""
@@ -185,8 +186,9 @@ class SparseForcing(AbstractForcing):
 def _as_strength(value: Any) -> Any:
     if isinstance(value, AbstractStrength):
         return value
-    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and math.isfinite(value):
-        return Constant(float(value))
+    number = number_or_none(value)
+    if number is not None and math.isfinite(number):
+        return Constant(number)
     raise TypeError(
         "GeneralizedForcing: alpha must be a number, Annealed(..), Scheduled(..) or Adaptive(..), got "
         f"{type(value).__name__}."

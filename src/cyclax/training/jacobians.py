@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from cyclax.arguments import plain, whole
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.dendritic import ClippedDendriticPLRNN, DendriticPLRNN
 from cyclax.maps.plrnn import LowRankPLRNN
 from cyclax.maps.relu_rnn import LeakyReLURNN, ReLURNN
 from cyclax.maps.shallow import ClippedShallowPLRNN, ShallowPLRNN
-from cyclax.training.fields import plain_whole, require_whole
 
 
 class AbstractNorm(eqx.Module):
@@ -58,12 +58,12 @@ class GeometricMeanNorm(AbstractNorm):
     **Arguments:** `stride`: every how many-th step of a trajectory is looked at; `iterations`.
     """
 
-    stride: int = eqx.field(static=True, default=10, converter=plain_whole)
-    iterations: int = eqx.field(static=True, default=10, converter=plain_whole)
+    stride: int = eqx.field(static=True, default=10, converter=plain)
+    iterations: int = eqx.field(static=True, default=10, converter=plain)
 
     def __check_init__(self):
-        require_whole(self.stride, "GeometricMeanNorm: stride")
-        require_whole(self.iterations, "GeometricMeanNorm: iterations")
+        whole(self.stride, "GeometricMeanNorm: stride")
+        whole(self.iterations, "GeometricMeanNorm: iterations")
 
     def __call__(self, map_, forced):
         """Measure."""
@@ -83,10 +83,10 @@ class ProductNorm(AbstractNorm):
     **Arguments:** `iterations`: of the power iteration; each runs the trajectories forth and back.
     """
 
-    iterations: int = eqx.field(static=True, default=3, converter=plain_whole)
+    iterations: int = eqx.field(static=True, default=3, converter=plain)
 
     def __check_init__(self):
-        require_whole(self.iterations, "ProductNorm: iterations")
+        whole(self.iterations, "ProductNorm: iterations")
 
     def __call__(self, map_, forced):
         """Measure."""

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from cyclax.arguments import whole
 from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array
 from cyclax.maps.initial import gaussian
-from cyclax.training.fields import require_whole
+from cyclax.numerics import numerics
 
 
 class AbstractObservation(eqx.Module):
@@ -191,7 +192,7 @@ class LatentModel(eqx.Module):
         **Raises:** `ValueError` for more variables than the map has states, or what is no observation.
         """
         if not isinstance(observation, AbstractObservation):
-            require_whole(observation, "observation, where it is no Identity or Affine")
+            whole(observation, "observation, where it is no Identity or Affine")
             observation = Identity(map.num_states, int(observation))
         seen = observation
         if min(seen.num_observed, map.num_states) == map.num_states:
@@ -227,11 +228,11 @@ class LatentModel(eqx.Module):
 
         **Raises:** `ValueError` for a wrong shape, and for no whole number of steps.
         """
-        require_whole(steps, "steps", 0)
+        whole(steps, "steps", 0)
         x = np.asarray(x, np.float64)
         if x.shape != (self.num_observed,):
             raise ValueError(f"x: expected shape ({self.num_observed},), one observation, got {x.shape}.")
-        with jax.enable_x64(True):
+        with numerics():
             return np.asarray(_generate(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self), x, int(steps)))
 
 

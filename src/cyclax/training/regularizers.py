@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cyclax.training.fields import number, plain_whole, require_number, require_whole
+from cyclax.arguments import plain, whole
+from cyclax.training.fields import number, require_number
 from cyclax.training.model import Affine, LatentModel
 
 
@@ -37,11 +38,11 @@ class ManifoldAttractor(AbstractRegularizer):
     """
 
     strength: Any = eqx.field(converter=number)
-    units: int = eqx.field(static=True, converter=plain_whole)
+    units: int = eqx.field(static=True, converter=plain)
 
     def __check_init__(self):
         require_number(self.strength, "ManifoldAttractor: strength")
-        require_whole(self.units, "ManifoldAttractor: units")
+        whole(self.units, "ManifoldAttractor: units")
 
     def check(self, model):
         """Require A, W and h, and so many units."""

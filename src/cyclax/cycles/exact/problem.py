@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
+from cyclax.arguments import real, whole
 from cyclax.interruption import Interruption
 
 # When, in shares of the seconds of a budget, each part of an enumeration has to end: a box is derived, the proof, what
@@ -45,10 +46,8 @@ class Budget:
     clock: ClassVar[Callable[[], float]] = staticmethod(time.perf_counter)
 
     def __post_init__(self):
-        for name in ("seconds", "nodes", "memory"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not value > 0:
-                raise ValueError(f"Budget: {name} must be positive, got {value!r}.")
+        self.seconds = real(self.seconds, "Budget: seconds", positive=True, finite=False)
+        self.nodes, self.memory = whole(self.nodes, "Budget: nodes"), whole(self.memory, "Budget: memory")
         self._begun, self._deadline, self._pressed = float("inf"), float("inf"), float("inf")
         self._interruption, self._heard = Interruption(), False
 

@@ -28,6 +28,7 @@ from cyclax.cycles.exact.problem import Box
 from cyclax.cycles.exact.programs import CAP
 from cyclax.cycles.pieces import Form
 from cyclax.cycles.pieces import Pieces as ExactPieces
+from cyclax.cycles.precision import working_precision
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 # What a word can come to.
@@ -48,7 +49,7 @@ class Judge:
     """
 
     def __init__(self, model: AbstractPiecewiseLinearMap, box: Box, check: Callable[[], None] = lambda: None):
-        with flint.ctx.workprec(_BITS):
+        with working_precision(_BITS):
             self._exact = ExactPieces(model, check)
             lower, upper = ([flint.arb(side) for side in sides.tolist()] for sides in (box.lower, box.upper))
         self._lower, self._upper = lower, upper
@@ -64,7 +65,7 @@ class Judge:
         """
         size = self._exact.num_states
         self._rows = {}
-        with flint.ctx.workprec(_BITS):
+        with working_precision(_BITS):
             identity = [[int(i == j) for j in range(1, size + 1)] for i in range(1, size + 1)]
             for i, row in enumerate(identity):
                 self._rows[i] = flint.arb_mat([[-self._upper[i], *row]])
@@ -120,7 +121,7 @@ class Judge:
             if not y > 0 or (source < 0 and not np.all(sides[time][:, plane] == side)):
                 raise ValueError("a refutation rests on what is not given: a negative multiplier, or a foreign side")
             at[time].append((source, y))
-        with flint.ctx.workprec(_BITS):
+        with working_precision(_BITS):
             functional = flint.arb_mat(1, len(self._lower) + 1)
             for time in range(last, -1, -1):
                 if time < last:
@@ -143,7 +144,7 @@ class Judge:
         """
         bits = _BITS
         while bits <= _MOST_BITS:
-            with flint.ctx.workprec(bits):
+            with working_precision(bits):
                 verdict = self._decided(word, bits)
             if verdict != OPEN:
                 return verdict
