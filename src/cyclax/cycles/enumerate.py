@@ -154,8 +154,9 @@ def enumerate_cycles(
     - `method`: `Exhaustive()`, `WordGraph()` or `BranchAndBound()`; chosen by default.
     - `budget`: seconds, or a `Budget` of seconds, nodes and memory; ten minutes by default. When it runs out, what has
       been proved by then is returned, and the certificate says what was left open; so it is after Ctrl-C (a second one
-      raises `KeyboardInterrupt`). What has been found by then is still to be solved and checked,
-      which comes on top.
+      raises `KeyboardInterrupt`). The seconds count from the call on and hold for all of it, compilation aside: most
+      are for the proof, a tenth at most for the derivation of a box, and the last for a short search of what is left
+      open and for solving and checking words. Orders whose words are not all checked in time are left open.
     - `progress`: show a line on a terminal when it takes longer than a second.
 
     **Returns:** `Cycles` whose `report["completeness"]` says for which orders, where, by which method and to which

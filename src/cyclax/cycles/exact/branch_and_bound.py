@@ -13,7 +13,6 @@ import itertools
 import os
 import threading
 import time
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -39,8 +38,6 @@ _SUBTREES = 32
 _LEARNING = 1000
 # Bounds of single columns are tightened again while that shrinks them on average by this factor, so often at most.
 _SHRINKING, _ROUNDS = 0.8, 4
-# Points of the relaxation that each part of the tree remembers, for the search where the time runs out.
-_HINTS = 8
 # Triangles pay where bounds are near the offsets; far away they cut nothing off and double the rows.
 _NEAR = 100.0
 
@@ -59,7 +56,7 @@ def branch_and_bound(bounds: Borders, orders: list[int], box: Box, budget: Budge
     """
     alone = contracts(bounds)
     _refuse_if_too_large(bounds, 1 if alone else max(orders), budget)
-    words, complete, unfinished, hints = {}, [], "", {}
+    words, complete, unfinished = {}, [], ""
     nodes, programs, merged = 0, 0, 0
     for order in orders:
         if alone and order > 1:
@@ -69,14 +66,13 @@ def branch_and_bound(bounds: Borders, orders: list[int], box: Box, budget: Budge
             rows = tree.search()
             nodes, programs, merged = tree.nodes, programs + tree.programs, merged + tree.merged
             unfinished = tree.unfinished
-            hints[order] = np.array(tree.hints, bool).reshape(-1, order, len(bounds.offsets))
         words[order] = np.array(rows, bool).reshape(-1, order, len(bounds.offsets))
         if unfinished:
             break
         complete.append(order)
     notes = {"contracts": alone, "points on many borders": merged}
     everything = alone and 1 in complete
-    return Candidates(words, tuple(complete), everything, nodes, programs, TOLERANCE, unfinished, notes, hints=hints)
+    return Candidates(words, tuple(complete), everything, nodes, programs, TOLERANCE, unfinished, notes)
 
 
 class _Tree:
@@ -86,7 +82,6 @@ class _Tree:
         self.bounds, self.order, self.budget, self.progress = bounds, order, budget, progress
         self.effective = np.flatnonzero(bounds.effective)
         self.nodes, self.programs, self.merged, self.open, self.unfinished = nodes, 0, 0, 0, ""
-        self.hints: list[np.ndarray] = []
         self._lock, self._told = threading.Lock(), time.perf_counter()
         try:
             self.program, self.possible = _tightened(bounds, order, box, self)
@@ -124,7 +119,6 @@ class _Tree:
                 raise
         if self.unfinished:  # else all that the first one came upon has come up again
             first.leaves += early.leaves
-            first.hints.extend(early.hints)
         return self._words([first, *branches])
 
     def _words(self, branches: list["_Branch"]) -> list[np.ndarray]:
@@ -134,7 +128,6 @@ class _Tree:
             self.programs += branch.solved
             self.merged += branch.merged
             found += branch.leaves
-            self.hints += [self.word(sides) for sides in branch.hints]
         if self.unfinished:
             self.unfinished = f"order {self.order}: {self.unfinished}; {self.open} subtrees are open"
         for sides in found:
@@ -172,7 +165,6 @@ class _Branch:
         self.tree, self.program = tree, tree.program
         self.activity, self.weight = activity.copy(), max(1.0, float(np.max(activity, initial=0)))
         self.leaves: list[np.ndarray] = []
-        self.hints: deque[np.ndarray] = deque(maxlen=_HINTS)  # sides of the latest points: near cycles, perhaps
         self.merged = self.solved = self.visited = 0
         self._simplex: Simplex | None = None
 
@@ -235,7 +227,6 @@ class _Branch:
             return int(np.argmax(np.where(free, self.activity, -1))), 1, free
         opened, closed = np.maximum(point[self.program.opened], 0), np.maximum(point[self.program.closed], 0)
         both = free & (np.minimum(opened, closed) > _ZERO)
-        self.hints.append(np.where(free, np.where(opened > closed, 1, -1), sides))
         if np.any(both):
             product = opened * closed
             decision = int(np.argmax(np.where(both, self.activity + 1e-12 * product / np.max(product), -1)))

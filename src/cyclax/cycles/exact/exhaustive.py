@@ -87,6 +87,8 @@ def _measured(bounds: Borders, patterns, symbols: int, orders: list[int], budget
     """Estimate the seconds that all words take: of each order some are solved, spread over all."""
     seconds = 0.0
     for order in orders:
+        if budget.spent() or seconds > _HOPELESS * budget.seconds:
+            break
         number = symbols**order
         size = min(number, _SAMPLE, _chunk_size(bounds, order, budget))
         codes, begun = np.arange(size) * (number // size), budget.clock()

@@ -25,12 +25,8 @@ def search_nearby(bounds: Borders, orders: list[int], found: Candidates, scale: 
     """
     rng, met = np.random.default_rng(0), {order: {} for order in orders}
     try:
-        for turn in range(_ROUNDS):
-            for order in orders:
-                words = _starts(bounds, order, scale, rng, budget.check)
-                if turn == 0 and order in found.hints:
-                    words = np.concatenate([found.hints[order], words])[: len(words)]
-                _move(bounds, words, met[order], budget.check)
+        for order in list(orders) * _ROUNDS:
+            _move(bounds, _starts(bounds, order, scale, rng, budget.check), met[order], budget.check)
     except SpentError:
         pass
     for order, some in met.items():

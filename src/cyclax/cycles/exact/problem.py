@@ -109,7 +109,6 @@ class Candidates:
     - `tolerance`: by how much constraints were relaxed before anything was pruned.
     - `unfinished`: what was left open and why, or an empty text.
     - `notes`: whatever else the method found out, such as a bound on the topological entropy.
-    - `hints`: words of the orders left open that cycles may be near to, for a search; nothing is claimed of them.
     - `rigor`: "numerical", or "rigorous" where nothing rests on floating point, and every word is proved to be a cycle.
     """
 
@@ -122,7 +121,6 @@ class Candidates:
     unfinished: str = ""
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)
     rigor: str = "numerical"
-    hints: dict[int, Bool[np.ndarray, "n k G"]] = dataclasses.field(default_factory=dict)
 
 
 # (what is going on, in a few words) -> None; drivers show it as a progress line.

@@ -20,7 +20,6 @@ from cyclax.cycles.exact.mean import no_cycle_in_the_mean
 from cyclax.cycles.exact.problem import LISTING, SEARCH, Box, Budget, Candidates, Progress, SpentError
 from cyclax.cycles.exact.programs import PROGRAMS, UNPROVED, Atlas, Log, make_log
 from cyclax.cycles.exact.regions import Workers, map_regions
-from cyclax.cycles.exact.sample import random_closed_walks
 from cyclax.cycles.exact.walks import (
     Graph,
     closed_walks,
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 _MOST_LISTED, _LISTING_STEPS = 50_000, 400_000_000
 # Words that are spelled out between two looks at the clock.
 _SPELLED_TOGETHER = 1000
-# Random walks of orders left open that are handed on: how many, of how many orders, of graphs of how many edges.
-_HINTS, _HINTED_ORDERS, _MOST_EDGES = 32, 4, 200_000
 # Refutations that a kernel may log in one call, at least.
 _LOGGED = 2**12
 # Children that a kernel may report in one call, at least.
@@ -245,22 +242,6 @@ class _Refinement:
             left = "regions" if self.atlas is None else f"{len(self.atlas.sides)} regions, not yet joined"
         return self.result(found, unfinished=f"{reason} ({left})")
 
-    def hints(self, found: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
-        """Draw closed walks of the lowest orders that are left open: cycles may be near."""
-        if not 0 < len(self.graph.source) <= _MOST_EDGES:
-            return {}
-        drawn, rng = {}, np.random.default_rng(0)
-        open_orders = (order for order in (self.orders or itertools.count(1)) if order not in found)
-        try:
-            for order in itertools.islice(open_orders, _HINTED_ORDERS):
-                self.budget.check()
-                walks = random_closed_walks(self.graph, order, _HINTS, rng)
-                if len(walks):
-                    drawn[order] = self.gates(self.words[walks, 0])
-        except SpentError:
-            pass
-        return drawn
-
     def spelled(self, found: dict[int, np.ndarray]) -> tuple[dict[int, np.ndarray], str]:
         """Turn walks into words, and (of a judge) leave out those that are no cycles, order by order, in time.
 
@@ -312,7 +293,6 @@ class _Refinement:
             unfinished=unfinished,
             notes=notes,
             rigor="rigorous" if self.judge and notes["undecided"] == 0 else "numerical",
-            hints=self.hints(words) if unfinished and self.counts and not self.budget.interrupted else {},
         )
 
     def decided(self, words: np.ndarray) -> np.ndarray:
