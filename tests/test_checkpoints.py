@@ -6,6 +6,7 @@ import re
 import struct
 import sys
 import zipfile
+import zlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ import pytest
 import cyclax as cx
 from cyclax import cli
 from cyclax.maps.layouts import LAYOUTS
+from cyclax.maps.mat_file import read_mat
 from cyclax.maps.registry import MODELS, to_dict
 from cyclax.maps.torch_file import read_torch
 
@@ -588,6 +590,64 @@ def test_mat_with_a_named_model_and_a_number(tmp_path):
     assert_same(cx.load(tmp_path / "gated.mat"), cx.AlmostLinearRNN(**PLRNN, num_gated=2))
     savemat(tmp_path / "lozi.mat", to_dict(cx.LoziMap(1.7, 0.5)))
     assert_same(cx.load(tmp_path / "lozi.mat"), cx.LoziMap(1.7, 0.5))
+
+
+@pytest.mark.parametrize("options", [{}, {"do_compression": True}, {"format": "4"}])
+def test_mat_against_scipy(options, tmp_path):
+    scipy = pytest.importorskip("scipy.io")
+    numbers = {kind: np.array([[1, 2, 3], [4, 5, 127]], kind) for kind in "bBhHiIqQfd"}
+    content = {f"of_{kind}": array for kind, array in numbers.items()} | {
+        "deep": np.arange(24.0).reshape(2, 3, 4),
+        "complex": np.array([[1 + 2j, 3]]),
+        "empty": np.zeros((0, 3)),
+        "logical": np.array([[True, False]]),
+        "text": "µV, trained in May",
+        "a_very_long_name_of_a_variable": 1e300,
+        "net": {"A": np.eye(2), "inner": {"x": [1.0, 2.0, 3.0], "note": "ab"}, "none": np.zeros((0, 0))},
+        "cells": np.array([np.eye(2), "x"], dtype=object),
+    }
+    if "format" in options:
+        content = {key: content[key] for key in ("of_d", "complex", "empty")}
+    with (tmp_path / "a.mat").open("wb") as stream:
+        scipy.savemat(stream, content, **options)
+    mine, theirs = read_mat(tmp_path / "a.mat"), scipy.loadmat(tmp_path / "a.mat")
+    assert mine.keys() == content.keys()
+
+    def compare(one, other):
+        if isinstance(one, dict):
+            record = other.reshape(())[()]
+            assert list(one) == list(other.dtype.names)
+            for name, value in one.items():
+                compare(value, record[name])
+        elif isinstance(one, str):
+            assert [one] == other.tolist()
+        else:
+            assert one.shape == other.shape
+            assert one.dtype == other.dtype or one.dtype == bool or "Q" in name
+            np.testing.assert_array_equal(one, other)
+
+    for name, value in mine.items():
+        if name == "cells":
+            with pytest.raises(ValueError, match="it is a cell array of MATLAB"):
+                np.asarray(value)
+        else:
+            compare(value, theirs[name])
+
+
+def test_a_packed_variable_is_unpacked_no_further_than_it_says(tmp_path):
+    """A megabyte of zeros in a kilobyte, which says that it is 16 bytes long; and one that is cut off."""
+    head = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    tag = struct.pack("<II", 14, 16)
+    for body, message in (
+        (tag + bytes(2**20), "is longer than it says"),
+        (tag, "element is longer than what holds it"),
+    ):
+        packed = zlib.compress(body)
+        (tmp_path / "a.mat").write_bytes(head + struct.pack("<II", 15, len(packed)) + packed)
+        assert message in message_of(cx.load, tmp_path / "a.mat")
+    packed = zlib.compress(tag + bytes(16))[:-5]
+    (tmp_path / "a.mat").write_bytes(head + struct.pack("<II", 15, len(packed)) + packed)
+    assert "a variable ends early" in message_of(cx.load, tmp_path / "a.mat")
 
 
 def test_broken_mat(tmp_path):

@@ -171,7 +171,7 @@ def test_save(lozi, tmp_path, capsys):
         ("bytes.json", b"\x93\xff\x00", "bytes.json: this is not valid JSON"),
         ("cut.json", b'{"model": "PLRNN", "A": [0.5], "W": [[1.', "cut.json: this is not valid JSON"),
         ("cut.npz", b"PK\x03\x04cut", "cut.npz: this is not a readable .npz file"),
-        ("network.txt", b"{}", "from .json, .npz, .mat, .pt, .pth, .ckpt files, not from '.txt'"),
+        ("network.txt", b"weights", "this is no network that can be read (it begins with b'weights'); known are .json"),
         ("near.json", b'{"model": "PLRN"}', "unknown model 'PLRN'. Did you mean 'PLRNN'?"),
         ("half.json", b'{"model": "PLRNN", "A": [0.5]}', "PLRNN needs A, W, h; missing: W, h; found: A"),
     ],

@@ -48,9 +48,9 @@ class Archive:
                 self.header = json.loads(text.item())
             except RecursionError as error:
                 raise ValueError("its header is nested too deeply") from error
-            wrong = misfit(self.header, form, "header")
-            if wrong is not None:
-                raise ValueError(wrong)
+            different = misfit(self.header, form, "header")
+            if different is not None:
+                raise ValueError(different)
         # Sizes of the axes met so far, by their names.
         self.sizes: dict[str, Any] = {}
 

@@ -28,6 +28,7 @@ _FOREIGN = (
     RuntimeError,
     SyntaxError,
     EOFError,
+    StopIteration,
     OSError,
     MemoryError,
     struct.error,

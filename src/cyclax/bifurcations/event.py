@@ -126,7 +126,7 @@ class Event:
         names = [field.name for field in dataclasses.fields(cls)]
         flip = content.get("flip")
         return cls(
-            **{name: content.get(name) for name in names}
+            **{name: content[name] for name in names if name in content}
             | {
                 "at": _number(content["at"]),
                 "bracket": _number(content["bracket"]),

@@ -252,7 +252,7 @@ class Track:
         given = {name: archive.array(name, float, "models") for name in _BESIDE if name in archive.entries}
         archive.finish()
         cycles = BifurcationMap(line, orders, *tables, searched, header["report"])
-        return cls(cycles, events, *map(given.get, _BESIDE), rule)
+        return cls(cycles, events, given.get("losses"), given.get("gradient_norms"), rule)
 
 
 def _axes(shape: tuple[int, ...]) -> str:

@@ -21,7 +21,8 @@ def multipliers_of(
     as long as it is small enough for its rounding not to matter.
     """
     with np.errstate(all="ignore"):
-        plain = np.max(np.abs(product), axis=(1, 2)) < _LARGEST_PRODUCT
+        plain = (np.max(np.abs(product), axis=(1, 2)) < _LARGEST_PRODUCT) | (jacobians.shape[1] == 1)
+        plain &= np.all(np.isfinite(product), axis=(1, 2))
         values = np.zeros(product.shape[:2], complex)
         values[plain] = np.linalg.eigvals(product[plain])
         if not np.all(plain):

@@ -9,6 +9,7 @@ import numpy as np
 
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.checkpoints import from_arrays
+from cyclax.maps.mat_file import read_mat
 from cyclax.maps.registry import to_dict
 from cyclax.maps.torch_file import is_structure, read_torch
 from cyclax.storage import opened_zip, parsing, read_npz, write_atomically
@@ -60,7 +61,7 @@ def load(
     **Returns:** the model, with float64 leaves; for a slice as `index`, a list of models.
 
     **Raises:** `FileNotFoundError` and other `OSError`; `ValueError` that names the file and what is wrong in it;
-    `ImportError` for MATLAB's files without scipy.
+    `ImportError` for those of MATLAB 4 without scipy.
     """
     path = Path(path)
     try:
@@ -120,14 +121,14 @@ def _reader(path: Path) -> Callable[[Path], Any]:
     if start[:2] == b"PK":
         return _zip_reader(path)
     if start[126:128] in (b"IM", b"MI"):  # which order of bytes MATLAB 5 and later wrote
-        return _read_mat
+        return read_mat
     for begin, what in _OTHERS.items():
         if start.startswith(begin):
             raise ValueError(f"{path}: this is {what}.")
     if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[") or path.suffix == ".json":
         return _read_json
     if path.suffix == ".mat":  # MATLAB 4 begins with nothing of its own
-        return _read_mat
+        return read_mat
     found = f"it begins with {start[:16]!r}" if start else "it is empty"
     wrong = "no PyTorch checkpoint" if path.suffix in _TORCH else "no network that can be read"
     raise ValueError(f"{path}: this is {wrong} ({found}); known are {_KNOWN}, whatever the name of the file.")
@@ -157,26 +158,3 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands twice in one object")
     return content
-
-
-def _read_mat(path: Path) -> dict[str, Any]:
-    try:
-        from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
-    except ImportError as error:
-        raise ImportError(f"{path}: reading .mat files needs scipy; pip install 'cyclax[io]'.") from error
-    with open(path, "rb") as stream:
-        if stream.read(128)[124:126] in (b"\x00\x02", b"\x02\x00"):
-            raise ValueError(f"{path}: a MATLAB v7.3 (HDF5) file; save it again with save(..., '-v7') in MATLAB.")
-        stream.seek(0)
-        with parsing(path, ".mat file", MatReadError):
-            content = loadmat(stream)
-    return {name: _struct(value) for name, value in content.items() if not name.startswith("__")}
-
-
-def _struct(value: Any) -> Any:
-    """Make a dict of a MATLAB struct, which arrives as an array of one record."""
-    if isinstance(value, np.ndarray) and value.dtype.names and value.size == 1:
-        record = value.reshape(())[()]
-        return {name: _struct(record[name]) for name in value.dtype.names}
-    return value

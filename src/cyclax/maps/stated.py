@@ -43,7 +43,7 @@ class _Reading(NamedTuple):
     entries: Arrays
     num_states: int
     # Of a sequence of models.
-    count: int | None
+    models: int | None
 
     @property
     def recurrent(self) -> np.ndarray | None:
@@ -59,7 +59,7 @@ class _Reading(NamedTuple):
         shape = [size for size in value.shape if size != 1]
         states = [self.num_states]
         return shape in (states, 2 * states) or (
-            self.count is not None and shape in ([self.count, *states], [self.count, *states, *states])
+            self.models is not None and shape in ([self.models, *states], [self.models, *states, *states])
         )
 
 
@@ -87,7 +87,7 @@ def unheard(groups: Groups, above: str, layout: Layout, entries: Arrays) -> dict
             if place == above and name in used:
                 continue
             word = _word(name)
-            if word in words:
+            if word is not None and word in words:
                 refused = not _AGREES[word](name, value, reading, group)
             elif place == above:
                 array = _numeric(value)
@@ -193,7 +193,7 @@ def _slope(name: str, value: Any, reading: _Reading, group: dict[str, Any]) -> b
     return _all(value, 0) if slope is None else slope.size == 1 and _all(value, slope.item())
 
 
-_AGREES: dict[str | None, Callable[[str, Any, _Reading, dict[str, Any]], bool]] = {
+_AGREES: dict[str, Callable[[str, Any, _Reading, dict[str, Any]], bool]] = {
     "nonlinearity": _nonlinearity,
     "tau": _time,
     "dt": _time,
