@@ -77,9 +77,9 @@ def _of_cycle(reference: Reference, cycle: cx.Cycle) -> list[Finding]:
     distance = apart(cycle.points, solution.points)
     if not distance <= cycle.error * (1 + 1e-9):
         found.append(Finding("wrong error bound", cycle.order, f"{distance:.3g} off, stated error {cycle.error:.3g}"))
-    # Decided in exact numbers a cycle may be nearer to a border than rounding, if its points as they are meet the gates.
-    tells = all(reference.map.sides([rational(x) for x in z]) == [cell] for z, cell in zip(cycle.points, word, strict=True))
-    if not cycle.margin > cycle.error and not tells:
+    # Decided in exact numbers a cycle may be nearer to a border than rounding: its points, as they are, meet the gates.
+    regions = [reference.map.sides([rational(x) for x in z]) for z in cycle.points]
+    if not cycle.margin > cycle.error and regions != [[cell] for cell in word]:
         found.append(Finding("margin below error", cycle.order, f"{cycle.margin:.3g} <= {cycle.error:.3g}"))
     return found + _of_multipliers(reference, word, cycle)
 

@@ -149,8 +149,11 @@ def exact_borders(model: AbstractPiecewiseLinearMap) -> Borders:
     lost = np.flatnonzero(lost & np.any(found.gradients != 0, axis=1))
     if not len(lost):
         return found
-    decider, exact = Decider(model, found.effective), found._replace(
-        effective=found.effective.copy(), jumps=found.jumps.copy(), shift_jumps=found.shift_jumps.copy()
+    decider, exact = (
+        Decider(model, found.effective),
+        found._replace(
+            effective=found.effective.copy(), jumps=found.jumps.copy(), shift_jumps=found.shift_jumps.copy()
+        ),
     )
     for gate in lost.tolist():
         if (jump := decider.jump(gate)) is not None:
