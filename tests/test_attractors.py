@@ -3,10 +3,13 @@
 import jax
 import numpy as np
 import pytest
+import scipy.linalg
 from plain import plain_map
 
 import cyclax as cx
 from cyclax.cycles import attractors as basins
+from cyclax.cycles.followed import followed
+from cyclax.cycles.solve import borders
 
 
 def bistable():
@@ -68,18 +71,231 @@ def test_long_period():
     assert found[0].kind == "cycle"
     assert found[0].what.order == 27
     assert found[0].what.stability == "stable"
+    assert found[0].exponent == pytest.approx(np.log(np.abs(found[0].what.multipliers[0])) / 27, rel=1e-9)
     short = cx.attractors(model, 200, key=0, longest=26, steps=2000)
-    assert all(entry.kind != "cycle" for entry in short.entries)
+    assert {entry.kind for entry in short.entries} == {"undecided"}
+    assert "comes back after 27 steps" in short[0].reason
+    assert "not settled: it comes back" in str(short)
 
 
-def test_line_attractor_and_rotation():
+def test_line_attractor():
     line = cx.ShallowPLRNN(A=[0.5, 0.3], W1=[[0.5, -0.5], [0, 0]], W2=[[1.0, 0], [1, 0]], h1=[0, 0.7], h2=[0, -1.0])
     found = cx.attractors(line, np.random.default_rng(0).uniform(0.1, 0.9, (50, 2)), key=0)
     assert [(entry.kind, entry.share) for entry in found.entries] == [("family", 1.0)]
-    rotation = cx.PLRNN(A=[[0.6, -0.8], [0.8, 0.6]], W=np.zeros((2, 2)), h=[1.0, 0.7])
+    assert (found[0].period, found[0].exponent) == (1, pytest.approx(0, abs=1e-15))
+    assert "line of fixed points" in str(found)
+    assert "each orbit its own" in str(found)
+
+
+# -- orbits beside neutral cycles: their points say what they are, not their word -------------------------------------
+
+
+def turn(angle: float) -> np.ndarray:
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def block(*parts) -> np.ndarray:
+    return scipy.linalg.block_diag(*parts)
+
+
+def linear(A, h) -> cx.PLRNN:
+    return cx.PLRNN(A, np.zeros_like(np.asarray(A, float)), h)
+
+
+def plain_period(model, state: np.ndarray, longest: int) -> int:
+    step, z = plain_map(model), state
+    for _ in range(1001):
+        z = step(z)
+    then = z
+    for period in range(1, longest + 1):
+        z = step(z)
+        if np.max(np.abs(z - then)) < 1e-9:
+            return period
+    return 0
+
+
+def test_orbits_beside_a_repeated_word_have_the_period_of_their_points():
+    A, W = [[-1.0, 1.0], [-1.0, 1.0]], [[0.0, -1.0], [-1.0, -1.0]]
+    model = cx.PLRNN(A, W, h=[0.6976859266859752, 0.8214857522109896])
+    found = cx.attractors(model, np.random.default_rng(0).normal(size=(100, 2)), key=0)
+    assert {plain_period(model, state, 4) for state in found.samples[:20]} == {2}
+    assert {(entry.kind, entry.period) for entry in found.entries} == {("family", 2)}
+    assert "2-cycles" in str(found)
+    assert "fixed point" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("model", "center", "period"),
+    [
+        (linear([[-1.0]], [1.0]), [0.5], 2),
+        (linear([[0.0, -1.0], [1.0, 0.0]], [1.0, 0.0]), [0.5, 0.5], 4),
+        (linear(turn(2 * np.pi / 5), [0.0, 0.0]), [0.0, 0.0], 5),
+        (linear(block(turn(2 * np.pi / 3), [[-1.0]]), [0.0, 0.0, 2.0]), [0.0, 0.0, 1.0], 6),
+        # No orbit stays on one side: the word is that of a 2-cycle, of which there is a family.
+        (cx.SkewTentMap(0.5, -2.0, 1.0), None, 2),
+    ],
+    ids=["reflection", "quarter turn", "fifth of a turn", "third and reflection", "flip of the tent map"],
+)
+def test_periods_of_families_in_closed_form(model, center, period):
+    samples = np.random.default_rng(1).normal(size=(20, model.num_states))
+    found = cx.attractors(model, samples, key=0)
+    periods = {plain_period(model, state, 8) for state in samples}
+    if center is None:  # every orbit of the tent map at a flip of its 2-cycle has period 4, but for the 2-cycle itself
+        assert periods == {4}
+        assert {(entry.kind, entry.period) for entry in found.entries} == {("family", 4)}
+        return
+    assert periods == {period}
+    assert {(entry.kind, entry.period) for entry in found.entries} == {("family", period)}
+    (at_center,) = cx.attractors(model, [center], key=0)
+    assert (at_center.kind, at_center.period) == ("cycle", 1)
+
+
+def test_around_a_center_every_orbit_has_a_curve_of_its_own():
+    rotation = linear([[0.6, -0.8], [0.8, 0.6]], [1.0, 0.7])
     found = cx.attractors(rotation, 20, key=0, steps=5000)
-    assert [entry.kind for entry in found.entries] == ["undecided"]
-    assert abs(found[0].exponent) < 1e-10
+    (entry,) = found
+    assert (entry.kind, entry.period, entry.what.order) == ("closed curve", 1, 1)
+    assert entry.rotation_number == pytest.approx(np.arccos(0.6) / (2 * np.pi), abs=1e-15)
+    assert entry.exponent == pytest.approx(0, abs=1e-15)
+    assert "each orbit its own" in str(found)
+    # With a reflection beside it, two curves are visited in turn; each is gone around at 2 angle - 2 pi every 2 steps.
+    (entry,) = cx.attractors(linear(block(turn(3.0), [[-1.0]]), [1.0, 0.7, 1.0]), 5, key=0)
+    assert (entry.kind, entry.period) == ("closed curve", 2)
+    assert entry.rotation_number == pytest.approx((2 * np.pi - 2 * 3.0) / (2 * np.pi) / 2, abs=1e-14)
+    (entry,) = cx.attractors(linear(block(turn(1.0), turn(np.sqrt(3))), np.ones(4)), 5, key=0)
+    assert entry.kind == "torus"
+    assert np.isnan(entry.rotation_number)
+
+
+@pytest.mark.parametrize("slow", [1e-4, 1e-6, 1e-9])
+def test_a_slow_focus_is_a_fixed_point(slow):
+    """It is known to be reached once no border is in the way: at 1e-9 nothing is seen of it in 65,536 steps."""
+    (entry,) = cx.attractors(linear((1 - slow) * turn(0.3), [1.0, 0.5]), 10, key=0)
+    assert (entry.kind, entry.what.order) == ("cycle", 1)
+    assert entry.exponent == pytest.approx(-slow, rel=1e-3)
+
+
+def test_orbits_that_are_held_meet_their_word_for_ever():
+    """A focus at distance 1 from a border, |multiplier| 0.97, beside orbits at all distances from it."""
+    model = cx.BorderCollisionNormalForm([[0.3, 1.0], [0.4, 0.0]], [[1.8, 1.0], [-(0.97**2), 0.0]], [0.0, 0.0])
+    center = np.array([1.0, -(0.97**2)])
+    model = cx.BorderCollisionNormalForm(model.left, model.right, center - model.right @ center)
+    step = plain_map(model)
+    rng = np.random.default_rng(0)
+    states = center + rng.uniform(0, 2, (400, 1)) * rng.normal(size=(400, 2))
+    states = states[states[:, 0] > 0]
+    with jax.enable_x64(True):
+        words = np.ones((len(states), 1, 1), bool)
+        facts = followed(borders(model), words, states, 8)
+    stays = []
+    for state in states:
+        z, inside = state, True
+        for _ in range(500):
+            inside, z = inside and z[0] > 0, step(z)
+        stays.append(inside)
+    assert not np.any(facts.held & ~np.array(stays))
+    assert np.sum(facts.held) > 0.5 * np.sum(stays)
+    assert not np.all(stays)
+    np.testing.assert_allclose(facts.radius, 0.97, rtol=1e-12)
+    assert np.all(facts.period[facts.held] == 1)
+
+
+# -- closed curves across borders -------------------------------------------------------------------------------------
+
+
+def driven(turning, *others) -> cx.PLRNN:
+    """What turns has a third state follow relu of the first, so that every curve crosses a border."""
+    A = block(turning, [[0.5]], *others)
+    W = np.zeros_like(A)
+    W[2, 0] = 1.0
+    return cx.PLRNN(A, W, np.zeros(len(A)))
+
+
+def polygonal(angle: float) -> cx.ShallowPLRNN:
+    """A focus that repels at 0; five borders, a distance of 1 away, beyond which states are drawn back."""
+    sides = np.stack([np.cos(2 * np.pi * np.arange(5) / 5), np.sin(2 * np.pi * np.arange(5) / 5)], axis=1)
+    return cx.ShallowPLRNN(1.1 * turn(angle), -0.4 * turn(angle) @ sides.T, sides, np.zeros(2), -np.ones(5))
+
+
+def plain_turns(model, state: np.ndarray, steps: int) -> float:
+    """Turns per step of the first two states around 0, by adding up angles; off by at most one turn in all."""
+    step, z, total = plain_map(model), state, 0.0
+    for _ in range(2000):
+        z = step(z)
+    for _ in range(steps):
+        following = step(z)
+        total += (np.arctan2(*following[1::-1]) - np.arctan2(*z[1::-1])) % (2 * np.pi)
+        z = following
+    return total / (2 * np.pi * steps)
+
+
+@pytest.mark.parametrize("angle", [2 * np.pi * 0.0377123, 2 * np.pi * 0.1234567, 3.0])
+def test_rotation_number_of_driven_curves_in_closed_form(angle):
+    found = cx.attractors(driven(turn(angle)), np.random.default_rng(0).normal(size=(4, 3)), key=0)
+    (entry,) = found
+    assert (entry.kind, entry.period, entry.what) == ("closed curve", 1, None)
+    assert entry.rotation_error < 1e-5
+    assert abs(entry.rotation_number - angle / (2 * np.pi)) < entry.rotation_error
+    assert "each orbit its own" in str(found)
+
+
+def test_rotation_number_of_curves_visited_in_turn():
+    model = driven(turn(2.0), [[0.5]])
+    model = cx.PLRNN(model.A, model.W + block(np.zeros((3, 3)), [[-1.8]]), [0.0, 0.0, 0.0, 1.0])  # a stable 2-cycle
+    (entry,) = cx.attractors(model, np.random.default_rng(0).normal(size=(4, 4)), key=0)
+    assert (entry.kind, entry.period) == ("closed curve", 2)
+    assert abs(entry.rotation_number - (np.pi - 2.0) / (2 * np.pi)) < entry.rotation_error < 1e-5  # 4 = -(2 pi - 4)
+
+
+@pytest.mark.parametrize("angle", [0.3, 1.0])
+def test_an_attracting_closed_curve(angle):
+    model = polygonal(angle)
+    found = cx.attractors(model, 30, key=0)
+    (entry,) = found
+    assert (entry.kind, entry.share, entry.period) == ("closed curve", 1.0, 1)
+    assert abs(entry.rotation_number - plain_turns(model, np.array([0.3, 0.1]), 20_000)) < 1 / 20_000
+    assert "rotation number 0." in str(found)
+    assert "its own" not in str(found)
+    # Its points go once around, and plain orbits stay on them.
+    (points,) = entry.curve
+    around = np.diff(np.unwrap(np.arctan2(*np.append(points, points[:1], axis=0)[:, ::-1].T)))
+    assert abs(np.sum(around)) == pytest.approx(2 * np.pi)
+    step, z, side = plain_map(model), found.samples[0], np.max(np.linalg.norm(np.diff(points, axis=0), axis=1))
+    for t in range(2000):
+        z = step(z)
+        if t >= 1900:
+            assert np.min(np.linalg.norm(points - z, axis=1)) < side
+
+
+@pytest.mark.parametrize("slow", [1e-4, 1e-6])
+def test_a_slow_focus_on_a_border_is_no_closed_curve(slow):
+    """Its orbits cross the border for ever, so that no word is repeated, and come closer by e^-6 at most."""
+    for angle in (0.3, 2 * np.pi * 0.1234567):
+        found = cx.attractors(driven((1 - slow) * turn(angle)), np.random.default_rng(0).normal(size=(4, 3)), key=0)
+        assert {entry.kind for entry in found.entries} == {"undecided"}
+        assert all(entry.reason for entry in found.entries)
+        assert "None" not in str(found)
+
+
+def test_a_torus_across_borders_is_not_called_a_curve():
+    model = driven(turn(2 * np.pi * 0.0377123), turn(np.sqrt(2)))
+    (entry,) = cx.attractors(model, np.random.default_rng(0).normal(size=(3, 5)), key=0)
+    assert entry.kind == "undecided"
+    assert "as on a torus" in entry.reason
+
+
+def test_units_of_the_states_change_nothing():
+    units = 2.0 ** np.array([20.0, -7.0, -30.0])
+    around = linear(block(turn(0.5), [[-1.0]]), np.ones(3))
+    quarter = linear(block(turn(np.pi / 2), [[-0.9]]), np.ones(3))
+    for model, kind in [(driven(turn(0.3)), "closed curve"), (around, "closed curve"), (quarter, "family")]:
+        samples = np.random.default_rng(0).normal(size=(5, 3))
+        (one,) = cx.attractors(model, samples, key=0)
+        other = cx.PLRNN(model.A * units / units[:, None], model.W * units / units[:, None], model.h / units)
+        (same,) = cx.attractors(other, samples / units, key=0)
+        assert (one.kind, one.period) == (same.kind, same.period)
+        assert one.kind == kind
+        np.testing.assert_allclose(one.rotation_number, same.rotation_number, rtol=1e-6)
 
 
 def test_keys_and_prints():
@@ -89,6 +305,7 @@ def test_keys_and_prints():
     assert sum(entry.share for entry in one.entries) == pytest.approx(1)
     assert "destinations of 100 initial states" in str(one)
     assert "Cycle(order 1, stable" in str(one)
+    assert [entry.period for entry in one.entries] == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -119,3 +336,4 @@ def test_ctrl_c_returns_what_has_settled(monkeypatch):
     found = cx.attractors(cx.LoziMap(1.7, 0.5), [[0.1, 0.1], [-9.0, -9.0]], key=0)
     assert [entry.kind for entry in found.entries] == ["divergence", "undecided"]
     assert "STOPPED EARLY: interrupted by Ctrl-C" in str(found)
+    assert "not settled: interrupted by Ctrl-C" in str(found)

@@ -50,6 +50,32 @@ def test_the_flip_line_of_the_skew_tent_map_carries_both_its_events():
         assert result.grid.axes[1][1] + events[0].at * 0.13 == pytest.approx(-1, abs=1e-12)
 
 
+def test_a_place_is_named_once_and_keeps_its_events():
+    tent = cx.SkewTentMap(0.5, -1.4, 1.0)
+    edges = cx.scan(tent, {"right": [-1.5, -1.2, -0.9]}, 2, key=0, orbit_steps=0).boundaries()
+    assert edges.types == {"degenerate flip": 2}
+    np.testing.assert_allclose(edges.places("degenerate flip"), [[-1]], atol=1e-12)
+    # Flips of the fixed point at -1, of the 2-cycle at -2, of two cycles each.
+    wide = cx.scan(tent, {"right": [-2.1, -1.2, -0.9]}, 4, key=0, orbit_steps=0).boundaries()
+    assert wide.types["degenerate flip"] == 4
+    np.testing.assert_allclose(np.sort(wide.places("degenerate flip")[:, 0]), [-2, -1], atol=1e-12)
+    np.testing.assert_allclose(wide.places("degenerate flip", order=4), [[-2]], atol=1e-12)
+    assert len(wide.places("degenerate flip", order=3)) == 0
+    # Over two parameters the line right = -1 is met once in each of its columns.
+    axes = {"left": np.array([0.1, 0.2, 0.3, 0.4]), "right": [-1.2, -0.9]}
+    places = cx.scan(tent, axes, 2, key=0, orbit_steps=0).boundaries().places("degenerate flip")
+    np.testing.assert_allclose(places[np.argsort(places[:, 0])], [[x, -1] for x in axes["left"]], atol=1e-12)
+
+
+def test_places_a_little_apart_are_two():
+    """The flips of two fixed points of a map of two states that do not know of each other, 1e-5 apart."""
+    moved = cx.Parameter("s", set=lambda m, s: cx.PLRNN(jnp.stack([s, s + 1e-5]), m.W, m.h))
+    model = cx.PLRNN([-0.5, -0.5], np.zeros((2, 2)), [1.0, 1.0])
+    edges = cx.scan(model, {moved: [-1.1, -0.9]}, 1, key=0, orbit_steps=0).boundaries()
+    (kind,) = edges.types
+    np.testing.assert_allclose(np.sort(edges.places(kind)[:, 0]), [-1 - 1e-5, -1], atol=1e-9)
+
+
 def curves(places: np.ndarray) -> dict[str, np.ndarray]:
     """Distances of parameter pairs from the curves on which fixed points of the family change."""
     first, second = places.T

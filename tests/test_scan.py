@@ -206,6 +206,35 @@ def test_periods_of_families():
     assert cx.scan(model, {"h[1]": [10.0]}, 1, **settings).layers["period"].tolist() == [4]
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "period"),
+    [(0.5, -0.9995, 1), (0.5, -1.0, 2), (0.5, -1.9995, 2), (0.25, -3.9999, 2), (0.5, 0.0, 1)],
+)
+def test_slow_cycles_give_their_cells_period_and_exponent(left, right, period):
+    """Of 2,000 steps little is left to see; at slope -0.9995 a third of the way is still to go."""
+    result = cx.scan(cx.SkewTentMap(left, 0.0, 1.0), {"right": [right]}, 2, key=0)
+    assert result.layers["period"].tolist() == [period]
+    multiplier = right if right > -1 else right**2 if right == -1 else left * right
+    (exponent,) = result.layers["exponent"]
+    if right == 0:
+        assert exponent < -600
+    else:
+        # Beside the fixed point at -1 are 2-cycles; their second iterate has multiplier 1.
+        assert exponent == pytest.approx(np.log(abs(multiplier)) / period, rel=1e-9, abs=1e-15)
+    assert result.layers["bounded"].tolist() == [1]
+
+
+def test_slow_foci_give_their_cells_period_and_exponent():
+    """Multipliers r exp(+-0.3 i): orbits come back near to themselves after 21 steps, and do not repeat."""
+    turn = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
+    moved = cx.Parameter("r", set=lambda m, r: cx.PLRNN(r * turn, np.zeros((2, 2)), np.array([1.0, 0.5])))
+    radius = np.array([0.999, 0.9999, 1 - 1e-7, 1.0])
+    result = cx.scan(cx.PLRNN(turn, np.zeros((2, 2)), [1.0, 0.5]), {moved: radius}, 1, key=0)
+    assert result.layers["period"].tolist() == [1, 1, 1, 0]
+    np.testing.assert_allclose(result.layers["exponent"], np.log(radius), rtol=1e-7, atol=1e-15)
+    assert result.stable_counts[0, :3].tolist() == [1, 1, 1]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif("plrnn_2d_order16" not in case_names(), reason="needs ../shared/cases")
 def test_the_narrow_tongue_is_not_lost():
@@ -278,6 +307,9 @@ def test_numpy_ints_go_into_files(tmp_path):
 def test_places_outside_the_grid():
     result = cx.scan(TENT, {"left": [0.3, 0.5]}, 1, key=0, orbit_steps=0)
     assert result.values(-1) == {"left": 0.5}
+    moved = cx.scan(TENT, {cx.Parameter("left", offset=True): [-0.2, 0.0]}, 1, key=0, orbit_steps=0)
+    assert moved.values(0) == {"offset of left": -0.2}
+    assert "offset of left (2 values, -0.2 to 0)" in repr(moved)
     with pytest.raises(IndexError, match="left has 2 values"):
         result.cell(2)
     with pytest.raises(IndexError, match="has 1 axes"):

@@ -7,6 +7,7 @@ import pytest
 
 import cyclax as cx
 from cyclax import cli
+from cyclax.bifurcations.parameter import cell_edges
 from cyclax.bifurcations.plan import ScanPlan
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -147,6 +148,26 @@ def test_names_that_the_dataset_has_already(name):
         result.to_xarray()
 
 
+def test_offsets_say_so_and_what_they_make_of_the_entry(tmp_path):
+    xarray = pytest.importorskip("xarray")
+    model = cx.PLRNN([0.5, 0.4], [[0.0, 0.3], [-0.2, 0.0]], [0.1, 0.2])
+    axes = {cx.Parameter("W", 0, 1, offset=True): [-0.2, 0.0, 0.2], "h[0]": [0.1, 0.2]}
+    result = cx.scan(model, axes, 1, key=0, orbit_steps=0)
+    result.to_xarray().to_netcdf(tmp_path / "map.nc", engine="h5netcdf")
+    with xarray.open_dataset(tmp_path / "map.nc", engine="h5netcdf") as read:
+        assert read["W[0,1]"].attrs == {"long_name": "offset of W[0,1]", "offset": "added to W[0,1] = 0.3 of the model"}
+        assert read["h[0]"].attrs == {"long_name": "h[0]"}
+        np.testing.assert_array_equal(read["W[0,1]"], [-0.2, 0.0, 0.2])
+        np.testing.assert_allclose(read["W[0,1]_absolute"], [0.1, 0.3, 0.5])
+        assert read["W[0,1]_absolute"].dims == ("W[0,1]",)
+        assert "h[0]_absolute" not in read.coords
+        np.testing.assert_array_equal(read["counts"][0], result.counts[0])
+    name = cx.Parameter("left_absolute", set=lambda m, a: cx.SkewTentMap(m.left, a, m.offset))
+    axes = {cx.Parameter("left", offset=True): [0.0], name: [-0.5]}
+    with pytest.raises(ValueError, match="'left_absolute' is a parameter here, and a name of the dataset"):
+        cx.scan(cx.SkewTentMap(0.5, -0.5, 1.0), axes, 1, key=0, orbit_steps=0).to_xarray()
+
+
 # -- curves and pictures -----------------------------------------------------------------------------------------------
 
 
@@ -190,6 +211,46 @@ def test_a_map_says_what_it_shows(tent):
         cx.plot.bifurcation_map(tent, show="colour")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="this result has 2"):
         cx.plot.bifurcation_diagram(tent)
+
+
+def test_edges_of_cells():
+    np.testing.assert_allclose(cell_edges(np.geomspace(1e-3, 1e3, 4)), [1e-4, 1e-2, 1, 1e2, 1e4])
+    np.testing.assert_allclose(cell_edges(-np.geomspace(1e-3, 1e3, 4)), [-1e-4, -1e-2, -1, -1e2, -1e4])
+    np.testing.assert_allclose(cell_edges(np.array([1000.0, 100.0, 10.0])), np.sqrt([1e7, 1e5, 1e3, 1e1]))
+    np.testing.assert_allclose(cell_edges(np.array([0.001, 0.002, 0.005, 0.01]), logarithmic=True)[1], np.sqrt(2e-6))
+    np.testing.assert_allclose(cell_edges(np.array([0.1, 0.2, 0.4])), np.sqrt([0.005, 0.02, 0.08, 0.32]))
+    # Equal steps, steps of no kind, and both signs stay as they are.
+    for values in ([1.0, 2.0, 3.0], [0.1, 0.2, 0.5], [-1.0, 1.0], [1000.0, 1000.5, 1001.0], [0.0, 1.0, 10.0]):
+        edges = cell_edges(np.array(values))
+        np.testing.assert_allclose(edges[1:-1], np.add(values[1:], values[:-1]) / 2)
+    np.testing.assert_array_equal(cell_edges(np.array([3.0])), [2.5, 3.5])
+    assert np.all(np.diff(cell_edges(np.array([3.0]), logarithmic=True)) > 0)
+
+
+def test_geometric_steps_are_drawn_on_logarithmic_axes():
+    """The slope is minus the second parameter: fixed points are stable to 1, whatever the offset."""
+    from matplotlib.figure import Figure
+
+    slope = cx.Parameter("slope", set=lambda m, a: cx.SkewTentMap(m.left, -a, m.offset))
+    model, values = cx.SkewTentMap(0.5, -0.5, 1.0), np.geomspace(0.1, 3, 9)
+    result = cx.scan(model, {"offset": np.geomspace(1e-3, 1e3, 4), slope: values}, 2, key=0, orbit_steps=50)
+    ax = cx.plot.bifurcation_map(result, Figure().subplots())
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    corners = ax.collections[0].get_coordinates()
+    np.testing.assert_allclose(corners[0, :, 0], [1e-4, 1e-2, 1, 1e2, 1e4])
+    np.testing.assert_allclose(corners[:, 0, 1], cell_edges(values))
+    # The line at 1 runs through all cells; at its ends it has no partner.
+    flips = result.boundaries().segments(order=1)["degenerate flip"]
+    np.testing.assert_allclose(flips[:, :, 1], 1, rtol=1e-12)
+    np.testing.assert_allclose(np.sort(flips[:, :, 0], axis=1), [[1e-3, 1e-1], [1e-1, 10], [10, 1e3]])
+    line = cx.scan(model, {slope: values}, 2, key=0, orbit_steps=0)
+    assert cx.plot.bifurcation_diagram(line, Figure().subplots()).get_xscale() == "log"
+    own = Figure().subplots()
+    own.set_xscale("log")
+    two = cx.scan(model, {slope: [0.1, 0.3, 0.5], "left": [0.1, 0.2, 0.3]}, 1, key=0, orbit_steps=0)
+    ax = cx.plot.bifurcation_map(two, own, boundaries=False)
+    np.testing.assert_allclose(ax.collections[0].get_coordinates()[0, 1:-1, 0], np.sqrt([0.03, 0.15]))
+    assert ax.get_yscale() == "linear"
 
 
 def test_superstable_cells_do_not_make_all_others_pale(tent):

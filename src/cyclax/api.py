@@ -11,8 +11,9 @@ from cyclax.bifurcations.scan import scan
 from cyclax.bifurcations.track import track
 from cyclax.bifurcations.tracked import Track
 from cyclax.bifurcations.tracker import Tracker
-from cyclax.cycles.attractors import Attractor, Attractors, attractors
+from cyclax.cycles.attractors import attractors
 from cyclax.cycles.certify import certify
+from cyclax.cycles.destinations import Attractor, Attractors
 from cyclax.cycles.enumerate import BranchAndBound, Exhaustive, WordGraph, enumerate_cycles
 from cyclax.cycles.exact.problem import Budget, TooExpensiveError
 from cyclax.cycles.find import SCYFI, find_cycles

@@ -10,11 +10,15 @@ from cyclax.bifurcations.cells import Found, codes_of
 from cyclax.bifurcations.compare import compare_pairs
 from cyclax.bifurcations.event import Event
 from cyclax.bifurcations.line import Line
-from cyclax.bifurcations.parameter import Grid
+from cyclax.bifurcations.parameter import Grid, cell_edges
 from cyclax.cycles.word import word_key
 
 if TYPE_CHECKING:
     from cyclax.bifurcations.map import BifurcationMap
+
+# Events this near to each other, as a share of the way between two cells, are at one place; nearer, where they were
+# located better.
+_APART = 1e-6
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,19 +48,32 @@ class Boundaries:
         return f"Boundaries on {len(self)} edges between cells: {types or 'no events'}"
 
     def places(self, kind: str, order: int | None = None) -> np.ndarray:
-        """Give the parameter values `(n, P)` at which events of a type are located."""
-        edge, at = self._of(kind, order)
-        begin, end = self.grid.values(self.first[edge]), self.grid.values(self.second[edge])
-        return begin + at[:, None] * (end - begin)
+        """Give the parameter values `(n, P)` at which there are events of a type, each place once.
 
-    def _of(self, kind: str, order: int | None) -> tuple[np.ndarray, np.ndarray]:
+        One bifurcation may be several events at the same place: at a degenerate flip there is one of the cycle that
+        flips and one of the cycle of twice the order. `events` lists them all.
+        """
+        edge, at, bracket = self._of(kind, order)
+        place, way = self._located(edge, at)
+        near = np.minimum(bracket, _APART)[:, None] * way + 8 * np.finfo(float).eps * np.abs(place)
+        labels = [_clusters(*column) for column in zip(place.T, near.T, strict=True)]
+        _, first = np.unique(np.stack(labels, axis=1), axis=0, return_index=True)
+        return place[np.sort(first)]
+
+    def _located(self, edge: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give the places `(n, P)` of events, and how far it is from one end of their edges to the other."""
+        begin, end = self.grid.values(self.first[edge]), self.grid.values(self.second[edge])
+        return begin + at[:, None] * (end - begin), np.abs(end - begin)
+
+    def _of(self, kind: str, order: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         some = [
-            (i, event.at)
+            (i, event.at, event.bracket)
             for i, events in enumerate(self.events)
             for event in events
             if event.type == kind and (order is None or event.order == order)
         ]
-        return np.array([i for i, _ in some], int), np.array([at for _, at in some], float)
+        columns = np.array(some, float).reshape(-1, 3).T
+        return columns[0].astype(int), columns[1], columns[2]
 
     def segments(self, order: int | None = None) -> dict[str, np.ndarray]:
         """Give, for each type, curves to draw in a plane of two parameters, as segments `(n, 2 ends, 2 parameters)`.
@@ -69,13 +86,13 @@ class Boundaries:
         codes: dict[tuple, int] = {}
         drawn = {}
         for kind in self.types:
-            edge, _ = self._of(kind, order)
+            edge, at, _ = self._of(kind, order)
             if not len(edge):
                 continue
             events = (event for some in self.events for event in some if event.type == kind)
             chosen = (event for event in events if order is None or event.order == order)
             code = np.array([codes.setdefault(_identity(event), len(codes)) for event in chosen])
-            drawn[kind] = self._joined(edge, code, self.places(kind, order))
+            drawn[kind] = self._joined(edge, code, self._located(edge, at)[0])
         return drawn
 
     def _joined(self, edge: np.ndarray, code: np.ndarray, place: np.ndarray) -> np.ndarray:
@@ -91,15 +108,14 @@ class Boundaries:
                 squares.setdefault((*square[i].tolist(), int(code[i])), []).append(i)
         alone = np.ones(len(edge), bool)
         pairs = []
-        size = np.array([abs(values[-1] - values[0]) / max(len(values) - 1, 1) for values in self.grid.axes])
+        # Counted in cells, whatever the steps between them.
+        row = np.stack([_in_cells(values, place[:, i]) for i, values in enumerate(self.grid.axes)], axis=1)
         for some in squares.values():
             left = list(some)
             while len(left) > 1:
                 # Of more than two, the two nearest to each other: two passages through one square.
                 gaps = {
-                    (a, b): float(np.sum(((place[a] - place[b]) / size) ** 2))
-                    for n, a in enumerate(left)
-                    for b in left[n + 1 :]
+                    (a, b): float(np.sum((row[a] - row[b]) ** 2)) for n, a in enumerate(left) for b in left[n + 1 :]
                 }
                 a, b = min(gaps, key=gaps.__getitem__)
                 pairs.append((a, b))
@@ -107,11 +123,28 @@ class Boundaries:
                 left = [i for i in left if i not in (a, b)]
         joined = place[np.array(pairs, int).reshape(-1, 2)]
         short = np.stack([place[alone]] * 2, axis=1)
-        half = size[across[alone]] / 2
-        rows = np.arange(len(short))
-        short[rows, 0, across[alone]] -= half
-        short[rows, 1, across[alone]] += half
+        for i, values in enumerate(self.grid.axes):
+            mine = across[alone] == i
+            if len(values) > 1:
+                cell = corner[alone][mine, i]
+                ends = cell_edges(values)[np.stack([cell, cell + 1], axis=1)]
+                short[mine, :, i] = ends
         return np.concatenate([joined, short])
+
+
+def _in_cells(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Give how many cells from the first value places are."""
+    turn = np.argsort(values)
+    return np.interp(places, values[turn], turn.astype(float))
+
+
+def _clusters(values: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Number groups of values: those that are so near to the next one are in one group."""
+    turn = np.argsort(values)
+    steps = np.diff(values[turn]) > np.maximum(near[turn][1:], near[turn][:-1])
+    labels = np.zeros(len(values), int)
+    labels[turn] = np.concatenate([[0], np.cumsum(steps)]) if len(values) else 0
+    return labels
 
 
 def _identity(event: Event) -> tuple:

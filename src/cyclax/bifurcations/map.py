@@ -39,9 +39,9 @@ class BifurcationMap:
     - `grid`: `.names`, `.axes` (values of each parameter), `.shape`, `.at(cell)` (the model of a cell).
     - `orders`: those that were searched. `found[k]`: all cycles of order k as arrays (`cell`, `words`, `points`,
       `multipliers`, `margin`), sorted by cell.
-    - `layers`: `exponent` (largest Lyapunov exponent of orbits that stay, nats per step; nan where none stays),
-      `period` (of what attracts: 0 not periodic, -1 all orbits leave for infinity), `bounded` (share of orbits that
-      stay), and `proved`, each where it was asked for.
+    - `layers`: `exponent` (largest Lyapunov exponent of orbits that stay, nats per step; nan where none stays; that of
+      the cycle where an orbit is held by one), `period` (of what attracts: 0 not periodic, -1 all orbits leave for
+      infinity), `bounded` (share of orbits that stay), and `proved`, each where it was asked for.
     - `searched`: False where Ctrl-C came before.
     - `report`: seconds, cells, starts, how many cells were `mended` by their neighbors, in how many sweeps.
     """
@@ -159,16 +159,16 @@ class BifurcationMap:
         return boundaries(self)
 
     def values(self, *place: int) -> dict[str, float]:
-        """Give the values of the parameters in one cell."""
+        """Give the values of the parameters in one cell; what is added to an entry is called "offset of A[0]"."""
         row = self.grid.values(np.array([self._cell(place)]))[0]
-        return dict(zip(self.grid.names, row.tolist(), strict=True))
+        return dict(zip(self.grid.labels, row.tolist(), strict=True))
 
     # -- words about it ---------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
         axes = " x ".join(
             f"{name} ({len(values)} values, {values[0]:g} to {values[-1]:g})"
-            for name, values in zip(self.grid.names, self.grid.axes, strict=True)
+            for name, values in zip(self.grid.labels, self.grid.axes, strict=True)
         )
         lines = [f"BifurcationMap of {type(self.grid.model).__name__}: {axes}"]
         counts = self.counts
@@ -194,6 +194,9 @@ class BifurcationMap:
 
     def to_xarray(self) -> Any:
         """Give an `xarray.Dataset` with the parameters as coordinates. Needs `pip install 'cyclax[io]'`.
+
+        Values that are offsets say so in the attributes of their coordinate; beside it a second one, "A[0]_absolute",
+        gives the entry of the model itself.
 
         **Raises:** `ImportError`; `ValueError` for a parameter that has the name of a layer, or "order".
         """
@@ -221,15 +224,32 @@ class BifurcationMap:
         }
         for name, layer in self.layers.items():
             layers[name] = (names, layer.astype(np.int8) if layer.dtype == bool else layer, said[name])
-        taken = {"order", *layers}.intersection(names)
+        coordinates: dict[str, Any] = {"order": list(self.orders)}
+        coordinates |= self._coordinates()
+        taken = {"order", *layers, *(f"{p.name}_absolute" for p in self._offsets)}.intersection(names)
         if taken:
             raise ValueError(
                 f"to_xarray: {sorted(taken)[0]!r} is a parameter here, and a name of the dataset too; give the "
                 "parameter another name."
             )
         data = {name: (dims, values, {"long_name": text}) for name, (dims, values, text) in layers.items()}
-        coordinates = {"order": list(self.orders), **dict(zip(names, self.grid.axes, strict=True))}
         return xarray.Dataset(data, coordinates, {"report": json.dumps(self.report)})
+
+    @property
+    def _offsets(self) -> list[Parameter]:
+        return [p for p in self.grid.parameters if p.offset] if isinstance(self.grid, Grid) else []
+
+    def _coordinates(self) -> dict[str, tuple]:
+        """Give the parameters as coordinates of a dataset: (dimension, values, attributes)."""
+        names, labels = self.grid.names, self.grid.labels
+        axes = {
+            n: (n, values, {"long_name": label}) for n, label, values in zip(names, labels, self.grid.axes, strict=True)
+        }
+        for parameter in self._offsets:
+            name, own = parameter.name, parameter.entry(self.grid.model)
+            axes[name][2]["offset"] = f"added to {name} = {own!r} of the model"
+            axes[f"{name}_absolute"] = (name, own + axes[name][1], {"long_name": name})
+        return axes
 
     def save(self, path: str | Path) -> None:
         """Write everything to an `.npz` file, without pickle.

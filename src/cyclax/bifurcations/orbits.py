@@ -13,6 +13,7 @@ from cyclax.bifurcations.cells import BORDER, FAMILY, Checked, Searcher, Stack, 
 from cyclax.bifurcations.parameter import Grid
 from cyclax.cycles.arguments import checked_model
 from cyclax.cycles.attractors import follow_tangents, period_of
+from cyclax.cycles.followed import followed, gate_hashes, word_periods
 from cyclax.cycles.solve import borders_of_each, itineraries
 from cyclax.cycles.starts import initial_states
 from cyclax.data.arguments import checked_key
@@ -23,20 +24,21 @@ from cyclax.numerics import numerics
 ORBITS = 4
 # A state this many times larger than those that matter has left for infinity.
 _GONE = 1e6
-# A multiplier this close to 1 is 1.
-_UNIT = 1e-9
+# Below this exponent, measured, a tangent vanishes at once.
+_VANISHES = -30.0
 # Cells whose orbits are followed at once for a picture.
 _AT_ONCE = 1024
 
 
-@jax.jit
-def _run(models, z, v, limits, steps, longest):
-    def one(model, z, v, limit):
+@jax.jit(static_argnames="longest")
+def _run(models, z, v, limits, matter, scale, steps, *, longest: int):
+    def one(model, z, v, limit, matter, scale):
         z, v, _, gone = follow_tangents(model, z, v, limit, steps)
         z, _, growth, later = follow_tangents(model, z, v, limit, steps)
-        return z, growth / steps, gone | later, period_of(model, z, longest)
+        hashes = gate_hashes(model, z, matter, steps=2 * longest)
+        return z, growth / steps, gone | later, period_of(model, z, longest, scale), hashes
 
-    return jax.vmap(one)(models, z, v, limits)
+    return jax.vmap(one)(models, z, v, limits, matter, scale)
 
 
 def orbits(search: Searcher, stack: Stack, steps: int, longest: int) -> tuple[dict[str, np.ndarray], list[Checked]]:
@@ -51,19 +53,46 @@ def orbits(search: Searcher, stack: Stack, steps: int, longest: int) -> tuple[di
     models = jax.tree.map(lambda leaf: leaf[rows], stack.models)
     scale = scales(stack)[rows]
     z, v = _initial(search.key, stack.cells[rows], scale, num_states=num_states, orbits=ORBITS)
-    ends = _run(models, z, v, _GONE * scale, steps, longest)
-    states, growth, gone, period = (np.asarray(part)[:number] for part in ends)
+    ends = _run(models, z, v, _GONE * scale, stack.bounds.effective[rows], scale, steps, longest=longest)
+    states, growth, gone, back, hashes = (np.asarray(part)[:number] for part in ends)
     growth = np.where(gone, -np.inf, growth)
-    largest = np.max(growth, axis=1)
-    settled, met = _settled(search, stack, states, np.where(gone, 0, period))
+    again = word_periods(np.moveaxis(hashes, 1, 0).reshape(2 * longest, -1)).reshape(gone.shape)
+    settled, met = _held(search, stack, states, np.where(gone, 0, again), growth, longest)
+    # What follows no word for ever may still lie on a border, or on cycles of a family that reach one.
+    others, more = _settled(search, stack, states, np.where(gone | (settled > 0), 0, back))
+    settled = np.maximum(settled, others)
     shortest = np.min(np.where(settled > 0, settled, longest + 1), axis=1)
     all_gone = np.all(gone, axis=1)
     layers = {
-        "exponent": np.where(all_gone, np.nan, largest),
+        "exponent": np.where(all_gone, np.nan, np.max(growth, axis=1)),
         "period": np.where(all_gone, -1, np.where(shortest > longest, 0, shortest)),
         "bounded": np.mean(~gone, axis=1),
     }
-    return layers, met
+    return layers, met + more
+
+
+def _held(search: Searcher, stack: Stack, states: np.ndarray, again: np.ndarray, growth: np.ndarray, longest: int):
+    """Find the orbits that follow a word for ever, among those whose words repeat after `again (N, orbits)` steps.
+
+    Their exponents are those of the cycle, and are written into `growth`.
+
+    **Returns:** the periods of the points that they come to, 0 for all others; and the words, checked.
+    """
+    periods, parts = np.zeros_like(again), []
+    for order in np.unique(again[again > 0]).tolist():
+        cell, orbit = np.nonzero(again == order)
+        ends = states[cell, :, orbit]
+        words, _ = itineraries(stack.models, ends[:, None], order, cell)
+        facts = followed(stack.bounds, words, ends, longest, cell)
+        periods[cell, orbit] = np.where(facts.held, facts.period, 0)
+        with np.errstate(divide="ignore"):
+            exponent = np.log(facts.radius) / order
+        # What vanishes in a lap has a multiplier of 0, which rounding hides.
+        exact = facts.held & (growth[cell, orbit] > _VANISHES)
+        growth[cell[exact], orbit[exact]] = exponent[exact]
+        if np.any(facts.held):
+            parts.append(search.check(stack, cell[facts.held], words[facts.held]))
+    return periods, parts
 
 
 def _settled(search: Searcher, stack: Stack, states: np.ndarray, period: np.ndarray):
@@ -80,14 +109,9 @@ def _settled(search: Searcher, stack: Stack, states: np.ndarray, period: np.ndar
         checked = search.check(stack, cell, words)
         # A line of cycles, or one on a border.
         attracting = [some.cells(BORDER, FAMILY) for base, some in checked.uncounted.items() if base == order]
-        for base, table in checked.found.items():
-            values = table.multipliers
-            stays = np.max(np.abs(values), axis=1, initial=0.0) < 1
-            if base < order:
-                # An orbit of a longer period than its word: cycles fill a line or a disk around that of the word.
-                turns = np.abs(values ** (order // base) - 1) < _UNIT
-                stays = np.any(turns, axis=1) & np.all(np.abs(values) < 1 + _UNIT, axis=1)
-            attracting.append(table.cell[stays])
+        if order in checked.found:
+            table = checked.found[order]
+            attracting.append(table.cell[np.max(np.abs(table.multipliers), axis=1, initial=0.0) < 1])
         attracted = np.concatenate([np.zeros(0, int), *attracting])
         kept[cell, orbit] = np.where(np.isin(stack.cells[cell], attracted), order, 0)
         parts.append(checked)

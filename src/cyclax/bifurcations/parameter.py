@@ -21,6 +21,8 @@ from cyclax.numerics import numerics
 _ENTRY = re.compile(r"^\s*([A-Za-z_]\w*)\s*(?:\[([\d\s,]+)\])?\s*$")
 # Models that a function makes are looked at in stacks of so many.
 _AT_ONCE = 1024
+# Steps are equal where they differ by this share at most: those between rounded values are, too.
+_EVEN = 1e-3
 
 
 class Parameter:
@@ -93,6 +95,10 @@ class Parameter:
         )
         if not inside:
             raise ValueError(f"{self.name}: {self.leaf} has shape {shape}, so this is not one entry of it.")
+
+    def entry(self, model: AbstractPiecewiseLinearMap) -> float:
+        """Give what the model has where this parameter, no function, moves it."""
+        return float(np.asarray(getattr(model, self.leaf), np.float64)[self.index])
 
     def place(self, model: AbstractPiecewiseLinearMap) -> tuple | None:
         """Tell entries apart: name and index counted from the front; None for a function."""
@@ -223,6 +229,33 @@ class Grid:
             for leaf in leaves:
                 digest.update(np.asarray(leaf).tobytes())
         return digest.hexdigest()[:16]
+
+
+def geometric(values: Float[np.ndarray, " n"]) -> bool:
+    """Whether values, three at least, go in geometric steps: these are drawn on a logarithmic axis."""
+    if len(values) < 3 or not (np.all(values > 0) or np.all(values < 0)):
+        return False
+    return _even(np.log(np.abs(values))) and not _even(values)
+
+
+def _even(values: np.ndarray) -> bool:
+    steps = np.diff(values)
+    return bool(np.ptp(steps) <= _EVEN * np.max(np.abs(steps)))
+
+
+def cell_edges(values: Float[np.ndarray, " n"], logarithmic: bool | None = None) -> Float[np.ndarray, " n+1"]:
+    """Give where cells meet: halfway between values; the first and last reach as far out as in.
+
+    **Arguments:** `logarithmic`: halfway on a logarithmic axis, at the geometric mean; by default where the values are
+    in geometric steps. Values that are not all of one sign have no such mean.
+    """
+    logarithmic = geometric(values) if logarithmic is None else logarithmic
+    if logarithmic and (np.all(values > 0) or np.all(values < 0)):
+        return np.sign(values[0]) * np.exp(cell_edges(np.log(np.abs(values)), False))
+    if len(values) == 1:
+        return np.array([values[0] - 0.5, values[0] + 0.5])
+    middle = (values[:-1] + values[1:]) / 2
+    return np.concatenate([[2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]])
 
 
 def _parameter(key: Any) -> Parameter:

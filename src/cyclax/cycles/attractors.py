@@ -1,27 +1,36 @@
 """Basins: which attractor takes which share of initial states."""
 
-import dataclasses
+from collections.abc import Hashable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from cyclax.arguments import whole
-from cyclax.cycles.accept import Accepted, accept
+from cyclax.cycles.accept import Accepted, accept, accept_words
 from cyclax.cycles.arguments import checked_model
-from cyclax.cycles.result import Cycle, Degenerate
-from cyclax.cycles.solve import Borders, borders
+from cyclax.cycles.curves import CHECKED, Curve, Record, curve_of, records
+from cyclax.cycles.decide import Decider, Outcome
+from cyclax.cycles.destinations import Attractor, Attractors
+from cyclax.cycles.families import described, lies_in, slow_family
+from cyclax.cycles.followed import followed, gate_hashes, word_periods
+from cyclax.cycles.result import Degenerate
+from cyclax.cycles.solve import Borders, borders, itineraries
 from cyclax.cycles.starts import initial_states, state_scale
+from cyclax.cycles.word import WordKey, word_key
 from cyclax.data.arguments import checked_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.numerics import numerics
 
 # Orbits are followed in rounds that double, from this many steps on; those that have settled leave between rounds.
 _FIRST_ROUND = 256
-# A state that comes back to within this share of its size is taken to be on a cycle, and the cycle is solved for.
-_RETURNED = 1e-8
+# A state that comes back to within this share of its size is taken to be on a cycle, and the cycle is solved for. Below
+# the second share of the size of states that matter, a state is no size to compare with.
+_RETURNED, _SMALL = 1e-8, 1e-3
+# A cycle that does not attract is where an orbit is only if the orbit lies on it to within rounding.
+_ROUNDING = 1e-13
 # States this many times the size of the samples and the model have left for infinity.
 _GONE = 1e6
 # Orbits that do not settle are chaotic where their mean growth over the last round exceeds this, divided by its steps:
@@ -29,62 +38,9 @@ _GONE = 1e6
 _CHAOTIC = 30.0
 # Orbits are padded to a power of two of at least this many, so that the kernels compile only a few times.
 _FEWEST = 64
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Attractor:
-    """Where some of the samples went.
-
-    - `kind`: "cycle", "family" (such as a line attractor), "chaos" (not settled, and the largest exponent is positive),
-      "divergence", or "undecided" (not settled, and not expanding: quasi-periodic or slow).
-    - `share`: of the samples; `error`: its standard error.
-    - `what`: the `Cycle` or the `Degenerate`, else None.
-    - `exponent`: the mean of the largest Lyapunov exponents of these orbits, per step; nan for "divergence".
-    """
-
-    kind: str
-    share: float
-    error: float
-    what: Cycle | Degenerate | None
-    exponent: float
-
-    def __repr__(self) -> str:
-        text = (
-            repr(self.what) if self.what is not None else {"chaos": "chaos", "divergence": "to infinity"}.get(self.kind)
-        )
-        expanding = self.kind in ("chaos", "undecided")
-        tail = f", largest exponent {self.exponent:.4g}" if expanding else ""
-        return f"{100 * self.share:5.1f} % +- {100 * self.error:.1f}  {text}{tail}"
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Attractors:
-    """Which attractors the samples went to, largest share first.
-
-    - `entries`: one `Attractor` each; `labels` `(N,)`: the entry that sample i went to.
-    - `samples` `(N, M)`: the initial states; `exponents` `(N,)`: the largest exponent along each orbit, per step.
-    - `interrupted`: why it stopped early, if it did.
-    """
-
-    entries: tuple[Attractor, ...]
-    labels: Int[np.ndarray, " N"]
-    samples: Float[np.ndarray, "N M"]
-    exponents: Float[np.ndarray, " N"]
-    interrupted: str | None = None
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def __getitem__(self, index: int) -> Attractor:
-        return self.entries[index]
-
-    def __str__(self) -> str:
-        head = f"{len(self.entries)} destinations of {len(self.samples)} initial states"
-        tail = [f"STOPPED EARLY: {self.interrupted}"] if self.interrupted else []
-        return "\n".join([head, *(f"  {entry!r}" for entry in self.entries), *tail])
-
-    def __repr__(self) -> str:
-        return f"Attractors({', '.join(f'{entry.kind} {entry.share:.3g}' for entry in self.entries)})"
+# Closed curves are looked for after rounds of so many steps, in records of as many for returns and as many to check
+# them; so many records are made at once.
+_CURVE_ROUND, _CURVE_STEPS, _RECORDS = 4096, 4096, 16
 
 
 def attractors(
@@ -103,8 +59,14 @@ def attractors(
     - `samples`: how many initial states to draw (normal, of sizes from a quarter to sixteen times that of the states
       that matter to the model), or the states themselves, `(N, M)`: shares are shares of these.
     - `key`: a JAX random key, or an int seed.
-    - `steps`: most steps of an orbit; a chaotic transient that is longer passes for chaos.
+    - `steps`: most steps of an orbit, and half as many again, up to 8,192, to see what it does; a chaotic transient
+      that is longer passes for chaos.
     - `longest`: the longest period that is recognized.
+
+    An orbit that follows the word of a stable cycle and can no longer leave it has settled, however slowly it comes
+    closer; elsewhere an orbit is known by its points: those of an orbit beside a cycle of neutral multipliers may have
+    another period than its word, or fill a closed curve. Closed curves that are no part of a linear piece are known by
+    the order in which an orbit's points return (`rotation_number` comes with it).
 
     **Returns:** `Attractors`. Each cycle in it has been solved for and checked as those of `find_cycles`. After Ctrl-C,
     what had been found, marked so.
@@ -151,10 +113,13 @@ def follow_tangents(model, z, v, limit, steps):
 
 
 @jax.jit
-def period_of(model, z, longest):
-    """Give the number of steps, up to `longest`, after which each state `(M, N)` first comes back; 0 if it does not."""
+def period_of(model, z, longest, scale):
+    """Give the number of steps, up to `longest`, after which each state `(M, N)` first comes back; 0 if it does not.
+
+    **Arguments:** `scale`: the size of the states that matter to the model.
+    """
     advance = jax.vmap(model.__call__, in_axes=-1, out_axes=-1)
-    near = _RETURNED * (1e-3 + jnp.max(jnp.abs(z), axis=0))
+    near = _RETURNED * jnp.maximum(_SMALL * scale, jnp.max(jnp.abs(z), axis=0))
 
     def body(t, carry):
         state, period = carry
@@ -171,13 +136,18 @@ class _Basins:
 
     def __init__(self, model, bounds: Borders, samples: np.ndarray, steps: int, longest: int):
         self.model, self.bounds, self.samples, self.steps, self.longest = model, bounds, samples, steps, longest
+        self.scale = state_scale(model, bounds)
+        self.decider = Decider(model, bounds.effective)
         self.accepted: dict[int, Accepted] = {}
-        self.where: list[Any] = ["undecided"] * len(samples)
+        self.curves: list[tuple[Hashable, Curve]] = []
+        # What is said of each place that samples have come to, as fields of `Attractor`.
+        self.places: dict[Hashable, dict[str, Any]] = {}
+        self.where: list[Hashable] = [None] * len(samples)
         self.exponents = np.zeros(len(samples))
 
     def run(self) -> Attractors:
-        model, number = self.model, len(self.samples)
-        limit = _GONE * max(state_scale(model, self.bounds), float(np.max(np.abs(self.samples))))
+        number = len(self.samples)
+        limit = _GONE * max(self.scale, float(np.max(np.abs(self.samples))))
         z = self.samples.T.copy()
         v = np.random.default_rng(0).normal(size=z.shape)
         v /= np.linalg.norm(v, axis=0)
@@ -190,50 +160,195 @@ class _Basins:
                 self.last = 2 * self.last if left >= 6 * self.last else left
                 self._round(z, v, limit)
                 done += self.last
+                if self.last >= _CURVE_ROUND and done < self.steps:
+                    self._follow_curves(z, v, self._regular()[:_RECORDS])
+            for i in np.setdiff1d(self.unsettled, self._regular()).tolist():
+                self._put(i, "chaos", kind="chaos")
+            self._follow_curves(z, v, self._regular(), last=True)
         except KeyboardInterrupt:
+            for i in self.unsettled.tolist():
+                self._put(i, "interrupted", kind="undecided", reason="interrupted by Ctrl-C")
             return self._result("interrupted by Ctrl-C: the orbits that had not settled are undecided")
-        for i in self.unsettled:
-            self.where[i] = "chaos" if self.exponents[i] * self.last > _CHAOTIC else "undecided"
         return self._result(None)
+
+    def _put(self, sample: int, place: Hashable, **said: Any) -> None:
+        """Note where a sample has come to."""
+        self.where[sample] = place
+        self.places.setdefault(place, said)
+
+    def _regular(self) -> np.ndarray:
+        """Give the unsettled samples whose orbits are not chaotic."""
+        return self.unsettled[self.exponents[self.unsettled] * self.last <= _CHAOTIC]
 
     def _round(self, z: np.ndarray, v: np.ndarray, limit: float) -> None:
         """Follow the unsettled orbits z, with their tangents v `(M, N)`, for `last` steps; see which have settled."""
         unsettled = self.unsettled
-        padded = np.resize(unsettled, max(_FEWEST, 1 << (len(unsettled) - 1).bit_length()))
+        padded = _padded(unsettled)
         ends = follow_tangents(self.model, z[:, padded], v[:, padded], limit, self.last)
         z[:, unsettled], v[:, unsettled], growth, gone = (np.asarray(part)[..., : len(unsettled)] for part in ends)
         self.exponents[unsettled] = growth / self.last
-        period = np.asarray(period_of(self.model, z[:, padded], self.longest))[: len(unsettled)]
-        settled = gone.copy()
-        for i in np.flatnonzero(gone):
-            self.where[unsettled[i]] = "divergence"
-        for order in np.unique(period[~gone & (period > 0)]).tolist():
-            some = np.flatnonzero(~gone & (period == order))
-            settled[some] = self._settle(unsettled[some], z[:, unsettled[some]].T, order)
-        self.unsettled = unsettled[~settled]
+        for i in unsettled[gone].tolist():
+            self._put(i, "divergence", kind="divergence")
+        self._by_words(z, unsettled[~gone])
+        self._by_points(z, self._left(unsettled[~gone]))
+        self.unsettled = self._left(unsettled)
 
-    def _settle(self, samples: np.ndarray, states: np.ndarray, order: int) -> list[bool]:
-        """Solve for the cycles that these states are on; tell which states are on one."""
-        accepted = self.accepted.setdefault(order, Accepted())
-        keys = accept(self.model, self.bounds, states[:, None], order, accepted)
-        for sample, key in zip(samples, keys, strict=True):
-            if key is not None:
-                self.where[sample] = key
-        return [key is not None for key in keys]
+    def _left(self, samples: np.ndarray) -> np.ndarray:
+        return np.array([i for i in samples if self.where[i] is None], int)
+
+    # -- orbits that follow the word of a cycle for ever --------------------------------------------------------------
+
+    def _by_words(self, z: np.ndarray, samples: np.ndarray) -> None:
+        if not len(samples):
+            return
+        hashes = gate_hashes(self.model, z[:, _padded(samples)], self.bounds.effective, steps=2 * self.longest)
+        orders = word_periods(np.asarray(hashes)[:, : len(samples)])
+        for order in np.unique(orders[orders > 0]).tolist():
+            some = samples[orders == order]
+            words, _ = itineraries(self.model, z[:, some].T[:, None], order)
+            facts = followed(self.bounds, words, z[:, some].T, self.longest)
+            for i in np.flatnonzero(facts.held):
+                radius = float(facts.radius[i])
+                with np.errstate(divide="ignore"):
+                    self.exponents[some[i]] = np.log(radius) / order
+                if facts.period[i] > 0:
+                    self._settle(some[i], words[i], int(facts.period[i]), bool(facts.family[i]))
+                else:
+                    self._turn(some[i], words[i], int(facts.loops[i]), float(facts.rotation[i]))
+
+    def _checked(self, word: np.ndarray) -> WordKey | None:
+        """Check a word, and give the identity of what it is, which `accepted` holds; None where it is nothing."""
+        known = self.accepted.setdefault(len(word), Accepted())
+        return accept_words(self.model, self.bounds, word[None], known, self.decider)[0]
+
+    def _settle(self, sample: int, word: np.ndarray, period: int, family: bool) -> None:
+        """The orbit comes to points of that period, beside or on the cycle of the word."""
+        key = self._checked(word) if period == len(word) else None
+        known = self.accepted.setdefault(len(word), Accepted())
+        cycle, member = (some.get(key) if key is not None else None for some in (known.cycles, known.families))
+        if cycle is not None and not family:
+            self._put(sample, key, kind="cycle", what=cycle, period=period)
+            return
+        place = ("family", period, word_key(word[:, self.bounds.effective]))
+        if place not in self.places:
+            what = member or self._family(np.tile(word, (period // len(word), 1)))
+            if what is None and cycle is not None:  # a multiplier that is 1 but for rounding
+                self.places[place] = dict(kind="cycle", what=cycle, period=period)
+            elif what is None and period == len(word):
+                reason = "it follows the word of a cycle, which could not be confirmed"
+                self.places[place] = dict(kind="undecided", reason=reason)
+            else:
+                self.places[place] = dict(kind="family", what=what, period=period)
+        self.where[sample] = place
+
+    def _family(self, word: np.ndarray) -> Degenerate | None:
+        decision = self.decider.decide(word)
+        if decision.outcome == Outcome.FAMILY:
+            return described(self.bounds, word, "family", decision)
+        return slow_family(self.model, self.bounds, word)
+
+    def _turn(self, sample: int, word: np.ndarray, loops: int, rotation: float) -> None:
+        """The orbit goes around the cycle of the word for ever, and does not repeat."""
+        key = self._checked(word)
+        what = self.accepted[len(word)].cycles.get(key) if key is not None else None
+        place = ("turn", word_key(word[:, self.bounds.effective]), loops, rotation)
+        if np.isnan(rotation):
+            self._put(sample, (*place[:3], "torus"), kind="torus", what=what, period=loops)
+        else:
+            # An angle of a multiplier, to within rounding.
+            found = dict(rotation_number=rotation, rotation_error=float(np.spacing(1.0)))
+            self._put(sample, place[:3], kind="closed curve", what=what, period=loops, **found)
+
+    # -- orbits that come back to their points ------------------------------------------------------------------------
+
+    def _by_points(self, z: np.ndarray, samples: np.ndarray) -> None:
+        if not len(samples):
+            return
+        periods = np.asarray(period_of(self.model, z[:, _padded(samples)], self.longest, self.scale))[: len(samples)]
+        for order in np.unique(periods[periods > 0]).tolist():
+            some = samples[periods == order]
+            known = self.accepted.setdefault(order, Accepted())
+            keys = accept(self.model, self.bounds, z[:, some].T[:, None], order, known, self.decider)
+            for sample, key in zip(some, keys, strict=True):
+                if key is not None:
+                    self._lie(sample, key, z[:, sample], known)
+
+    def _lie(self, sample: int, key: WordKey, state: np.ndarray, known: Accepted) -> None:
+        """Note that a sample lies on what its word is, if it does."""
+        if key in known.families:
+            if lies_in(self.bounds, known.families[key], state):
+                what = known.families[key]
+                self._put(sample, ("family", what.order, key), kind="family", what=what, period=what.order)
+            return
+        what = known.cycles[key] if key in known.cycles else known.borders[key]
+        away = float(np.min(np.max(np.abs(what.points - state), axis=1)))
+        attracting = bool(np.all(np.abs(what.multipliers) < 1))
+        near = (_RETURNED if attracting or key in known.borders else _ROUNDING) * max(
+            float(np.max(np.abs(state))), self.scale
+        )
+        if away <= near + what.error:
+            self._put(sample, key, kind="cycle", what=what, period=what.order)
+
+    # -- orbits on closed curves --------------------------------------------------------------------------------------
+
+    def _follow_curves(self, z: np.ndarray, v: np.ndarray, samples: np.ndarray, last: bool = False) -> None:
+        """Look which orbits go around closed curves; once one does, ask all others whether they are on the same.
+
+        With `last`, those that are not are undecided.
+        """
+        steps = 2 * min(_CURVE_STEPS, max(self.steps // 4, 4))
+        while len(samples):
+            some, samples = samples[:_RECORDS], samples[_RECORDS:]
+            padded = np.resize(some, _RECORDS)
+            for sample, record in zip(some, records(self.model, z[:, padded], v[:, padded], steps), strict=False):
+                self._on_curve(sample, record, last)
+            if self.curves:
+                others = self._left(self.unsettled)
+                padded = _padded(others)
+                short = records(self.model, z[:, padded], v[:, padded], CHECKED)
+                for sample, record in zip(others, short, strict=False):
+                    self._on_known_curve(sample, record.states)
+                samples = self._left(samples)
+        self.unsettled = self._left(self.unsettled)
+
+    def _on_known_curve(self, sample: int, orbit: np.ndarray) -> bool:
+        place = next((place for place, curve in self.curves if curve.holds(orbit)), None)
+        self.where[sample] = place
+        return place is not None
+
+    def _on_curve(self, sample: int, record: Record, last: bool) -> None:
+        if self._on_known_curve(sample, record.states):
+            return
+        curve = curve_of(record, self.steps) if self.model.num_states > 1 else "a map of one state has no closed curve"
+        if isinstance(curve, str):
+            if last:
+                self._put(sample, ("undecided", curve), kind="undecided", reason=curve)
+            return
+        said = dict(rotation_number=curve.rotation_number, rotation_error=curve.error, period=curve.loops)
+        if curve.attracting:
+            place: Hashable = ("curve", len(self.curves))
+            self.curves.append((place, curve))
+            self._put(sample, place, kind="closed curve", what=None, curve=curve.points, **said)
+            return
+        place = ("curves", curve.loops)
+        self._put(sample, place, kind="closed curve", what=None, **said)
+        together = self.places[place]
+        if not abs(together["rotation_number"] - curve.rotation_number) <= together["rotation_error"] + curve.error:
+            together |= dict(rotation_number=float("nan"), rotation_error=float("nan"))
 
     def _result(self, interrupted: str | None) -> Attractors:
-        known: dict[Any, tuple[str, Any]] = {}
-        for accepted in self.accepted.values():
-            known.update({key: ("cycle", cycle) for key, cycle in accepted.cycles.items()})
-            for entries in (accepted.families, accepted.borders):
-                known.update({key: ("family" if e.kind == "family" else "cycle", e) for key, e in entries.items()})
-        places = sorted(set(self.where), key=lambda place: (-self.where.count(place), str(place)))
+        places = sorted(self.places, key=lambda place: (-self.where.count(place), str(place)))
         labels = np.array([places.index(place) for place in self.where])
         entries = []
         for i, place in enumerate(places):
-            kind, what = known.get(place, (place, None))
+            said = {"what": None, **self.places[place]}
             share = float(np.mean(labels == i))
             error = float(np.sqrt(share * (1 - share) / len(labels)))
-            exponent = float("nan") if kind == "divergence" else float(np.mean(self.exponents[labels == i]))
-            entries.append(Attractor(kind, share, error, what, exponent))
+            unknown = said["kind"] == "divergence"
+            exponent = float("nan") if unknown else float(np.mean(self.exponents[labels == i]))
+            entries.append(Attractor(share=share, error=error, exponent=exponent, **said))
         return Attractors(tuple(entries), labels, self.samples, self.exponents, interrupted)
+
+
+def _padded(samples: np.ndarray) -> np.ndarray:
+    return np.resize(samples, max(_FEWEST, 1 << max(len(samples) - 1, 0).bit_length()))

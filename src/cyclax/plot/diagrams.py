@@ -8,6 +8,7 @@ import numpy as np
 
 from cyclax.arguments import whole
 from cyclax.bifurcations.map import BifurcationMap
+from cyclax.bifurcations.parameter import geometric
 from cyclax.plot.cycles import new_axes
 from cyclax.plot.edges import BESIDE
 from cyclax.plot.maps import bifurcation_map, parameter_name, require_map
@@ -37,7 +38,8 @@ def bifurcation_diagram(
 
     **Arguments:**
 
-    - `result`: what `scan` returned for one parameter.
+    - `result`: what `scan` returned for one parameter; positive values in geometric steps are drawn on a logarithmic
+      axis.
     - `ax`: the matplotlib axes to draw in; by default those of a new pyplot figure.
     - `coordinate`: the state to draw, from 0.
     - `attractor`: simulated states to draw behind, as small grey dots: the values of the parameter `(n,)` and, for each
@@ -61,6 +63,8 @@ def bifurcation_diagram(
     behind = None if attractor is None else _checked_points(attractor, coordinate, states)
     ax = new_axes(shown=True) if ax is None else ax
     values = result.grid.axes[0]
+    if geometric(values) and values[0] > 0:
+        ax.set_xscale("log")
     branches = [b for k in result.orders for b in _branches(result, k, coordinate)]
     present = sorted({branch.order for branch in branches})
     colors = dict(zip(present, _shades(len(present)), strict=True))

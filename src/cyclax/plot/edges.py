@@ -1,6 +1,6 @@
 """Edges of a map, drawn: one color and one kind of line for each type of event."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +53,7 @@ def draw_edges(ax: "Axes", segments: dict[str, np.ndarray], *, column: bool) -> 
     for name, (color, line) in EVENTS.items():
         if name not in segments:
             continue
-        chains = _chained(segments[name])
+        chains = _chained(segments[name], [axis.get_scale() == "log" for axis in (ax.xaxis, ax.yaxis)])
         ax.add_collection(
             LineCollection(chains, colors=["white"], linewidths=2.6, zorder=3, capstyle="butt"), autolim=False
         )
@@ -76,15 +76,16 @@ def draw_edges(ax: "Axes", segments: dict[str, np.ndarray], *, column: bool) -> 
         first.set_clip_on(False)
 
 
-def _chained(segments: np.ndarray) -> list[np.ndarray]:
+def _chained(segments: np.ndarray, logarithmic: Sequence[bool] = (False, False)) -> list[np.ndarray]:
     """Join segments at shared ends: dashes would begin anew with every segment of a cell's length."""
-    scale = np.ptp(segments.reshape(-1, 2), axis=0)
+    shown = np.stack([np.log(segments[..., i]) if logarithmic[i] else segments[..., i] for i in (0, 1)], axis=-1)
+    scale = np.ptp(shown.reshape(-1, 2), axis=0)
     # Ends that are a rounding error apart are one.
-    rounded = np.round(segments / np.where(scale > 0, scale, 1), 9)
+    rounded = np.round(shown / np.where(scale > 0, scale, 1), 9)
     _, node = np.unique(rounded.reshape(-1, 2), axis=0, return_inverse=True)
     ends = node.reshape(-1, 2)
-    place = np.zeros((int(np.max(node)) + 1, 2))
-    place[ends] = segments
+    place, drawn = np.zeros((2, int(np.max(node)) + 1, 2))
+    place[ends], drawn[ends] = shown, segments
     at: list[list[int]] = [[] for _ in place]
     for i, (a, b) in enumerate(ends.tolist()):
         at[a].append(i)
@@ -109,7 +110,7 @@ def _chained(segments: np.ndarray) -> list[np.ndarray]:
             before, here = here, nexts[pick]
             chain.append(here)
         if len(chain) > 1:
-            chains.append(place[chain])
+            chains.append(drawn[chain])
 
     # From loose ends and junctions first; what is left are closed loops.
     for begin in [i for i, some in enumerate(at) if len(some) % 2] + list(range(len(at))):

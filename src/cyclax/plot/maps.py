@@ -8,6 +8,7 @@ import numpy as np
 
 from cyclax.arguments import whole
 from cyclax.bifurcations.map import BifurcationMap
+from cyclax.bifurcations.parameter import cell_edges, geometric
 from cyclax.plot.cycles import new_axes
 from cyclax.plot.edges import BESIDE, checked_segments, draw_edges
 
@@ -66,7 +67,8 @@ def bifurcation_map(
 
     **Arguments:**
 
-    - `result`: what `scan` returned for two parameters; the first is the horizontal axis.
+    - `result`: what `scan` returned for two parameters; the first is the horizontal axis. Positive values in geometric
+      steps are drawn on a logarithmic axis.
     - `ax`: the matplotlib axes to draw in; by default those of a new pyplot figure.
     - `show`: what the colors say.
         - "period": the period of what attracts (the shortest where several orbits settle differently), and whether
@@ -232,19 +234,26 @@ def _palette(number: int) -> list[str]:
     return [_RAINBOW[round(i)] for i in np.linspace(0, len(_RAINBOW) - 1, number)]
 
 
-def _edges(values: np.ndarray) -> np.ndarray:
-    """Where cells meet: halfway between values; the first and last reach as far out as in."""
-    if len(values) == 1:
-        return np.array([values[0] - 0.5, values[0] + 0.5])
-    middle = (values[:-1] + values[1:]) / 2
-    return np.concatenate([[2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]])
+def _edges(values: np.ndarray, logarithmic: bool = False) -> np.ndarray:
+    """Where cells meet, on a logarithmic axis or one that the values make so."""
+    return cell_edges(values, logarithmic or geometric(values))
+
+
+def _mesh(ax: "Axes", result: BifurcationMap) -> tuple[np.ndarray, np.ndarray]:
+    """Give the edges of the cells along both axes, made logarithmic where positive values go in geometric steps."""
+    x, y = result.grid.axes[0], result.grid.axes[-1]
+    if geometric(x) and x[0] > 0:
+        ax.set_xscale("log")
+    if geometric(y) and y[0] > 0:
+        ax.set_yscale("log")
+    return _edges(x, ax.get_xscale() == "log"), _edges(y, ax.get_yscale() == "log")
 
 
 def _draw_fill(ax: "Axes", result: BifurcationMap, fill: _Fill) -> None:
     from matplotlib.colors import BoundaryNorm, ListedColormap
     from matplotlib.patches import Patch
 
-    x, y = (_edges(values) for values in result.grid.axes)
+    x, y = _mesh(ax, result)
     colors = ListedColormap([color for color, _, _ in fill.looks])
     norm = BoundaryNorm(np.arange(len(fill.looks) + 1) - 0.5, len(fill.looks))
     # A million cells as vectors would make a file that no journal takes.
@@ -314,7 +323,7 @@ def _draw_exponents(ax: "Axes", result: BifurcationMap, searched: np.ndarray) ->
     slow = finite[finite > _AT_ONCE]
     low = min(float(np.quantile(slow, 0.02)), -1e-3) if len(slow) else -1.0
     high = max(float(np.max(finite)), 1e-3) if len(finite) else 1.0
-    x, y = (_edges(values) for values in result.grid.axes)
+    x, y = _mesh(ax, result)
     # A scale of its own on each side of 0: white is 0, orange is chaos.
     norm = TwoSlopeNorm(0.0, low, high)
     shown = np.ma.masked_invalid(np.where(np.isneginf(exponent), low, exponent))
