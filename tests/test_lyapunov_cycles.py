@@ -144,3 +144,23 @@ def test_covariant_vectors_of_the_lozi_map_are_carried_into_each_other(num_vecto
     if num_vectors == 2:
         # The Lozi map is hyperbolic here: its directions keep apart.
         assert 0.1 < np.min(found.angles(1)) <= np.max(found.angles(1)) <= np.pi / 2
+
+
+def test_what_numpy_raises_is_the_users_own_affair():
+    """A 2-cycle with multiplier -0.7; beside it an orbit that diverges, and one that loses its tangents."""
+    with np.errstate(all="raise"):
+        got = cx.lyapunov_spectrum(cx.SkewTentMap(0.5, -1.4, 1.0), [0.3], steps=500, warmup=100, birkhoff=True)
+        assert abs(got.weighted_exponents[0] - np.log(0.7) / 2) < 1e-12
+        flat = cx.lyapunov_spectrum(cx.SkewTentMap(0.5, 0.0, 1.0), [0.3], steps=500, warmup=100, birkhoff=True)
+        assert flat.weighted_exponents[0] == flat.exponents[0] == -np.inf
+        some = cx.lyapunov_spectrum(
+            cx.SkewTentMap(0.5, 3.0, -1.0), [[-5.0], [1.0]], steps=900, warmup=9, in_axes=(None, 0, None), birkhoff=True
+        )
+        assert some.diverged[1] > 0
+        for one in (got, flat, some):
+            assert str(one)
+            assert one._repr_html_()
+            assert one.to_dict()["dimension"] is not None
+            assert np.all(one.dimension_error >= 0) or np.isnan(one.dimension_error).any()
+            assert np.shape(one.converged) == np.shape(one.diverged)
+            assert one.intervals.shape == (*one.means.shape, 2)

@@ -197,9 +197,10 @@ class Standardization:
     def _like(self, series: Any) -> tuple[Any, Any]:
         if np.shape(series)[-1:] != self.mean.shape:
             raise ValueError(f"series: expected (.., {len(self.mean)}), as standardized, got {np.shape(series)}.")
-        if isinstance(series, jax.Array):
-            return self.mean.astype(series.dtype), self.deviation.astype(series.dtype)
-        return self.mean, self.deviation
+        # Ranks are made equal: JAX may have been told to promote none.
+        shape = (1,) * (np.ndim(series) - 1) + self.mean.shape
+        dtype = series.dtype if isinstance(series, jax.Array) else self.mean.dtype
+        return self.mean.astype(dtype).reshape(shape), self.deviation.astype(dtype).reshape(shape)
 
 
 def standardize(

@@ -186,12 +186,13 @@ def _backward(R):
     number = R.shape[-1]
     # In general position: upper triangular, so that vector i lies in the span of the first i of the frame.
     last = jnp.triu(jnp.asarray(np.random.default_rng(0).normal(size=(number, number)))) + 2 * jnp.eye(number)
-    last = last / jnp.linalg.norm(last, axis=0)
+    last = last / jnp.linalg.norm(last, axis=0)[None]
 
     def step(C, R):
         back = jax.scipy.linalg.solve_triangular(R, C)
         length = jnp.linalg.norm(back, axis=0)
-        return back / length, (back / length, -jnp.log(length))
+        back = back / length[None]
+        return back, (back, -jnp.log(length))
 
     _, (before, growth) = jax.lax.scan(step, last, R, reverse=True)
     return jnp.concatenate([before, last[None]]), growth

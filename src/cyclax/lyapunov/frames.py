@@ -65,11 +65,11 @@ class CholeskyQR(AbstractOrthonormalization):
         """Give the orthonormal frames and the diagonals of R."""
         V, scale = _scaled(V)
         length = jnp.linalg.norm(V, axis=0)
-        V = jnp.moveaxis(V / jnp.where(length > 0, length, 1), -1, 0)
+        V = jnp.moveaxis(V / jnp.where(length > 0, length, 1)[None], -1, 0)
         once, first = _cholesky_pass(V)
         gram = _gram(once)
         # One predicate for all frames: a branch for each would be run on both sides.
-        off = jnp.max(jnp.abs(gram - jnp.eye(V.shape[-1], dtype=V.dtype)))
+        off = jnp.max(jnp.abs(gram - jnp.eye(V.shape[-1], dtype=V.dtype)[None]))
         Q, norms = jax.lax.cond(
             off < _NEARLY_ORTHONORMAL, lambda: _second_pass(once, gram, first), lambda: _reflected(V)
         )
@@ -107,7 +107,7 @@ def _scaled(V: Frames) -> tuple[Frames, Float[Array, "n B"]]:
     """Scale each vector to largest entry 1, so that no square overflows or vanishes."""
     scale = jax.lax.stop_gradient(jnp.max(jnp.abs(V), axis=0))
     # A vector of zeros stays one; its norm is 0.
-    return V / jnp.where(scale > 0, scale, 1), scale
+    return V / jnp.where(scale > 0, scale, 1)[None], scale
 
 
 def _lost(num_states: int, dtype: Any) -> float:
@@ -127,7 +127,7 @@ def _sweep(V: Frames, *, fill: bool) -> tuple[Frames, Array, Float[Array, "n B"]
         gone = square <= least**2 * before[i]
         norm = jnp.sqrt(jnp.where(gone, 1, square))
         # What is lost must not be taken from the others.
-        return jnp.where(gone, 0, vector / norm), jnp.where(gone, filling[:, i, None], 0), gone, norm
+        return jnp.where(gone[None], 0, vector / norm[None]), jnp.where(gone[None], filling[:, i, None], 0), gone, norm
 
     if number <= _UNROLLED_VECTORS:
         done, lost, norms = [], [], []

@@ -108,7 +108,7 @@ def _run_lot(
         s = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, t, time_axis, keepdims=False), inputs)
         z, V = together(arrays, carry.z, s, carry.V)
         alive = carry.alive & jnp.all(jnp.isfinite(z), axis=0)
-        return Carry(z, V, alive, carry.survived + alive)
+        return Carry(z, V, alive, jnp.where(alive, carry.survived + 1, carry.survived))
 
     def orthonormalized(V, total, worst):
         V, norms = orthonormalize(V)
@@ -128,7 +128,8 @@ def _run_lot(
             return after._replace(V=V, survived=carry.survived), total, worst
 
         carry, total, worst = jax.lax.fori_loop(0, course.pieces, piece, state)
-        return carry._replace(survived=carry.survived + carry.alive), total, worst
+        survived = jnp.where(carry.alive, carry.survived + 1, carry.survived)
+        return carry._replace(survived=survived), total, worst
 
     def group(g, state):
         carry, logs, worst = state
@@ -191,7 +192,8 @@ def lyapunov_exponents(
         raise ValueError(f"inputs: expected warmup + steps = {warmup + steps} of them, got {sorted(lengths)}.")
     orthonormalize = suited(number) if orthonormalization is None else orthonormalization
     # Integers have no tangents.
-    z = layout.flat(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf, jnp.float32)), state))
+    leaves = jax.tree.map(jnp.asarray, state)
+    z = layout.flat(jax.tree.map(lambda leaf: leaf if eqx.is_inexact_array(leaf) else leaf.astype(float), leaves))
     V = jnp.asarray(random_frame(layout.size, number), z.dtype)
 
     def step(carry, s):

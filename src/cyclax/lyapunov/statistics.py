@@ -74,11 +74,11 @@ class WeightedAverage:
         """Take in the next values; those beyond T are left out."""
         series = series[: max(self.number - self._at, 0)]
         u = (self._at + np.arange(len(series)) + 0.5) / self.number
-        with np.errstate(under="ignore"):  # at the ends
-            weights = np.exp(-1 / (u * (1 - u)))
-        # A weight may underflow to 0, and 0 times -inf is no number.
+        # At the ends weights underflow to 0, and 0 times -inf is no number.
         finite = np.where(np.isneginf(series), 0, series)
-        self._sum = self._sum + np.tensordot(weights, finite, 1)
+        with np.errstate(all="ignore"):
+            weights = np.exp(-1 / (u * (1 - u)))
+            self._sum = self._sum + np.tensordot(weights, finite, 1)
         self._sum = np.where(np.isneginf(series).any(axis=0), -np.inf, self._sum)
         self._weights += float(np.sum(weights))
         self._at += len(series)

@@ -39,7 +39,7 @@ def _tangents(map_: AbstractPiecewiseLinearMap, z: Float[Array, "M L"]):
 
 def _unit(v: Float[Array, "M L"]) -> Float[Array, "M L"]:
     size = jnp.linalg.norm(v, axis=0)
-    return v / jnp.where(size > 0, size, 1)
+    return v / jnp.where(size > 0, size, 1)[None]
 
 
 def _probe(num_states: int, lanes: int, dtype: Any) -> Float[Array, "M L"]:

@@ -95,11 +95,13 @@ class Affine(AbstractObservation):
 
     def read(self, z):
         """Give B z + b."""
-        return jnp.einsum("nm,...mb->...nb", self.B, z) + self.b[:, None]
+        x = jnp.einsum("nm,...mb->...nb", self.B, z)
+        return x + jnp.broadcast_to(self.b[:, None], x.shape)
 
     def estimate(self, x):
         """Give B^+ (x - b)."""
-        return jnp.einsum("mn,...nb->...mb", pseudo_inverse(jnp.asarray(self.B)), x - self.b[:, None])
+        centered = x - jnp.broadcast_to(self.b[:, None], x.shape)
+        return jnp.einsum("mn,...nb->...mb", pseudo_inverse(jnp.asarray(self.B)), centered)
 
     def projection(self):
         """Give B^+ B where N < M, else ones."""

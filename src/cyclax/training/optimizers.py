@@ -8,6 +8,7 @@ from typing import Any, final
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, PyTree
 
@@ -120,7 +121,9 @@ class Transformation(AbstractOptimizer):
             return state, self.changes(gradients, state, parameters, jnp.zeros(()), value, value_fn)
 
         try:
-            jax.eval_shape(once, parameters)
+            # optax relies on the ordinary rules of promotion, whatever the user's own.
+            with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"), np.errstate(all="ignore"):
+                jax.eval_shape(once, parameters)
         except Exception as error:
             # Whatever an optimizer raises here says that it is not made for these weights, or wants to know more.
             reason = " ".join(str(error).split())[:300]
