@@ -85,7 +85,7 @@ class Decider:
 
     def switches(self, gate: int) -> bool:
         """Whether opening a gate changes the map, be it by less than the rounding of its Jacobian."""
-        with _LOCK:
+        with LOCK:
             try:
                 with working_precision(_BITS[0]):
                     pieces = self._at(_BITS[0])
