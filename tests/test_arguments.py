@@ -132,7 +132,7 @@ ASKED = {
     "lyapunov_spectrum: orthonormalize_every": lambda n: _lyapunov(steps=30, orthonormalize_every=n),
     "simulate": lambda n: cx.simulate(TENT, [0.3], n),
     "AlmostLinearRNN: num_gated": lambda n: cx.AlmostLinearRNN(A=np.ones(3), W=np.eye(3), h=np.ones(3), num_gated=n),
-    "Lorenz96: sites": lambda n: data.Lorenz96(sites=n if n is None or np.ndim(n) or isinstance(n, str) else n + n - n),
+    "Lorenz96: sites": lambda n: data.Lorenz96(sites=n),
     "windows": lambda n: data.windows(np.arange(9.0), n),
     "delay_embedding": lambda n: data.delay_embedding(np.arange(19.0), 2, n),
     "Bins": metrics.Bins,
