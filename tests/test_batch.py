@@ -4,6 +4,7 @@ import itertools
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import CASES
@@ -117,3 +118,56 @@ def test_a_model_of_a_wrong_shape_is_refused_by_name():
     model = cx.PLRNN.random(3, key=jax.random.key(0))
     with pytest.raises(ValueError, match="PLRNN: W must have shape"):
         cx.find_cycles(eqx.tree_at(lambda m: m.W, model, np.ones((2, 3))), 1, key=0)
+
+
+class Unchecked(cx.AbstractPiecewiseLinearMap):
+    """A user's model: no check of its own, and its dimension read off either end of the bias."""
+
+    A: np.ndarray
+    W: np.ndarray
+    h: np.ndarray
+    axis: int = eqx.field(static=True, default=-1)
+
+    @property
+    def num_states(self):
+        return self.h.shape[self.axis]
+
+    def preactivations(self, z):
+        return z
+
+    def step(self, z, gates):
+        return self.A * z + self.W @ jnp.where(gates, z, 0) + self.h
+
+
+def unchecked(number, axis):
+    weights = [PLRNNS[i % len(PLRNNS)] for i in range(number)]
+    return Unchecked(*(np.stack([getattr(one, name) for one in weights]) for name in ("A", "W", "h")), axis)
+
+
+PLRNNS = [cx.PLRNN.random(2, key=jax.random.key(i), gain=2) for i in range(3)]
+
+
+@pytest.mark.parametrize("axis", [-1, 0])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_stacks_of_models_without_a_check_are_batches(number, axis):
+    """As many models as states, too, where every shape might be that of one model."""
+    found = cx.find_cycles(unchecked(number, axis), 2, key=0)
+    assert len(found) == number
+    for one, other in zip(found, cx.find_cycles(PLRNNS[:number], 2, key=0), strict=True):
+        assert one.counts == other.counts
+        np.testing.assert_allclose([c.points[0] for c in one], [c.points[0] for c in other], rtol=1e-12)
+
+
+def test_a_stack_is_refused_where_one_model_is_asked_for():
+    message = r"model: Unchecked: a state of shape \(2,\).* It is a stack of 3 models: give one of them"
+    for verb in (lambda m: cx.enumerate_cycles(m, 1), lambda m: cx.attractors(m, 3, key=0)):
+        with pytest.raises(ValueError, match=message):
+            verb(unchecked(3, -1))
+
+
+def test_shapes_that_serve_no_one_are_said():
+    bad = Unchecked(np.ones(2), np.eye(3), np.ones(2))
+    with pytest.raises(ValueError, match=r"model: Unchecked: a state of shape \(2,\).* cannot be mapped: TypeError"):
+        cx.find_cycles(bad, 1, key=0)
+    with pytest.raises(ValueError, match=r"has preactivations of shape \(2,\) and is mapped to shape \(1, 2\)"):
+        cx.find_cycles(Unchecked(np.ones(2), np.eye(2), np.ones((1, 2))), 1, key=0)

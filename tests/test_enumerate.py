@@ -66,6 +66,19 @@ def test_every_order_there_is():
     assert {order: number for order, number in cycles.counts.items() if number} == {1: 1, 27: 2}
     assert cycles.report["completeness"]["orders"] == "all"
     assert verdicts(cycles) == {"proved complete"}
+    assert "proved complete for all orders (" in str(cycles)
+    assert str(cycles).startswith("3 cycles (1 stable) in all orders: 1 of order 1, 2 of order 27")
+    assert repr(cycles).endswith(", all orders)")
+    assert "for all orders" in cycles._repr_html_()
+    withdrawn = {"orders": {"1": {"verdict": "unknown", "reason": ""}}}
+    assert "all orders" not in str(dataclasses.replace(cycles, report=cycles.report | withdrawn))
+
+
+def test_some_orders_are_not_all_orders():
+    """Even where the proof covers all: cycles of the others are not listed."""
+    cycles = cx.enumerate_cycles(cx.SkewTentMap(0.5, -0.9, 1.0), 3, method=cx.WordGraph())
+    assert "for orders 1..3 (" in str(cycles)
+    assert "all orders" not in str(cycles) + repr(cycles)
 
 
 def test_search_and_enumeration_give_the_same_cycles():

@@ -227,6 +227,8 @@ def _checked_box(model, bounds: Borders, box, derived: Box | None, units: np.nda
     number = model.num_states
     if box is None:
         size = _DEFAULT_BOX * state_scale(model, bounds)
+        if derived is None and not np.isfinite(size):
+            raise ValueError("model: its weights are so large that no box in float64 holds its states; rescale them.")
         return derived or Box(np.full(number, -size), np.full(number, size))
     if hasattr(box, "__array__"):  # of NumPy or JAX, a number perhaps
         box = np.asarray(box)[()]
