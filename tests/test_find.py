@@ -406,7 +406,7 @@ def test_time_budget_returns_what_was_found(monkeypatch):
         seconds[0] = next(absorbed)
 
     monkeypatch.setattr(find, "_absorb", absorb_and_count)
-    monkeypatch.setattr(cx.Budget, "clock", lambda: seconds[0])
+    monkeypatch.setattr(cx.Budget, "clock", staticmethod(lambda: seconds[0]))
     finder = cx.SCYFI(starts=10**7, unseen=1e-9, seconds=20.0)
     cycles = cx.find_cycles(MODEL, 40, key=0, finder=finder)
     # Threads that had begun a pool take it in, and begin no other.

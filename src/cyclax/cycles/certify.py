@@ -264,10 +264,11 @@ def _enclosed(pieces: "Pieces", word: np.ndarray, bits: int) -> tuple[Any, Any]:
     from cyclax.cycles.pieces import rational_preactivation
 
     size = pieces.num_states + 1
-    matrices, total = [], None
-    for gates in word:
+    matrices = [pieces.matrix(word[0], bits)]
+    total = matrices[0]
+    for gates in word[1:]:
         matrices.append(pieces.matrix(gates, bits))
-        total = matrices[-1] if total is None else matrices[-1] * total
+        total = matrices[-1] * total
     rows = total.tolist()
     product = flint.arb_mat([row[1:] for row in rows[1:]])
     system = (

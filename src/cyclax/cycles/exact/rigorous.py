@@ -153,10 +153,11 @@ class Judge:
 
     def _decided(self, word: np.ndarray, bits: int) -> str:
         size = self._exact.num_states
-        matrices, total = [], None
-        for gates in word:
+        matrices = [self._exact.matrix(word[0], bits)]
+        total = matrices[0]
+        for gates in word[1:]:  # whose maps are asked for one by one: the clock is looked at then
             matrices.append(self._exact.matrix(gates, bits))
-            total = matrices[-1] if total is None else matrices[-1] * total
+            total = matrices[-1] * total
         rows = total.tolist()
         system = flint.arb_mat([[int(i == j) - rows[i][j] for j in range(1, size + 1)] for i in range(1, size + 1)])
         try:
