@@ -86,10 +86,12 @@ class Decider:
     def jump(self, gate: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Give what opening a gate adds to the Jacobian `(M, M)` and to the image of 0 `(M,)`, each rounded once.
 
-        None where the code of the model cannot be followed.
+        None where the code of the model cannot be followed, or its numbers are no rationals.
         """
         with LOCK:
             try:
+                if not self._at(_BITS[0]).exact:
+                    return None
                 closed = np.zeros(self._model.num_gates, bool)
                 difference = self._rational(np.arange(len(closed)) == gate) - self._rational(closed)
             except UnsupportedError:
