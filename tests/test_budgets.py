@@ -146,6 +146,18 @@ def test_nothing_long_begins_after_the_time(method, module, name, jump, clock_of
     assert len(calls) <= 1
 
 
+@pytest.mark.parametrize("jump", range(2, 60, 3))
+def test_no_linear_program_begins_after_the_time(jump, clock_of, monkeypatch):
+    """Bounds of columns are tightened at first, with two programs for each."""
+    bounds, box = read(network(8)), Box(np.full(8, -99.0), np.full(8, 99.0))
+    clock, budget = clock_of(jump=jump), Budget(seconds=100.0)
+    calls = counting(monkeypatch, relaxation.Simplex, "_run", clock)
+    budget.start()
+    found = branch_and_bound.branch_and_bound(bounds, [1, 2], box, budget, lambda text: None)
+    assert "time budget" in found.unfinished
+    assert len(calls) <= 1
+
+
 def test_the_derivation_of_a_box_gets_its_share(clock_of):
     """L = A + W / 2 = 0.9985: thousands of its powers are summed."""
     model = cx.PLRNN(A=[0.998], W=[[0.001]], h=[1.0])
