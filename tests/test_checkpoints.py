@@ -278,7 +278,7 @@ def gates_of(factor: int) -> dict:
         ({**PLRNN, "P": True}, {}, "num_gated (P) is not an integer, but True"),
         ({**PLRNN, "clipped": "yes"}, {}, "clipped is not an array of numbers"),
         (PLRNN, {"clipped": True}, "clipped does not apply to {A, W, h} (PLRNN)"),
-        (PLRNN, {"num_gated": 4}, "num_gated must lie in 1..3, got 4"),
+        (PLRNN, {"num_gated": 4}, "num_gated: expected an int from 1 to 3, got 4"),
         (SHALLOW, {"num_gated": 2}, "num_gated does not apply to {A, W1, W2, h1, h2} (ShallowPLRNN)"),
         (PLRNN, {"input": [1.0]}, "does not say how an input enters; use model.with_input"),
         (RNN, {"input": [1.0]}, "input must have shape (2,) (from weight_ih_l0), got (1,)"),
@@ -545,7 +545,8 @@ def test_sequence_refused():
 @pytest.mark.parametrize("name", ["multistable_sequence", "singlestable_sequence"])
 def test_published_sequence(name):
     path = DATA / f"{name}.npz"
-    arrays = np.load(path)
+    with np.load(path) as file:
+        arrays = dict(file)
     models = cx.load(path, index=slice(None))
     assert len(models) == 150
     for i in (0, 149):

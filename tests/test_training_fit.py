@@ -488,7 +488,7 @@ def test_errors_of_the_objects():
         ProductNorm(iterations=0)
     with pytest.raises(ValueError, match="L2: strength: expected a number of 0 or more"):
         L2(-1.0)
-    with pytest.raises(ValueError, match="observation, where it is no Identity or Affine: expected a positive int"):
+    with pytest.raises(TypeError, match="observation, where it is no Identity or Affine: expected a positive int"):
         LatentModel.observing(network(), "affine")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="steps: expected an int, 0 or more"):
         LatentModel.observing(network(), 2).generate(SERIES[0], -1)

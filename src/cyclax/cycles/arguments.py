@@ -43,6 +43,8 @@ def divisors(order: int) -> list[int]:
 def checked_models(model: Any) -> tuple[list[AbstractPiecewiseLinearMap], bool]:
     """Give the models, one by one, with NumPy float64 leaves, and whether they came as a batch."""
     several = not isinstance(model, AbstractPiecewiseLinearMap)
+    if not several:
+        refuse_masked_leaves(model)
     stack = None if several else _unstacked(model)
     if not several and stack is None:
         return [checked_model(model)], False
@@ -83,12 +85,23 @@ def _require_map(model: Any, name: str) -> None:
         )
 
 
+def refuse_masked_leaves(model: AbstractPiecewiseLinearMap, name: str = "model") -> None:
+    """Raise a `ValueError` that names a leaf with masked entries, which would come to life."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(model):
+        try:
+            refuse_masked(leaf)
+        except ValueError as error:
+            leaf_name = jax.tree_util.keystr(path).lstrip(".")
+            raise ValueError(f"{name}: {leaf_name}: {error}") from None
+
+
 def checked_model(model: Any, name: str = "model", *, run: bool = True) -> AbstractPiecewiseLinearMap:
     """Give the model with NumPy float64 leaves, once all of them are finite and their shapes are found to serve.
 
     **Arguments:** `run`: trace its methods; False where a model of these shapes has passed.
     """
     _require_map(model, name)
+    refuse_masked_leaves(model, name)
     wrong = _unfit(model, run)
     if wrong:
         stack = _split(model)
@@ -96,10 +109,6 @@ def checked_model(model: Any, name: str = "model", *, run: bool = True) -> Abstr
         raise ValueError(f"{name}: {wrong}{remedy}")
     for path, leaf in jax.tree_util.tree_leaves_with_path(model):
         leaf_name = jax.tree_util.keystr(path).lstrip(".")
-        try:
-            refuse_masked(leaf)
-        except ValueError as error:
-            raise ValueError(f"{name}: {leaf_name}: {error}") from None
         if eqx.is_array_like(leaf) and not np.all(np.isfinite(np.asarray(leaf))):
             where = np.argwhere(~np.isfinite(np.asarray(leaf)))[0].tolist()
             raise ValueError(f"{name}: {leaf_name} holds NaN or inf (first at {where}); did the training diverge?")

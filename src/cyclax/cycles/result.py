@@ -416,9 +416,9 @@ def _headline(cycles: Cycles) -> str:
 def _of_all_orders(cycles: Cycles) -> bool:
     """Whether every order there is was asked for, and proved: those that are not listed have no cycles."""
     report = cycles.report
-    asked = cycles.provenance.get("settings", {}).get("orders") == "all"
+    asked = (cycles.provenance.get("settings") or {}).get("orders") == "all"
     proved = all(entry["verdict"] == "proved complete" for entry in report["orders"].values())
-    return asked and proved and report.get("completeness", {}).get("orders") == "all"
+    return asked and proved and (report.get("completeness") or {}).get("orders") == "all"
 
 
 def _cells(cycle: Cycle) -> tuple[str, ...]:
