@@ -71,7 +71,7 @@ def number_or_none(value: Any) -> float | None:
     except TypeError:
         return None
     except OverflowError:
-        return math.inf if value > 0 else -math.inf
+        return math.inf if value > 0 else -math.inf  # pyright: ignore[reportOperatorIssue]
 
 
 def _no_switch(value: Any) -> Any:

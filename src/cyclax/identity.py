@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 # Attributes of a class that say nothing of what it does, or that are made from the others.
@@ -113,9 +114,9 @@ class _Reader:
 
     def array(self, value: Any) -> tuple[Any, ...]:
         """Numbers count by their bits."""
-        if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+        if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
             return ("key", str(jax.random.key_impl(value)), self.digest(np.asarray(jax.random.key_data(value))))
-        if isinstance(value, jax.core.Tracer):
+        if isinstance(value, jax.core.Tracer):  # pyright: ignore[reportAttributeAccessIssue]
             raise _Opaque
         array = np.asarray(value)
         if array.dtype.hasobject:

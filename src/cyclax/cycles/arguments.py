@@ -20,7 +20,7 @@ def checked_orders(orders: int | Iterable[int]) -> list[int]:
     if isinstance(orders, (str, bytes)):
         raise TypeError(f"orders: expected an int or a sequence of ints, got the text {orders!r}.")
     several = isinstance(orders, Iterable) and getattr(orders, "ndim", 1) > 0
-    values: Sequence[Any] = list(orders) if several else [orders]
+    values: Sequence[Any] = list(orders) if several else [orders]  # pyright: ignore[reportArgumentType]
     checked = []
     for value in values:
         checked.append(whole(value, "orders", None))

@@ -5,6 +5,7 @@ for multiplying by a power of two rounds nothing. What is solved and bounded in 
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -121,8 +122,8 @@ def _least_squares(value, source, target, weights, size: int, number: int) -> tu
 
 
 def balanced(
-    models: list[AbstractPiecewiseLinearMap],
-) -> tuple[list[AbstractPiecewiseLinearMap], list[Borders], list[np.ndarray] | None]:
+    models: Sequence[AbstractPiecewiseLinearMap],
+) -> tuple[Sequence[AbstractPiecewiseLinearMap], list[Borders], Sequence[np.ndarray] | None]:
     """Balance models of one shape, all of them if one needs it. Must be called under `numerics()`.
 
     **Returns:** the models, their borders, and the units `(M,)` of each; None where none of them needs any.
@@ -132,7 +133,7 @@ def balanced(
     if all(some is None for some in units):
         return models, bounds, None
     chosen = [np.ones(model.num_states) if u is None else u for model, u in zip(models, units, strict=True)]
-    wrapped = [Balanced(model, u) for model, u in zip(models, chosen, strict=True)]
+    wrapped = [Balanced(model, u) for model, u in zip(models, chosen, strict=True)]  # pyright: ignore[reportArgumentType]
     return wrapped, [exact_borders(model) for model in wrapped], chosen
 
 

@@ -122,6 +122,7 @@ class Decider:
     # -- decisions --------------------------------------------------------------------------------------------------
 
     def _decide(self, word: np.ndarray) -> Decision:
+        decision = Decision(Outcome.OPEN)
         try:
             for bits in _BITS:
                 with working_precision(bits):
@@ -242,7 +243,7 @@ class Decider:
             return Decision(Outcome.NONE, "no member of the family meets the word (in rationals)")
         directions = np.linalg.svd(np.array([[_float(x) for x in row] for row in null]), full_matrices=False)[2].T
         if not inside:
-            points = _members(orbit, touching)
+            points = _members(orbit, touching or [])
             decision = _rounded(points, 0.0, math.inf, jacobian)
             if decision.outcome == Outcome.OPEN:
                 return decision
@@ -403,7 +404,7 @@ def _inside(walls: list[list], dimensions: int) -> tuple[list | bool | None, lis
         point = _eliminated(walls, dimensions, strict)
         if point is None:
             return None, None
-        if point:
+        if isinstance(point, list):
             return (point, None) if strict else (False, point)
     return False, None
 
@@ -462,9 +463,9 @@ def _eliminated(walls: list[list], dimensions: int, strict: bool) -> list | bool
 def _between(low: Any, high: Any) -> Any:
     if low is not None and high is not None:
         return (low + high) / 2
-    if low is None and high is None:
-        return flint.fmpq(0)
-    return low + max(abs(low), 1) if high is None else high - max(abs(high), 1)
+    if low is not None:
+        return low + max(abs(low), 1)
+    return flint.fmpq(0) if high is None else high - max(abs(high), 1)
 
 
 def _choices(walls: list[list], columns: Any, null: list[list], inside: Any, scale: float):

@@ -382,7 +382,9 @@ def _straddles(box: Box | None, entry: Cycle) -> bool:
 
 def _confine(box: Box | None, accepted: Accepted) -> None:
     """Leave out what is proved to have a point outside of the box. Families reach beyond their points, and stay."""
-    for kind in (accepted.cycles, accepted.borders) if box is not None else ():
+    if box is None:
+        return
+    for kind in (accepted.cycles, accepted.borders):
         for key, entry in list(kind.items()):
             if np.any(np.minimum(entry.points - box.lower, box.upper - entry.points) < -entry.error):
                 del kind[key]

@@ -121,7 +121,7 @@ _FORM = {
         "completeness?": dict,
         "certificate?": {"bits": int, "proved": int, "stability open": int, "borders": [str], "note?": str},
     },
-    "provenance": dict,
+    "provenance": {"settings?": dict},
     "counts": {int: int},
     "degenerate": int,
     "near_misses": int,

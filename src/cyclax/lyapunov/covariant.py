@@ -121,7 +121,7 @@ def covariant_vectors(
                 *parts, spread = _forward(problem.model, *setting, z, frame, inputs, number, np.asarray(pieces))
                 # Maps take no pieces.
                 more = more_pieces(pieces, np.asarray(spread)) if isinstance(problem.model, Flow) else pieces
-            return parts
+            return parts  # pyright: ignore[reportPossiblyUnboundVariable]
 
         start = problem.states[:, 0]
         if warmup:
@@ -173,7 +173,7 @@ def _forward(model, layout: Layout, orthonormalize: AbstractOrthonormalization, 
             z, Q, factor, worst = piece(z, Q, s)
             return z, Q, factor @ R, jnp.maximum(spread, worst)
 
-        z, Q, R, spread = piece(*carry, s)
+        z, Q, R, spread = piece(*carry, s)  # pyright: ignore[reportCallIssue]
         z, Q, R, spread = jax.lax.fori_loop(1, pieces, one_more, (z, Q, R, spread)) if how else (z, Q, R, spread)
         return (z, Q), (z, Q, R, jnp.diagonal(R) == 0, spread)
 

@@ -318,12 +318,12 @@ def _as_array(leaf: Any) -> np.ndarray:
 def _restored(array: np.ndarray, like: Any) -> Any:
     """Make a leaf of its numbers as a file has them: bfloat16, which NumPy lacks, comes back as bare bytes."""
     if _is_key(like):
-        return jax.random.wrap_key_data(array, impl=jax.random.key_impl(like))
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
     return jnp.array(array.view(like.dtype) if array.dtype.kind == "V" else array)
 
 
 def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _stacked(trees: list[Any]) -> Any:

@@ -118,7 +118,7 @@ class Transformation(AbstractOptimizer):
         def once(parameters):
             state = self.init(parameters)
             value, gradients = jax.value_and_grad(value_fn)(parameters)
-            return state, self.changes(gradients, state, parameters, jnp.zeros(()), value, value_fn)
+            return state, self.changes(gradients, state, parameters, jnp.zeros(()), value, value_fn)  # pyright: ignore[reportArgumentType]
 
         try:
             # optax relies on the ordinary rules of promotion, whatever the user's own.
