@@ -16,7 +16,7 @@ def test_a_network_of_every_style():
     assert not tally.hard, failures(tally)
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 def test_all_classes_and_styles():
     tally = run(7, 5 * len(SHAPES), each=2)
     print(table(tally))
@@ -26,7 +26,7 @@ def test_all_classes_and_styles():
     assert not tally.hard, failures(tally)
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 def test_all_verbs():
     tally = run_verbs(7, 45, shapes=("ShallowPLRNN 1", "PLRNN 2", "SkewTentMap"))
     print(table(tally))

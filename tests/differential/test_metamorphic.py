@@ -23,7 +23,7 @@ def test_units_and_permutations_of_a_few_networks():
     assert not tally.hard, failures(tally)
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 def test_every_change_and_every_verb():
     styles = ("gauss", "half-integer", "integer", "on a border", "no bias", "slow")
     tally = run(7, 6, shapes=("ShallowPLRNN 1", "PLRNN 2"), styles=styles)
