@@ -37,7 +37,7 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "slow" in item.keywords and item.get_closest_marker("timeout") is None:
+        if {"slow", "fuzz"} & set(item.keywords) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SLOW_LIMIT))
 
 
