@@ -1,5 +1,6 @@
 """Every candidate ends somewhere: accepted, described, refuted or undecided; in any units; in every verb."""
 
+import fractions
 import itertools
 import subprocess
 import sys
@@ -105,6 +106,34 @@ def test_families_have_the_common_multiples_of_the_orders_of_roots_of_unity(orde
         distances = np.max(np.abs(np.asarray(orbit) - entry.points[0]), axis=1)
         assert distances[-1] == 0
         assert np.all(distances[1:-1] > 0)
+
+
+def test_cycles_closer_to_a_border_than_rounding_are_counted_as_rationals_count_them():
+    """With 0.8 rounded, two 3-cycles and a 6-cycle pass 0 at distances of 4e-18 to 2e-17: near 0 -> 1 -> -1.25 -> 0."""
+    left, right = fractions.Fraction(0.8), fractions.Fraction(-2.25)
+    expected = {}
+    for order in range(1, 7):
+        found = set()
+        for word in itertools.product((0, 1), repeat=order):
+            slope, offset = fractions.Fraction(1), fractions.Fraction(0)
+            for gate in word:
+                slope, offset = slope * (right if gate else left), offset * (right if gate else left) + 1
+            x, points = offset / (1 - slope), []
+            for gate in word:
+                points.append(x)
+                if (x > 0) != bool(gate):
+                    break
+                x = (right if gate else left) * x + 1
+            else:
+                if len(set(points)) == order:
+                    found.add(frozenset(points))
+        expected[order] = len(found)
+    assert expected[3] == 2
+    for method in METHODS[:2]:
+        cycles = enumerated(cx.SkewTentMap(0.8, -2.25, 1.0), 6, method, 10.0)
+        assert cycles.counts == expected
+        assert not cycles.degenerate
+        assert all(entry["index_sum"] == entry["degree"] for entry in cycles.report["orders"].values())
 
 
 def test_a_slow_line_is_not_called_a_family():

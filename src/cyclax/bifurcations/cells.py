@@ -289,7 +289,13 @@ class Searcher:
             decision = decider.decide(word)
             if 0 < decision.period < order:
                 shorter = words[i : i + 1, : decision.period]
+                known = _rows(found, decision.period) + _rows(uncounted, decision.period)
                 self._check_primitive(stack, owner[i : i + 1], shorter, found, uncounted, moves)
+                new = _rows(found, decision.period) + _rows(uncounted, decision.period) > known
+                if decision.outcome == Outcome.BORDER and not new:
+                    # Only rounding gave it the smaller period: it is noted as what it is.
+                    row = stack.cells[owner[i : i + 1]], words[i : i + 1], np.array([BORDER])
+                    uncounted.setdefault(order, []).append(Uncounted(*row))
             elif decision.met is not None and moves and not solutions.singular[i]:
                 met = decision.met & stack.bounds.effective[owner[i]]
                 if minimal_period(met) == order:
@@ -341,6 +347,10 @@ class Searcher:
         held = (~np.any(stack.bounds.gradients != 0, axis=2) & (stack.bounds.offsets > 0))[owner][:, None]
         gates = np.where(stack.bounds.effective[owner][:, None], words, held)
         return solve_words(stack.models, gates, stack.bounds, owner)
+
+
+def _rows(tables: dict[int, list], order: int) -> int:
+    return sum(len(table.cell) for table in tables.get(order, ()))
 
 
 def _jacobians(stack: Stack, row: int, word: np.ndarray) -> np.ndarray:

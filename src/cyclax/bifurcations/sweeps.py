@@ -25,6 +25,7 @@ from cyclax.bifurcations.orbits import orbits
 from cyclax.bifurcations.parameter import Grid
 from cyclax.bifurcations.spread import Arrays, cores, spread
 from cyclax.bifurcations.store import Store
+from cyclax.cycles.arguments import divisors
 from cyclax.cycles.index import index_of_each
 from cyclax.cycles.linear import UNROLLED_SIZE
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -54,7 +55,7 @@ class Sweeps:
         self.grid, self.wanted, self.settings = grid, wanted, settings
         self.key, self.orbit_steps, self.longest, self.progress = key, orbit_steps, longest, progress
         self.search = Searcher(grid, key, settings)
-        self.orders = sorted({d for order in wanted for d in range(1, order + 1) if order % d == 0})
+        self.orders = sorted({d for order in wanted for d in divisors(order)})
         self.found: dict[int, Found] = {k: self._blank(k) for k in self.orders}
         self.tried: dict[int, np.ndarray] = {k: table.codes() for k, table in self.found.items()}
         self.uncounted = {k: none_uncounted(k, self.search.num_gates) for k in self.orders}

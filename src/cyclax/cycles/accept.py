@@ -101,6 +101,10 @@ def accept_words(
                     # A point on a border has the words of both sides, and may have a smaller period than its word.
                     shorter = words[j : j + 1, : decision.period]
                     (renamed[key],) = accept_words(model, bounds, shorter, accepted, decider)
+                    if renamed[key] is None and decision.outcome == Outcome.BORDER:
+                        # Only rounding gave it the smaller period: it is described as what it is.
+                        accepted.borders[key] = described(bounds, words[j], "border", decision)
+                        renamed[key] = key
     return [renamed.get(key, key) for key in keys]
 
 
@@ -157,7 +161,9 @@ def _take(
     if decision.outcome == Outcome.OPEN:
         accepted.undecided[key] = decision.reason
         return None
-    if decision.outcome == Outcome.BORDER and not decision.period:
+    if decision.outcome == Outcome.BORDER and decision.period:
+        return None  # its shorter word is asked first
+    if decision.outcome == Outcome.BORDER:
         accepted.borders[key] = described(bounds, word, "border", decision)
         return key
     if decision.outcome == Outcome.FAMILY:

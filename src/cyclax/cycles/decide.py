@@ -16,6 +16,7 @@ import numpy as np
 
 from cyclax.cycles.pieces import Pieces, UnsupportedError
 from cyclax.cycles.precision import LOCK, working_precision
+from cyclax.cycles.word import minimal_period
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 # The precisions that are tried, in bits; the last settles whatever is not a tie.
@@ -26,8 +27,8 @@ _NARROW = 2.0**-60
 _LARGEST = 2_000_000
 # Most inequalities that elimination may make; up to so many dimensions a family is decided.
 _MOST_ROWS = 20_000
-# A multiplier nearer to the unit circle than this may be a root of unity; how near to singular I - P^q must look then.
-_NEAR_CIRCLE, _LOOKS_SINGULAR = 1e-2, 1e-10
+# A multiplier nearer to the unit circle than this may be a root of unity.
+_NEAR_CIRCLE = 1e-2
 
 
 class Outcome(enum.Enum):
@@ -169,7 +170,7 @@ class Decider:
         # An exact 0 has no digits to lose, and no radius.
         if doubt or not (radius == 0 or radius <= _NARROW * np.max(np.abs(points))):
             return Decision(Outcome.OPEN, doubt or f"its points are enclosed to within {radius:.2g} only")
-        if _period_of_signs(word[:, self._matter]) < len(word):
+        if minimal_period(word[:, self._matter]) < len(word):
             return Decision(Outcome.NONE, "its solution is that of a shorter word")
         jacobian = np.array([[float(x.mid()) for x in row[1:]] for row in rows[1:]]).reshape(size, size)
         decision = _rounded(np.array(points).reshape(len(word), size), radius, margin, jacobian)
@@ -379,11 +380,6 @@ def _rounded(points: np.ndarray, radius: float, margin: float, jacobian: np.ndar
 
 def _apart(points: np.ndarray, period: int) -> float:
     return float(np.max(np.abs(np.roll(points, -period, axis=0) - points)))
-
-
-def _period_of_signs(word: np.ndarray) -> int:
-    order = len(word)
-    return next(p for p in range(1, order + 1) if order % p == 0 and np.array_equal(word[p:], word[: order - p]))
 
 
 # -- polyhedra --------------------------------------------------------------------------------------------------------

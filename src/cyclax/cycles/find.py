@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool
 
 from cyclax.arguments import real, whole
 from cyclax.cycles.accept import accept, accept_singular
-from cyclax.cycles.arguments import checked_models, checked_orders, checked_words
+from cyclax.cycles.arguments import checked_models, checked_orders, checked_words, divisors
 from cyclax.cycles.balance import balanced, in_own_units
 from cyclax.cycles.certificate import sealed
 from cyclax.cycles.evidence import Evidence, Network
@@ -133,7 +133,7 @@ def find_cycles(model, orders, *, key, finder=SCYFI(), words=(), near_misses=0, 
     given = checked_words(words, models[0].num_gates)
     key = checked_key(key)
     near_misses = whole(near_misses, "near_misses", 0)
-    searched = sorted({divisor for order in wanted for divisor in range(1, order + 1) if order % divisor == 0})
+    searched = sorted({divisor for order in wanted for divisor in divisors(order)})
     with Interruption() as interruption, numerics():
         keys = [jax.random.fold_in(key, i) for i in range(len(models))] if batch else [key]
         searchable, bounds, units = balanced(models)
