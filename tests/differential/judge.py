@@ -52,12 +52,23 @@ def entries_of(reference: Reference, cycles: cx.Cycles) -> list[Finding]:
     found = []
     for cycle in cycles:
         found += _of_cycle(reference, cycle)
+    judges = {"family": _of_family, "border": _of_border, "slow": _of_slow}
     for entry in cycles.degenerate:
-        found += _of_family(reference, entry) if entry.kind == "family" else _of_border(reference, entry)
+        found += judges[entry.kind](reference, entry)
     for kind, some in (("cycle", cycles), ("family", [e for e in cycles.degenerate if e.kind == "family"])):
         words = [canonical(reference.map.word_of(entry.gates)) for entry in some]
         found += [Finding(f"{kind} listed twice", len(w), spelled(w)) for w in set(words) if words.count(w) > 1]
     return found
+
+
+def _of_slow(reference: Reference, entry: cx.Degenerate) -> list[Finding]:
+    """A slow line claims no solution: the state that it names moves, exactly, by no more than rounding."""
+    start = state = [rational(x) for x in entry.points[0]]
+    for _ in range(entry.order):
+        state = list(reference.map.image(state))
+    moved = max(abs(float(a - b)) for a, b in zip(state, start, strict=True))
+    allowed = 64 * entry.order * len(start) * np.finfo(float).eps * float(np.max(np.abs(entry.points)))
+    return [] if moved <= allowed else [Finding("false slow line", entry.order, f"{entry!r}: moves by {moved:.3g}")]
 
 
 def _of_cycle(reference: Reference, cycle: cx.Cycle) -> list[Finding]:
