@@ -91,6 +91,6 @@ def test_round_trip_and_arguments(tmp_path):
     assert back.to_dict() == cycles.to_dict()
     assert len(back.near_misses) > 3
     assert cx.find_cycles(cx.LoziMap(1.7, 0.5), 2, key=0).near_misses == ()
-    for bad in (-1, 1.5, True):
-        with pytest.raises(ValueError, match="near_misses: expected an int, 0 or more"):
+    for bad, error in ((-1, ValueError), (1.5, TypeError), (True, TypeError)):
+        with pytest.raises(error, match="near_misses: expected an int, 0 or more"):
             cx.find_cycles(cx.LoziMap(1.7, 0.5), 2, key=0, near_misses=bad)

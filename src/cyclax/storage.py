@@ -161,7 +161,9 @@ def _digest(arrays: Mapping[str, Any]) -> str:
     for name, array in sorted(arrays.items()):
         if isinstance(array, Unreadable):
             return "none"
-        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode() + array.tobytes())
+        # Types that NumPy lacks, such as bfloat16, come back as bare bytes, which have no order.
+        kind = f"|V{array.dtype.itemsize}" if array.dtype.kind == "V" else array.dtype.str
+        digest.update(f"{name} {kind} {array.shape} ".encode() + array.tobytes())
     return digest.hexdigest()
 
 
