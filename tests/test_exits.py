@@ -136,6 +136,14 @@ def test_cycles_closer_to_a_border_than_rounding_are_counted_as_rationals_count_
         assert all(entry["index_sum"] == entry["degree"] for entry in cycles.report["orders"].values())
 
 
+def test_a_line_ends_at_a_border_that_hangs_on_a_small_weight():
+    """x' = x + relu(1e-30 x + y), y' = y / 2 - relu(..): every (x, 0) with x <= 0 is fixed, and no other."""
+    model = cx.ShallowPLRNN(A=[1.0, 0.5], W1=[[1.0], [-1.0]], W2=[[1e-30, 1.0]], h1=[0.0, 0.0], h2=[0.0])
+    (line,) = cx.enumerate_cycles(model, 1, method=cx.Exhaustive(), progress=False).degenerate
+    np.testing.assert_array_equal(line.directions[:, 0], [1, 0])
+    np.testing.assert_array_equal(line.points[0, 0] + line.extent[0], [-np.inf, 0])
+
+
 def test_a_slow_line_is_not_called_a_family():
     """A line attractor in turned coordinates: exactly there is none, and along it states move by rounding."""
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]

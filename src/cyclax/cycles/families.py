@@ -119,14 +119,13 @@ def extent(bounds: Borders, word: np.ndarray, point: np.ndarray, directions: np.
     """How far one can go from `point` along each direction, both ways, before a point of the cycle meets a border."""
     lowest, highest = np.full(directions.shape[1], -np.inf), np.full(directions.shape[1], np.inf)
     effective = bounds.effective
-    size = np.linalg.norm(bounds.gradients[effective], axis=1)
     for gates, jacobian in zip(word, bounds.jacobians(word), strict=True):
         # Inside where `room + slope s >= 0`.
         sign = np.where(gates[effective], 1, -1)
         room = sign * (bounds.gradients[effective] @ point + bounds.offsets[effective])
         slope = sign[:, None] * (bounds.gradients[effective] @ directions)
-        lengths = np.linalg.norm(directions, axis=0)
-        slope = np.where(np.abs(slope) > 1e-12 * size[:, None] * lengths, slope, 0)
+        # Less than the rounding of its terms is 0; a small weight alone is no rounding.
+        slope = np.where(np.abs(slope) > 1e-12 * (np.abs(bounds.gradients[effective]) @ np.abs(directions)), slope, 0)
         with np.errstate(all="ignore"):
             ends = -room[:, None] / slope
         lowest = np.maximum(lowest, np.max(np.where(slope > 0, ends, -np.inf), axis=0, initial=-np.inf))
