@@ -298,6 +298,30 @@ def test_units_of_the_states_change_nothing():
         np.testing.assert_allclose(one.rotation_number, same.rotation_number, rtol=1e-6)
 
 
+@pytest.mark.parametrize("power", [20, 60, 120])
+def test_basins_of_a_network_in_units_far_apart(power):
+    """Three stable cycles in five states: the same basins whatever the units, of samples given or drawn."""
+    rng = np.random.default_rng(3)
+    A, W, h = rng.uniform(-0.3, 0.3, 5), np.eye(5) * 0.2 + 0.1 * rng.normal(size=(5, 5)), rng.normal(size=5)
+    W[0, :2], W[1, :2], h[:2] = [0.1, -1.6], [-1.6, 0.1], 1.0
+    S = 2.0 ** (power * np.array([1, -1, 0.5, -0.5, 0]))
+    plain = cx.PLRNN(A=A, W=W, h=h)
+    other = cx.PLRNN(A=A, W=W * S / S[:, None], h=h / S)
+    samples = rng.normal(size=(200, 5))
+    expected, found = cx.attractors(plain, samples, key=0), cx.attractors(other, samples / S, key=0)
+    assert [entry.kind for entry in expected] == ["cycle"] * 3
+    assert [entry.kind for entry in found] == ["cycle"] * 3
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    np.testing.assert_array_equal(found.samples, samples / S)
+    step = plain_map(other)
+    for one, same in zip(expected, found, strict=True):
+        np.testing.assert_allclose(S * same.what.points, one.what.points, rtol=1e-9)
+        for now, following in zip(same.what.points, np.roll(same.what.points, -1, axis=0), strict=True):
+            np.testing.assert_allclose(step(now), following, rtol=1e-9)
+    drawn = cx.attractors(other, 200, key=0)
+    assert [entry.kind for entry in drawn] == ["cycle"] * 3
+
+
 def test_keys_and_prints():
     one, two, other = (cx.attractors(bistable(), 100, key=key) for key in (3, jax.random.key(3), 4))
     np.testing.assert_array_equal(one.samples, two.samples)

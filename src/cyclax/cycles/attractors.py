@@ -1,5 +1,6 @@
 """Basins: which attractor takes which share of initial states."""
 
+import dataclasses
 from collections.abc import Hashable
 from typing import Any
 
@@ -11,6 +12,7 @@ from jaxtyping import Array, Float
 from cyclax.arguments import whole
 from cyclax.cycles.accept import Accepted, accept, accept_words
 from cyclax.cycles.arguments import checked_model
+from cyclax.cycles.balance import balanced, restored
 from cyclax.cycles.curves import CHECKED, Curve, Record, curve_of, records
 from cyclax.cycles.decide import Decider, Outcome
 from cyclax.cycles.destinations import Attractor, Attractors
@@ -76,12 +78,14 @@ def attractors(
     model, key = checked_model(model), checked_key(key)
     steps, longest = whole(steps, "steps"), whole(longest, "longest")
     with numerics():
-        bounds = borders(model)
-        states = _checked_samples(model, bounds, samples, key)
-        return _Basins(model, bounds, states, steps, longest).run()
+        (inner,), (bounds,), units = balanced([model])
+        states = _checked_samples(inner, bounds, samples, key, None if units is None else units[0])
+        found = _Basins(inner, bounds, states, steps, longest).run()
+        return found if units is None else _in_own_units(found, model, units[0])
 
 
-def _checked_samples(model, bounds: Borders, samples, key) -> np.ndarray:
+def _checked_samples(model, bounds: Borders, samples, key, units: np.ndarray | None) -> np.ndarray:
+    """Draw initial states `(N, M)` for a balanced model, or check those given and bring them into its units."""
     if np.ndim(samples) == 0:
         seeds = jax.random.bits(key, (2, whole(samples, "samples")), jnp.uint64)
         return np.asarray(initial_states(seeds, model.num_states, state_scale(model, bounds))).T
@@ -90,7 +94,20 @@ def _checked_samples(model, bounds: Borders, samples, key) -> np.ndarray:
         raise ValueError(f"samples: expected a number, or states of shape (N, {model.num_states}), got {states.shape}.")
     if not np.all(np.isfinite(states)):
         raise ValueError(f"samples: state {int(np.argwhere(~np.isfinite(states))[0, 0])} holds NaN or inf.")
-    return states
+    return states if units is None else states / units
+
+
+def _in_own_units(found: Attractors, model, units: np.ndarray) -> Attractors:
+    bounds = borders(model)
+    entries = tuple(
+        dataclasses.replace(
+            entry,
+            what=None if entry.what is None else restored(entry.what, model, bounds, units),
+            curve=None if entry.curve is None else entry.curve * units,
+        )
+        for entry in found.entries
+    )
+    return dataclasses.replace(found, entries=entries, samples=found.samples * units)
 
 
 @jax.jit

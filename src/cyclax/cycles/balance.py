@@ -174,6 +174,13 @@ def in_own_units(cycles: Cycles, model: AbstractPiecewiseLinearMap, units: np.nd
     )
 
 
+def restored(
+    entry: Cycle | Degenerate, model: AbstractPiecewiseLinearMap, bounds: Borders, units: np.ndarray
+) -> Cycle | Degenerate:
+    """Write a cycle or a degenerate entry down in the units of the model, whose borders are `bounds`."""
+    return _cycle(entry, model, bounds, units) if isinstance(entry, Cycle) else _degenerate(entry, bounds, units)
+
+
 def _cycle(cycle: Cycle, model, bounds: Borders, units: np.ndarray) -> Cycle:
     points = cycle.points * units
     with np.errstate(all="ignore"):
