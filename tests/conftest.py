@@ -7,6 +7,7 @@ import hypothesis
 import jax
 import numpy as np
 import pytest
+from differential.programs import forget_programs
 
 import cyclax as cx
 
@@ -39,6 +40,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if {"slow", "fuzz"} & set(item.keywords) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SLOW_LIMIT))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_programs():
+    """Between files, forget the programs that were compiled, where they are many."""
+    yield
+    forget_programs()
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,7 @@ from cyclax.cycles.exact.problem import TooExpensiveError
 from . import verbs
 from .judge import Finding, judge, number_of, undecided
 from .networks import SHAPES, STYLES, Network, networks
+from .programs import forget_programs
 from .reference import Reference
 from .verbs import SHAPES_OF_VERBS, VERBS
 
@@ -220,6 +221,7 @@ def run(
             check(tally, network, "find_cycles", call, reference)
         for failure in tally.hard[before:]:
             say(f"{failure}\n")
+        forget_programs()
     return tally
 
 
@@ -250,6 +252,7 @@ def run_verbs(
             tally.note(network, verb, call, [*(result if isinstance(result, list) else ()), *wrong])
         for failure in tally.hard[before:]:
             say(f"{failure}\n")
+        forget_programs()
     return tally
 
 

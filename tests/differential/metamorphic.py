@@ -18,6 +18,7 @@ from .exact_map import ExactMap, Word
 from .fuzz import METHODS, Tally, attempt
 from .judge import Finding, spelled
 from .networks import OFFSETS, SHAPES, STYLES, code_of, networks
+from .programs import forget_programs
 from .reference import canonical
 from .transforms import TRANSFORMS, Changed, changed
 from .verbs import SHAPES_OF_VERBS, enumerated, neighbor
@@ -293,6 +294,7 @@ def run(
                 for finding in findings:
                     say(f"# {verb}, {name}: {finding}\n# {network.shape}, {network.style}, number {network.number}")
                     say(f"first = {network.code()}\nsecond = {code_of(other.model)}\n")
+        forget_programs()
     return tally
 
 
