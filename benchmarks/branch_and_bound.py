@@ -12,10 +12,12 @@ import jax
 import numpy as np
 
 import cyclax as cx
-from cyclax.cycles.exact.branch_and_bound import branch_and_bound
-from cyclax.cycles.exact.problem import Box, Budget
-from cyclax.cycles.solve import borders, solve_words
+from cyclax.core.budget import Budget
+from cyclax.cycles.solve import solve_words
 from cyclax.cycles.word import WordKey, word_key
+from cyclax.maps.affine import affine_form
+from cyclax.proofs.branch_and_bound.branching import branch_and_bound
+from cyclax.proofs.candidates import Box
 
 RESULTS = Path(__file__).resolve().parent / "results" / "branch_and_bound.md"
 SIZES, SEEDS, BOX, SECONDS = (20, 30, 50), 20, 1e4, 300.0
@@ -33,7 +35,7 @@ def prove(model: cx.PLRNN):
     """Give the identities of all fixed points, what the method reports, wall-clock and processor seconds."""
     number = model.num_states
     with jax.enable_x64(True):
-        bounds, budget = borders(model), Budget(seconds=SECONDS)
+        bounds, budget = affine_form(model), Budget(seconds=SECONDS)
         budget.start()
         wall, processor = time.perf_counter(), time.process_time()
         box = Box(np.full(number, -BOX), np.full(number, BOX))

@@ -13,16 +13,15 @@ import jax
 import numpy as np
 
 import cyclax as cx
-from cyclax.cycles.accept import Accepted, accept
-from cyclax.cycles.enumerate import _checked_box
-from cyclax.cycles.evidence import Evidence
-from cyclax.cycles.exact.problem import Budget
-from cyclax.cycles.exact.sample import random_closed_walks
-from cyclax.cycles.exact.word_graph import _Refinement
-from cyclax.cycles.search import POOL, Fate, Rounds, cached_lanes
-from cyclax.cycles.solve import borders
-from cyclax.cycles.starts import drawn_starts, follow, given_starts, initial_states, state_scale
+from cyclax.core.budget import Budget
+from cyclax.cycles.verify import Verified, verify_hits
 from cyclax.cycles.word import word_key
+from cyclax.maps.affine import affine_form, state_scale
+from cyclax.proofs.enumerate import _checked_box
+from cyclax.proofs.word_graph.refinement import _Refinement
+from cyclax.proofs.word_graph.sample import random_closed_walks
+from cyclax.search.lanes import POOL, Fate, Rounds, cached_lanes
+from cyclax.search.starts import drawn_starts, follow, given_starts, initial_states
 
 RESULTS = Path(__file__).resolve().parent / "results" / "recall.md"
 STRATEGIES = ("orbits", "attractor", "uniform words", "both (the default)", "word graph")
@@ -55,7 +54,7 @@ class Strategy:
 
     def __init__(self, name: str, model, order: int, seconds: float = 2.0):
         self.name, self.model, self.order = name, model, order
-        self.bounds = borders(model)
+        self.bounds = affine_form(model)
         self.scale = state_scale(model, self.bounds)
         self.models = jax.tree.map(lambda leaf: np.asarray(leaf)[None], model)
         self.key = jax.random.fold_in(jax.random.key(1), order)
@@ -101,7 +100,7 @@ def recall(strategy: Strategy, complete: set, most: int):
     the evidence collected.
     """
     rounds = Rounds(cached_lanes(strategy.model.num_states, 1), MOVES)
-    accepted, evidence = Accepted(), Evidence(strategy.order)
+    accepted, evidence = Verified(), Evidence(strategy.order)
     seen: dict[int, object] = {}
     met_at: dict[object, int] = {}
     solves, number, began = 0, 0, time.perf_counter()
@@ -116,7 +115,7 @@ def recall(strategy: Strategy, complete: set, most: int):
         fresh = np.array([h not in seen for h in hashes.tolist()], bool)
         if np.any(fresh):
             states = np.transpose(outcome.z[0][:, :, hit[first[fresh]]], (2, 1, 0))
-            keys = accept(strategy.model, strategy.bounds, states, strategy.order, accepted)
+            keys = verify_hits(strategy.model, strategy.bounds, states, strategy.order, accepted)
             seen.update(zip(hashes[fresh].tolist(), keys, strict=True))
         spent = solves + np.cumsum(outcome.moves[0])
         evidence.starts += z.shape[-1]
@@ -140,7 +139,7 @@ def unseen_of(strategy: Strategy, evidence: Evidence, seen: dict, number: int) -
     """Give the true share of converging starts that lead to what `evidence` has not met: from 8 new blocks."""
     rounds = Rounds(cached_lanes(strategy.model.num_states, 1), MOVES)
     known, unknown = 0, 0
-    accepted = Accepted()
+    accepted = Verified()
     for block in range(number + 100, number + 108):
         z, word = strategy.block(block)
         if z.shape[-1] == 0:
@@ -148,7 +147,7 @@ def unseen_of(strategy: Strategy, evidence: Evidence, seen: dict, number: int) -
         outcome = rounds.run(strategy.models, strategy.order, z, word, np.array([z.shape[-1]]))
         hit = np.flatnonzero(outcome.fate[0] == Fate.HIT)
         states = np.transpose(outcome.z[0][:, :, hit], (2, 1, 0))
-        keys = accept(strategy.model, strategy.bounds, states, strategy.order, accepted)
+        keys = verify_hits(strategy.model, strategy.bounds, states, strategy.order, accepted)
         known += sum(key in evidence.seen for key in keys if key is not None)
         unknown += sum(key not in evidence.seen for key in keys if key is not None)
     return unknown / max(1, known + unknown)
@@ -193,7 +192,7 @@ def main(quick: bool) -> None:
         complete = cx.enumerate_cycles(model, [order], method=method, budget=300.0, progress=False)
         assert complete.report["orders"][str(order)]["verdict"].startswith("proved"), complete.report
         with jax.enable_x64(True):
-            effective = borders(model).effective
+            effective = affine_form(model).effective
             keys = {word_key(cycle.gates[:, effective]) for cycle in complete}
             for kind in STRATEGIES:
                 if kind == "word graph" and model.num_states > 12:

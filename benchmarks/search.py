@@ -27,12 +27,12 @@ import numpy as np
 
 import cyclax as cx
 from benchmarks import reference_numpy
-from cyclax.cycles import find
-from cyclax.cycles.evidence import Evidence, Network
-from cyclax.cycles.linear import UNROLLED_SIZE
-from cyclax.cycles.search import POOL, default_lanes
-from cyclax.cycles.solve import borders
 from cyclax.cycles.word import word_key
+from cyclax.maps.affine import affine_form
+from cyclax.search import find
+from cyclax.search.lanes import POOL, default_lanes
+from cyclax.search.linear import UNROLLED_SIZE
+from cyclax.search.tally import Network
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -77,7 +77,7 @@ class OneOrder:
     def __init__(self, model):
         with jax.enable_x64(True):
             self.model = find.checked_models(model)[0][0]
-            self.bounds = borders(self.model)
+            self.bounds = affine_form(self.model)
         self.networks: dict[int, Network] = {}
         self.threads = (os.cpu_count() or 1) if self.model.num_states <= UNROLLED_SIZE else 1  # as find_cycles chooses
         self.keys = itertools.cycle(list(jax.random.split(jax.random.key(1), 2048)))  # threads share it

@@ -11,9 +11,14 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "cyclax"
 ROOMS = [
     "__main__",
     "cli",
+    "recipes",
     "api",
     "plot",
+    "tracking",
+    "grids",
     "bifurcations",
+    "search",
+    "proofs",
     "cycles",
     "training",
     "testing",
@@ -21,16 +26,7 @@ ROOMS = [
     "lyapunov",
     "metrics",
     "data",
-    "plans",
-    "interruption",
-    "products",
-    "archive",
-    "storage",
-    "numerics",
-    "progress",
-    "arguments",
-    "identity",
-    "version",
+    "core",
 ]
 
 
@@ -66,8 +62,8 @@ def test_imports_run_downwards():
 
 def test_an_upward_import_would_be_seen(tmp_path):
     (tmp_path / "maps").mkdir()
-    (tmp_path / "maps" / "base.py").write_text("from cyclax.cycles.find import find_cycles\n")
-    assert violations(tmp_path) == ["maps/base.py imports cyclax.cycles.find.find_cycles"]
+    (tmp_path / "maps" / "base.py").write_text("from cyclax.search.find import find_cycles\n")
+    assert violations(tmp_path) == ["maps/base.py imports cyclax.search.find.find_cycles"]
 
 
 def test_import_changes_nothing():

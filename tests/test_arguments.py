@@ -10,7 +10,7 @@ import pytest
 
 import cyclax as cx
 from cyclax import data, metrics, plot
-from cyclax.arguments import plain, real, switch, whole
+from cyclax.core.checks import plain, real, switch, whole
 
 INTS = [3, np.int64(3), np.uint8(3), np.array(3), jnp.int32(3)]
 NO_INTS = [3.0, np.float64(3), "3", b"3", True, np.True_, np.array(True), None, [3], np.array([3]), 3 + 0j]

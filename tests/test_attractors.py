@@ -7,9 +7,9 @@ import scipy.linalg
 from plain import plain_map
 
 import cyclax as cx
-from cyclax.cycles import attractors as basins
-from cyclax.cycles.followed import followed
-from cyclax.cycles.solve import borders
+from cyclax.maps.affine import affine_form
+from cyclax.search import attractors as basins
+from cyclax.search.followed import followed
 
 
 def bistable():
@@ -186,7 +186,7 @@ def test_orbits_that_are_held_meet_their_word_for_ever():
     states = states[states[:, 0] > 0]
     with jax.enable_x64(True):
         words = np.ones((len(states), 1, 1), bool)
-        facts = followed(borders(model), words, states, 8)
+        facts = followed(affine_form(model), words, states, 8)
     stays = []
     for state in states:
         z, inside = state, True

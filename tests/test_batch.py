@@ -10,8 +10,8 @@ import pytest
 from conftest import CASES
 
 import cyclax as cx
-from cyclax.cycles.search import advance
-from cyclax.numerics import numerics
+from cyclax.core.numerics import numerics
+from cyclax.search.lanes import advance
 
 SEQUENCE = CASES.parent / "data" / "multistable_sequence.npz"
 

@@ -11,14 +11,16 @@ from plain import plain_map
 from planting import PLANTERS, planted, planted_plrnn
 
 import cyclax as cx
-from cyclax.cycles.exact import branch_and_bound as module
-from cyclax.cycles.exact.branch_and_bound import branch_and_bound
-from cyclax.cycles.exact.exhaustive import exhaustive
-from cyclax.cycles.exact.problem import Box, Budget, TooExpensiveError
-from cyclax.cycles.exact.relaxation import Simplex, directions, exclusion, highest, reasons, relax
-from cyclax.cycles.solve import borders, solve_words
+from cyclax.core.budget import Budget, TooExpensiveError
+from cyclax.core.numerics import numerics
+from cyclax.cycles.solve import solve_words
 from cyclax.cycles.word import word_key
-from cyclax.numerics import numerics
+from cyclax.maps.affine import affine_form
+from cyclax.proofs.branch_and_bound import branching as module
+from cyclax.proofs.branch_and_bound.branching import branch_and_bound
+from cyclax.proofs.branch_and_bound.relaxation import Simplex, directions, exclusion, highest, reasons, relax
+from cyclax.proofs.candidates import Box
+from cyclax.proofs.exhaustive import exhaustive
 
 pytest.importorskip("highspy")
 
@@ -35,14 +37,14 @@ def bounded(model, orders, *, size=1e4, budget=None):
     budget = budget or Budget(seconds=60)
     budget.start()
     with numerics():
-        return branch_and_bound(borders(model), orders, box_of(model, size), budget, silent)
+        return branch_and_bound(affine_form(model), orders, box_of(model, size), budget, silent)
 
 
 def real(model, candidates, size=1e4):
     """Give {order: identities of the words that are cycles in the box}."""
     found = {}
     with numerics():
-        bounds = borders(model)
+        bounds = affine_form(model)
         for order, words in candidates.words.items():
             assert words.shape[1:] == (order, len(bounds.offsets))
             found[order] = set()
@@ -56,7 +58,7 @@ def real(model, candidates, size=1e4):
 
 def check_against_all_words(model, orders, size=1e4):
     with numerics():
-        reference = exhaustive(model, borders(model), orders, box_of(model, size), Budget(), silent)
+        reference = exhaustive(model, affine_form(model), orders, box_of(model, size), Budget(), silent)
     candidates = bounded(model, orders, size=size)
     assert candidates.complete == tuple(orders)
     assert candidates.unfinished == ""
@@ -126,7 +128,7 @@ def check_planted(model, points):
     candidates = bounded(model, [order], size=20.0)
     assert candidates.complete == (order,)
     with numerics():
-        found = solve_words(model, candidates.words[order], borders(model)).points
+        found = solve_words(model, candidates.words[order], affine_form(model)).points
     turned = [np.roll(points, -turn, axis=0) for turn in range(order)]
     assert any(np.allclose(one, other, atol=1e-6) for one in found for other in turned)
 
@@ -201,7 +203,7 @@ def test_a_unit_that_is_always_open():
     model = cx.ShallowPLRNN(A=[0.5, 0.3], W1=W1, W2=W2, h1=[1.0, -1.0], h2=[0.5, 2.0, -1.0, 0.3])
     assert len(check_against_all_words(model, [1, 2])[1]) == 1
     with numerics():
-        ((point,),) = solve_words(model, bounded(model, [1]).words[1], borders(model)).points
+        ((point,),) = solve_words(model, bounded(model, [1]).words[1], affine_form(model)).points
     np.testing.assert_allclose(plain_map(model)(point), point)
 
 
@@ -356,7 +358,7 @@ def test_what_the_tolerance_would_allow_is_not_excluded(gap, excluded):
     """x' = 0.5 x + relu(x) + gap has no fixed point (0.5 n = -gap, -0.5 p = gap), though nearly."""
     model = cx.PLRNN(A=[0.5, 0.5], W=[[1.0, 0.0], [0.0, 0.2]], h=[gap, 1.0])
     with numerics():
-        program = relax(borders(model), 1, box_of(model, 10))
+        program = relax(affine_form(model), 1, box_of(model, 10))
     (row,) = np.flatnonzero(program.matrix[:, program.opened[0]])
     for side in (1, -1):
         held = program.held(np.array([side, 0]))
@@ -383,7 +385,7 @@ def test_a_bound_from_bogus_duals_is_a_bound():
 
 def test_the_map_must_be_continuous():
     with numerics():
-        bounds = borders(cx.PLRNN.random(3, key=key(0)))
+        bounds = affine_form(cx.PLRNN.random(3, key=key(0)))
     np.testing.assert_allclose(directions(bounds)[1], bounds.jumps[1][:, 1])
     jumps = bounds.jumps.copy()
     jumps[1, 0, 2] += 0.1
@@ -411,5 +413,5 @@ def test_progress(monkeypatch):
     told = []
     model = large(30, 0)
     with numerics():
-        branch_and_bound(borders(model), [1], box_of(model), Budget(nodes=3000), told.append)
+        branch_and_bound(affine_form(model), [1], box_of(model), Budget(nodes=3000), told.append)
     assert all("order 1" in text for text in told)

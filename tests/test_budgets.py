@@ -8,23 +8,19 @@ import numpy as np
 import pytest
 
 import cyclax as cx
-from cyclax.cycles import certify as certify_module
-from cyclax.cycles import enumerate as enumerate_module
-from cyclax.cycles.exact import branch_and_bound, exhaustive, joins, programs, regions, relaxation, walks, word_graph
-from cyclax.cycles.exact.boxes import derived_box, outer_polytope, pieces_of
-from cyclax.cycles.exact.paced import Paced
-from cyclax.cycles.exact.problem import (
-    CERTIFICATION,
-    PROOF,
-    SOLVING,
-    Box,
-    Budget,
-    Candidates,
-    SpentError,
-    TooExpensiveError,
-)
-from cyclax.cycles.solve import borders
-from cyclax.interruption import Interruption
+from cyclax.core.budget import CERTIFICATION, PROOF, SOLVING, Budget, SpentError, TooExpensiveError
+from cyclax.core.interruption import Interruption
+from cyclax.maps.affine import affine_form
+from cyclax.proofs import certify as certify_module
+from cyclax.proofs import enumerate as enumerate_module
+from cyclax.proofs import exhaustive
+from cyclax.proofs.boxes import derived_box, outer_polytope, pieces_of
+from cyclax.proofs.branch_and_bound import branching as branch_and_bound
+from cyclax.proofs.branch_and_bound import relaxation
+from cyclax.proofs.candidates import Box, Candidates
+from cyclax.proofs.paced import Paced
+from cyclax.proofs.word_graph import joins, programs, regions, walks
+from cyclax.proofs.word_graph import refinement as word_graph
 
 LOZI = cx.LoziMap(1.7, 0.5)
 METHODS = [cx.Exhaustive(), cx.WordGraph(), cx.WordGraph(rigorous=True), cx.BranchAndBound()]
@@ -64,7 +60,7 @@ def network(number, seed=0):
 
 def read(model):
     with jax.enable_x64(True):
-        return borders(model)
+        return affine_form(model)
 
 
 def complete(cycles):
@@ -128,13 +124,13 @@ def counting(monkeypatch, module, name, clock):
     [
         (cx.Exhaustive(), exhaustive, "_surviving"),
         (cx.WordGraph(), word_graph, "closed_walks"),
-        (cx.WordGraph(), enumerate_module, "accept_words"),
+        (cx.WordGraph(), enumerate_module, "verify_words"),
         (cx.WordGraph(), word_graph, "map_regions"),
         (cx.WordGraph(), relaxation.Simplex, "_run"),
         (cx.WordGraph(rigorous=True), certify_module, "_prove"),
         (cx.BranchAndBound(), relaxation.Simplex, "_run"),
         (cx.BranchAndBound(), branch_and_bound, "relax"),
-        (cx.BranchAndBound(), enumerate_module, "accept_words"),
+        (cx.BranchAndBound(), enumerate_module, "verify_words"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -177,7 +173,7 @@ def test_the_polytope_does_not_depend_on_the_clock(clock_of, monkeypatch):
     clock_of(tick=1e6)
     assert all(np.array_equal(*pair) for pair in zip(whole, outer_polytope(pieces, box), strict=True))
     # What is counted limits it, and what it then gives still holds the other.
-    monkeypatch.setattr("cyclax.cycles.exact.boxes._MOST_OPERATIONS", 1e5)
+    monkeypatch.setattr("cyclax.proofs.boxes._MOST_OPERATIONS", 1e5)
     rough = outer_polytope(pieces, box)
     assert np.all(rough[1][:12] >= whole[1][:12])
     assert np.any(rough[1][:12] > whole[1][:12])

@@ -15,13 +15,14 @@ from planting import PLANTERS, planted
 from test_no_false_cycle import DIGITS, ExactMap, exact
 
 import cyclax as cx
-from cyclax.cycles.solve import borders, solve_words
+from cyclax.core.numerics import numerics
+from cyclax.cycles.solve import solve_words
+from cyclax.maps.affine import affine_form
 from cyclax.maps.base import real_array, relu_where, times
-from cyclax.numerics import numerics
 
 flint = pytest.importorskip("flint")
 pieces_module = importlib.import_module("cyclax.cycles.pieces")
-certify_module = importlib.import_module("cyclax.cycles.certify")
+certify_module = importlib.import_module("cyclax.proofs.certify")
 Pieces = pieces_module.Pieces
 
 
@@ -108,7 +109,7 @@ def test_pieces_of_every_class(model):
             expected, shift = plain.piece(gates)
             assert mpmath.norm(J - expected) + mpmath.norm(offset - shift) < mpmath.mpf(10) ** -45
     with numerics():
-        effective = borders(model).effective
+        effective = affine_form(model).effective
     closed = np.zeros(model.num_gates, bool)
     assert [not pieces.inert(closed, (gate,)) for gate in range(model.num_gates)] == effective.tolist()
 
@@ -160,7 +161,7 @@ def test_a_model_of_your_own():
     pieces = Pieces(model)
     assert pieces.exact
     with numerics():
-        bounds = borders(model)
+        bounds = affine_form(model)
     for gates in np.eye(4, dtype=bool):
         J, offset = matrix_of(pieces.piece(gates), 2)
         np.testing.assert_allclose(np.array(J.tolist(), float), bounds.jacobians(gates[None])[0], atol=1e-14)
@@ -283,7 +284,7 @@ def test_what_a_search_finds_in_every_class(model):
 def test_a_planted_cycle_is_proved(name):
     model, points, multipliers = planted(name, 3, seed=0)
     with numerics():
-        bounds = borders(model)
+        bounds = affine_form(model)
     gates = np.stack([bounds.gates(z) for z in points])
     jacobian = np.eye(model.num_states)
     for row in gates:
@@ -305,7 +306,7 @@ def long_lozi() -> cx.Cycles:
     for order in (31, 97):
         words = np.stack([orbit[begin : begin + order, :1] > 0 for begin in range(600)])
         with numerics():
-            found = solve_words(model, words, borders(model))
+            found = solve_words(model, words, affine_form(model))
         for j in np.flatnonzero(found.met & (found.margin > found.error))[:10]:
             fields = ("points", "gates", "multipliers", "product", "residual", "margin", "error", "condition")
             cycles.append(cx.Cycle(order, *(getattr(found, name)[j] for name in fields)))
@@ -372,7 +373,7 @@ def close_call() -> cx.ShallowPLRNN:
 def test_a_margin_that_float64_does_not_see():
     model = close_call()
     with numerics():
-        assert not borders(model).gates(np.array([1.0]))[0]  # float64: closed
+        assert not affine_form(model).gates(np.array([1.0]))[0]  # float64: closed
     stated = made([[1.0]], [[False]], multipliers=[1e-17], jacobian=[[1e-17]])
     refused = proof_of(model, stated)
     assert refused.status == "refused"
@@ -387,7 +388,7 @@ def test_a_gate_that_float64_takes_for_inert():
     """0.5 + 1e-20 is 0.5 in float64, so the gate seems to switch nothing."""
     model = cx.PLRNN(A=[0.5], W=[[1e-20]], h=[1.0])
     with numerics():
-        assert not borders(model).effective[0]
+        assert not affine_form(model).effective[0]
     closed = proof_of(model, made([[2.0]], [[False]], multipliers=[0.5], jacobian=[[0.5]]))
     assert closed.status == "refused"
     assert proof_of(model, made([[2.0]], [[True]], multipliers=[0.5], jacobian=[[0.5]])).status == "proved"

@@ -19,10 +19,10 @@ import pytest
 
 import cyclax as cx
 from cyclax import cli
-from cyclax.maps.layouts import LAYOUTS
-from cyclax.maps.mat_file import read_mat
-from cyclax.maps.registry import MODELS, to_dict
-from cyclax.maps.torch_file import read_torch
+from cyclax.maps.io.layouts import LAYOUTS
+from cyclax.maps.io.mat_file import read_mat
+from cyclax.maps.io.registry import MODELS, to_dict
+from cyclax.maps.io.torch_file import read_torch
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -833,7 +833,7 @@ def test_nothing_runs(tmp_path):
         ("torch.load", (str(witness),)),
         ("numpy.load", (str(witness),)),
         ("torch._utils._rebuild_tensor", ()),
-        ("cyclax.maps.torch_file.read_torch", (str(witness),)),
+        ("cyclax.maps.io.torch_file.read_torch", (str(witness),)),
         ("collections.OrderedDict.fromkeys", ((),)),
     ]:
         write(path, {"A": Call(function, arguments)})

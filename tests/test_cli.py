@@ -13,8 +13,7 @@ import pytest
 
 import cyclax as cx
 from cyclax import cli
-from cyclax.cycles import find
-from cyclax.cycles.evidence import Evidence
+from cyclax.search import find
 
 NETWORKS = Path(__file__).resolve().parents[1] / "examples" / "networks"
 NETWORK = str(NETWORKS / "plrnn_2d_order16.json")

@@ -19,9 +19,9 @@ from test_checkpoints import write_arrays
 
 import cyclax as cx
 from cyclax import data
-from cyclax.archive import misfit
-from cyclax.bifurcations.store import Store as ScanStore
-from cyclax.storage import read_npz, take_digest, write_npz
+from cyclax.core.archive import misfit
+from cyclax.core.folder import Store as ScanStore
+from cyclax.core.storage import read_npz, take_digest, write_npz
 from cyclax.training.store import Store as TrainingStore
 
 MODEL = cx.PLRNN(A=[0.53, 0.9], W=[[0, 0.75], [-2.7, 0]], h=[-0.58, 0.11])

@@ -9,7 +9,7 @@ import pytest
 
 import cyclax as cx
 from cyclax import data
-from cyclax.numerics import numerics
+from cyclax.core.numerics import numerics
 
 SYSTEMS = [
     data.Lorenz63(),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import cyclax as cx
+from cyclax.core.numerics import numerics
 from cyclax.cycles.families import lies_in
-from cyclax.cycles.solve import borders
-from cyclax.numerics import numerics
+from cyclax.maps.affine import affine_form
 
 
 def test_every_state_is_fixed():
@@ -68,7 +68,7 @@ def test_line_attractor_between_two_borders(seed):
     np.testing.assert_allclose(np.sort(line.multipliers.real), [-0.6, 0.3, 1], atol=1e-9)
     assert line.attracting
     with numerics():
-        bounds = borders(model)
+        bounds = affine_form(model)
     for along, inside in ((-0.5, True), (0.3, True), (0.5, True), (0.51, False)):
         point = line.points[0] + along * line.directions[:, 0]
         assert lies_in(bounds, line, point) == inside

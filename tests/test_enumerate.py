@@ -15,8 +15,8 @@ from plain import plrnn_cycles, same_cycles
 
 import cyclax as cx
 from cyclax import cli
-from cyclax.cycles.certificate import broken, seal
-from cyclax.cycles.exact.problem import Budget
+from cyclax.core.budget import Budget
+from cyclax.cycles.seal import broken, seal
 
 pytest.importorskip("numba")
 pytest.importorskip("highspy")

@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 from plain import plrnn_cycles, same_cycles
 
 import cyclax as cx
-from cyclax.cycles.exact import exhaustive as module
-from cyclax.cycles.exact.exhaustive import exhaustive
-from cyclax.cycles.exact.problem import Box, Budget, TooExpensiveError
-from cyclax.cycles.solve import borders, solve_words
+from cyclax.core.budget import Budget, TooExpensiveError
+from cyclax.core.numerics import numerics
+from cyclax.cycles.solve import solve_words
 from cyclax.cycles.word import word_key
-from cyclax.numerics import numerics
+from cyclax.maps.affine import affine_form
+from cyclax.proofs import exhaustive as module
+from cyclax.proofs.candidates import Box
+from cyclax.proofs.exhaustive import exhaustive
 
 
 def silent(text):
@@ -25,7 +27,7 @@ def everything(model, orders, budget=None):
     budget.start()
     number = model.num_states
     with numerics():
-        bounds = borders(model)
+        bounds = affine_form(model)
         box = Box(np.full(number, -1e4), np.full(number, 1e4))
         return exhaustive(model, bounds, orders, box, budget, silent), bounds
 

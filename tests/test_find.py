@@ -13,12 +13,12 @@ from plain import plrnn_cycles, same_cycles
 from planting import planted_cycle, planted_plrnn, planted_shallow
 
 import cyclax as cx
-from cyclax.cycles import find
-from cyclax.cycles.accept import Accepted, accept
+from cyclax.core.numerics import numerics
 from cyclax.cycles.index import _enumerated_degree, contracts, degrees, index_of, keeps_orientation
-from cyclax.cycles.solve import borders
+from cyclax.cycles.verify import Verified, verify_hits
 from cyclax.cycles.word import word_key
-from cyclax.numerics import numerics
+from cyclax.maps.affine import affine_form
+from cyclax.search import find
 
 
 def check_case(name: str, seed: int) -> None:
@@ -186,7 +186,7 @@ def test_degree_of_planar_maps_is_the_winding_number(seed):
     A, W = rng.normal(size=2), rng.normal(size=(2, 2)) * 1.5
     model = cx.PLRNN(A=A, W=W, h=rng.normal(size=2))
     with numerics():
-        known = degrees(borders(model), [1, 2, 3])
+        known = degrees(affine_form(model), [1, 2, 3])
     angles = np.linspace(0, 2 * np.pi, 20_001)
     u = np.stack([np.cos(angles), np.sin(angles)])
     image = u
@@ -220,7 +220,7 @@ def test_contraction_is_proved_and_not_guessed():
     with numerics():
         assert contracts(borders(build(0.49)))
         assert not contracts(borders(build(0.51)))
-        assert not contracts(borders(cx.LoziMap(1.7, 0.5)))
+        assert not contracts(affine_form(cx.LoziMap(1.7, 0.5)))
     for w, reason in ((0.49, "the map contracts"), (0.51, "det(I - P) has one sign")):
         entry = cx.find_cycles(build(w), 1, key=0).report["orders"]["1"]
         assert entry["verdict"] == "proved complete"
@@ -237,7 +237,7 @@ def test_degree_is_the_index_sum_of_all_words(seed, size, order):
     complete = cx.enumerate_cycles(model, order, method=cx.Exhaustive(), progress=False)
     index_sum = complete.report["orders"][str(order)]["index_sum"]
     with numerics():
-        bounds = borders(model)
+        bounds = affine_form(model)
         known, one_sign = _enumerated_degree(bounds, order), keeps_orientation(bounds, order)
         assert size > 2 or degrees(bounds, [order])[order] in (None, known)
     if index_sum is not None:
@@ -260,7 +260,7 @@ def test_clipped_network_has_the_degree_of_its_linear_part():
     model = cx.ClippedShallowPLRNN.random(4, 6, key=jax.random.key(0))
     expanding = cx.ClippedShallowPLRNN(A=[1.5, 0.5, 0.2], W1=np.eye(3), W2=np.eye(3), h1=np.ones(3), h2=np.ones(3))
     with numerics():
-        assert degrees(borders(model), [1, 2]) == {1: 1, 2: 1}
+        assert degrees(affine_form(model), [1, 2]) == {1: 1, 2: 1}
         assert degrees(borders(expanding), [1, 2]) == {1: -1, 2: -1}
 
 
@@ -319,8 +319,8 @@ def test_states_that_are_no_cycles_are_rejected():
     model = cx.LoziMap(1.7, 0.5)
     states = np.random.default_rng(0).normal(size=(200, 2))
     with numerics():
-        accepted = Accepted()
-        found = accept(model, borders(model), states[:, None], 7, accepted)
+        accepted = Verified()
+        found = verify_hits(model, affine_form(model), states[:, None], 7, accepted)
     assert accepted.rejected > 5
     real = cx.find_cycles(model, 7, key=0)
     known = {word_key(cycle.gates) for cycle in real}

@@ -16,7 +16,7 @@ import optax
 import pytest
 
 import cyclax as cx
-from cyclax.identity import fingerprint
+from cyclax.core.identity import fingerprint
 from cyclax.training.regularizers import AbstractRegularizer
 
 FACTOR = 0.1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cyclax.interruption import leave_at_once, to_work
+from cyclax.core.interruption import leave_at_once, to_work
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 NETWORK = str(Path(__file__).resolve().parents[1] / "examples" / "networks" / "plrnn_2d_order40.json")
@@ -88,7 +88,7 @@ def test_the_library_waits_until_it_is_asked_for():
         "names = dir(cyclax)\n"
         "assert {'find_cycles', 'PLRNN', 'plot', 'data'} <= set(names)\n"
         "assert all(getattr(cyclax, name) is not None for name in cyclax.__all__)\n"
-        "assert cyclax.cycles.find.find_cycles is cyclax.find_cycles\n"
+        "assert cyclax.search.find.find_cycles is cyclax.find_cycles\n"
         "from cyclax import *\n"
         "assert PLRNN is cyclax.PLRNN\n"
         "try:\n    cyclax.nothing\n"

@@ -15,8 +15,8 @@ from scipy.ndimage import gaussian_filter1d
 
 import cyclax as cx
 from cyclax import metrics
+from cyclax.core.numerics import numerics
 from cyclax.metrics import prediction
-from cyclax.numerics import numerics
 
 RNG = np.random.default_rng(7)
 ORDINARY = st.floats(-100, 100, allow_subnormal=False).map(lambda x: round(x, 3))

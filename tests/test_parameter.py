@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import cyclax as cx
-from cyclax.bifurcations.parameter import Grid
-from cyclax.numerics import numerics
+from cyclax.core.numerics import numerics
+from cyclax.grids.grid import Grid
 
 MODEL = cx.PLRNN(A=[0.5, 0.6], W=[[0.0, 0.7], [0.8, 0.0]], h=[0.1, 0.2])
 

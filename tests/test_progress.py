@@ -7,8 +7,8 @@ import types
 
 import pytest
 
-from cyclax import progress
-from cyclax.progress import in_notebook, progress_bar
+from cyclax.core import progress
+from cyclax.core.progress import in_notebook, progress_bar
 
 SHELL = types.SimpleNamespace(config={"IPKernelApp": {}})
 
@@ -62,7 +62,7 @@ def test_a_notebook_without_ipywidgets_gets_the_plain_bar_and_no_warning():
         "sys.modules['ipywidgets'] = None\n"
         "shell = types.SimpleNamespace(config={'IPKernelApp': {}})\n"
         "sys.modules['IPython'] = types.SimpleNamespace(get_ipython=lambda: shell)\n"
-        "from cyclax.progress import progress_bar\n"
+        "from cyclax.core.progress import progress_bar\n"
         "bar = progress_bar(total=3, shown=True)\n"
         "assert not bar.disable\n"
         "assert type(bar).__mro__[-2].__module__.startswith('tqdm'), type(bar).__mro__\n"
@@ -75,9 +75,10 @@ def test_every_verb_asks_here(monkeypatch):
     import numpy as np
 
     import cyclax as cx
-    from cyclax.bifurcations import spread
-    from cyclax.cycles import certify, enumerate, find
+    from cyclax.core import workers as spread
     from cyclax.lyapunov import spectrum
+    from cyclax.proofs import certify, enumerate
+    from cyclax.search import find
     from cyclax.training import fit
 
     asked = []

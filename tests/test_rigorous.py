@@ -11,18 +11,19 @@ from conftest import CASES
 from plain import plrnn_cycles, same_cycles
 
 import cyclax as cx
-from cyclax.cycles.certificate import broken
-from cyclax.cycles.exact.boxes import pieces_of
-from cyclax.cycles.exact.problem import Box, Budget
-from cyclax.cycles.solve import borders
-from cyclax.numerics import numerics
+from cyclax.core.budget import Budget
+from cyclax.core.numerics import numerics
+from cyclax.cycles.seal import broken
+from cyclax.maps.affine import affine_form
+from cyclax.proofs.boxes import pieces_of
+from cyclax.proofs.candidates import Box
 
 pytest.importorskip("numba")
 pytest.importorskip("flint")
-from cyclax.cycles.exact import word_graph as module
-from cyclax.cycles.exact.programs import Log
-from cyclax.cycles.exact.rigorous import CYCLE, NONE, OPEN, Judge, NotExactError
-from cyclax.cycles.exact.word_graph import word_graph
+from cyclax.proofs.rigorous import CYCLE, NONE, OPEN, Judge, NotExactError
+from cyclax.proofs.word_graph import refinement as module
+from cyclax.proofs.word_graph.programs import Log
+from cyclax.proofs.word_graph.refinement import word_graph
 
 RIGOROUS = cx.WordGraph(rigorous=True)
 needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the published cases are not at hand")
@@ -34,7 +35,7 @@ def cube(model, half=1e4):
 
 def explore(model, orders, half=1e4):
     with numerics():
-        bounds = borders(model)
+        bounds = affine_form(model)
     budget = Budget(seconds=60)
     budget.start()
     box = cube(model, half)
@@ -44,7 +45,7 @@ def explore(model, orders, half=1e4):
 def learned(model, box):
     """Give a judge that knows the regions on either side of one plane, and them."""
     with numerics():
-        pieces = pieces_of(borders(model))
+        pieces = pieces_of(affine_form(model))
     judge = Judge(model, box)
     judge.learn(pieces)
     judge.take_maps(pieces.gates(np.array([[0], [1]])))

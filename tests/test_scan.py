@@ -18,11 +18,11 @@ import pytest
 from conftest import CASES, case_names
 
 import cyclax as cx
-from cyclax.bifurcations import sweeps
-from cyclax.bifurcations.cells import Checked, Found, Searcher
-from cyclax.bifurcations.spread import _computed
-from cyclax.cycles.certificate import upheld
-from cyclax.storage import write_atomically
+from cyclax.core.storage import write_atomically
+from cyclax.core.workers import _computed
+from cyclax.cycles.seal import upheld
+from cyclax.grids import neighbors as sweeps
+from cyclax.grids.cells import Checked, Found, Searcher
 
 TENT = cx.SkewTentMap(left=0.5, right=-1.5, offset=1.0)
 

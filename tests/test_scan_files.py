@@ -7,8 +7,8 @@ import pytest
 
 import cyclax as cx
 from cyclax import cli
-from cyclax.bifurcations.parameter import cell_edges
-from cyclax.bifurcations.plan import ScanPlan
+from cyclax.grids.grid import cell_edges
+from cyclax.recipes.scan import ScanPlan
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")

@@ -8,10 +8,10 @@ import pytest
 from conftest import MODELS
 
 import cyclax as cx
-from cyclax.cycles.newton import newton_step, segment_starts
-from cyclax.cycles.search import POOL, Fate, Rounds, advance
-from cyclax.cycles.starts import drawn_starts
-from cyclax.numerics import numerics
+from cyclax.core.numerics import numerics
+from cyclax.search.lanes import POOL, Fate, Rounds, advance
+from cyclax.search.newton import newton_step, segment_starts
+from cyclax.search.starts import drawn_starts
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ import pytest
 from conftest import STRICT
 
 import cyclax as cx
-from cyclax.cycles.precision import working_precision
-from cyclax.numerics import numerics
+from cyclax.core.balls import working_precision
+from cyclax.core.numerics import numerics
 
 # All that may be switched on; `--strict-settings` runs everything else under the first of them.
 SETTINGS = STRICT | {"jax_debug_nans": True, "jax_debug_infs": True, "jax_transfer_guard": "disallow"}

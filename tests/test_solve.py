@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 import cyclax as cx
-from cyclax.cycles.linear import UNROLLED_SIZE, solve_cyclic, solve_lanes
+from cyclax.core.numerics import numerics
 from cyclax.cycles.multipliers import multipliers_of
-from cyclax.cycles.newton import compose, met
-from cyclax.cycles.solve import BlockCyclic, borders, borders_of_each, itineraries, solve_words
-from cyclax.numerics import numerics
+from cyclax.cycles.solve import BlockCyclic, solve_words
+from cyclax.maps.affine import affine_form, affine_forms, itineraries
+from cyclax.search.linear import UNROLLED_SIZE, solve_cyclic, solve_lanes
+from cyclax.search.newton import compose, met
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +100,7 @@ def test_words_of_the_skew_tent_map_in_closed_form():
     left, right, offset = 0.5, -3.0, 1.0
     model = cx.SkewTentMap(left=left, right=right, offset=offset)
     words = np.array([[[False], [True]], [[True], [False]]])
-    solutions = solve_words(model, words, borders(model))
+    solutions = solve_words(model, words, affine_form(model))
     x = offset * (1 + right) / (1 - left * right)  # x <= 0 first: x -> left x + offset -> right (..) + offset
     y = left * x + offset
     np.testing.assert_allclose(solutions.points[:, :, 0], [[x, y], [y, x]], rtol=1e-14)
@@ -111,7 +112,7 @@ def test_words_of_the_skew_tent_map_in_closed_form():
 
 def test_virtual_words_are_told():
     model = cx.SkewTentMap(left=0.5, right=-3.0, offset=1.0)
-    fixed = solve_words(model, np.array([[[False]], [[True]]]), borders(model))
+    fixed = solve_words(model, np.array([[[False]], [[True]]]), affine_form(model))
     # x = offset / (1 - left) = 2 > 0 belongs to the other side; x = offset / (1 - right) = 1/4 is real.
     np.testing.assert_allclose(fixed.points[:, 0, 0], [2, 0.25])
     assert fixed.met.tolist() == [False, True]
@@ -120,13 +121,13 @@ def test_virtual_words_are_told():
 def test_inert_gates_do_not_matter():
     model = cx.PLRNN(A=[0.5, 0.4, 0.3], W=[[0.2, 0, 0.1], [0.3, 0, 0.2], [0, 0, 0.5]], h=[1, 2, 3])
     shallow = cx.ShallowPLRNN(A=[0.5], W1=[[1.0, 2.0]], W2=[[0.0], [1.0]], h1=[0], h2=[1, 1])
-    assert borders(model).effective.tolist() == [True, False, True]  # column 1 of W is zero
+    assert affine_form(model).effective.tolist() == [True, False, True]  # column 1 of W is zero
     assert borders(shallow).effective.tolist() == [False, True]  # row 0 of W2 is zero
-    assert np.all(borders(cx.LoziMap(1.7, 0.5)).effective)
+    assert np.all(affine_form(cx.LoziMap(1.7, 0.5)).effective)
 
 
 def test_borders_give_the_jacobians(model):
-    bounds = borders(model)
+    bounds = affine_form(model)
     z = np.random.default_rng(0).normal(size=(5, model.num_states))
     gates = z @ bounds.gradients.T + bounds.offsets > 0
     jacobians = np.stack([jax.jacfwd(model)(x) for x in z])
@@ -137,7 +138,7 @@ def test_the_error_bound_holds_for_expanding_cycles():
     mpmath = pytest.importorskip("mpmath")
     model = cx.LoziMap(1.7, 0.5)
     words = np.random.default_rng(1).random((20, 30, 1)) > 0.5
-    solutions = solve_words(model, words, borders(model))
+    solutions = solve_words(model, words, affine_form(model))
     with mpmath.workdps(60):
         a, b = mpmath.mpf(model.a.item()), mpmath.mpf(model.b.item())
         for word, points, error in zip(words[..., 0], solutions.points, solutions.error, strict=True):
@@ -183,7 +184,7 @@ def test_multipliers_of_a_singular_product():
 def test_no_words_have_no_solutions():
     model = cx.LoziMap(1.7, 0.5)
     with numerics():
-        solutions = solve_words(model, np.zeros((0, 3, 1), bool), borders(model))
+        solutions = solve_words(model, np.zeros((0, 3, 1), bool), affine_form(model))
     assert solutions.points.shape == (0, 3, 2)
     assert solutions.met.shape == (0,)
 
@@ -194,10 +195,10 @@ def test_a_stack_of_models_equals_a_loop():
     rng = np.random.default_rng(0)
     words, owner = rng.random((40, 4, 5)) > 0.5, rng.integers(7, size=40)
     with numerics():
-        bounds = borders_of_each(stack, 7, 3)
+        bounds = affine_forms(stack, 7, 3)
         together = solve_words(stack, words, bounds, owner)
         for i in range(40):
             model = models[owner[i]]
-            alone = solve_words(model, words[i : i + 1], borders(model))
+            alone = solve_words(model, words[i : i + 1], affine_form(model))
             for name, one, other in zip(alone._fields, alone, together, strict=True):
                 np.testing.assert_allclose(other[i], one[0], rtol=1e-6 if name == "error" else 1e-9, atol=1e-12)

@@ -8,7 +8,7 @@ import optax
 import pytest
 
 import cyclax as cx
-from cyclax.numerics import numerics
+from cyclax.core.numerics import numerics
 
 
 def gradient_norm(model: cx.PLRNN, length: int, first=None) -> float:

@@ -9,8 +9,8 @@ import optax
 import pytest
 
 import cyclax as cx
-from cyclax.bifurcations.map import BifurcationMap
-from cyclax.bifurcations.sweeps import Sweeps
+from cyclax.grids.map import BifurcationMap
+from cyclax.grids.neighbors import Sweeps
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 RIGHT = np.linspace(-0.53, -2.53, 21)

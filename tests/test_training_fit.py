@@ -17,7 +17,7 @@ import pytest
 from plain import plain_pieces
 
 import cyclax as cx
-from cyclax.interruption import Interruption
+from cyclax.core.interruption import Interruption
 from cyclax.training.arguments import checked_problem
 from cyclax.training.fit import fit
 from cyclax.training.forcing import (

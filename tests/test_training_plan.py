@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import cyclax as cx
+from cyclax.recipes.train import train_from_toml
 from cyclax.training.fit import fit
 from cyclax.training.forcing import Adaptive, FreeRunning, GeneralizedForcing
 from cyclax.training.jacobians import ProductNorm
 from cyclax.training.optimizers import RAdam
-from cyclax.training.plan import train_from_toml
 from cyclax.training.regularizers import L2
 
 matplotlib.use("Agg")
@@ -128,7 +128,7 @@ def test_picture(folder):
 
 def test_the_second_ctrl_c_says_how_to_go_on(folder, capsys, monkeypatch):
     from cyclax import cli
-    from cyclax.training import plan
+    from cyclax.recipes import train as plan
 
     def interrupted(*arguments, **settings):
         raise KeyboardInterrupt

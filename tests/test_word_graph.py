@@ -15,23 +15,25 @@ from planting import PLANTERS, planted, planted_plrnn
 from scipy.optimize import linprog
 
 import cyclax as cx
-from cyclax.cycles.exact.boxes import derived_box, outer_polytope, pieces_of
-from cyclax.cycles.exact.mean import no_cycle_in_the_mean
-from cyclax.cycles.exact.problem import Box, Budget
-from cyclax.cycles.solve import borders, solve_words
+from cyclax.core.budget import Budget
+from cyclax.core.numerics import numerics
+from cyclax.cycles.solve import solve_words
 from cyclax.cycles.word import word_key, word_of
-from cyclax.numerics import numerics
+from cyclax.maps.affine import affine_form
+from cyclax.proofs.boxes import derived_box, outer_polytope, pieces_of
+from cyclax.proofs.candidates import Box
+from cyclax.proofs.word_graph.mean import no_cycle_in_the_mean
 
 pytest.importorskip("numba")
-from cyclax.cycles.exact import programs, regions, walks
-from cyclax.cycles.exact.word_graph import word_graph
+from cyclax.proofs.word_graph import programs, regions, walks
+from cyclax.proofs.word_graph.refinement import word_graph
 
 needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the published cases are not at hand")
 
 
 def borders_of(model):
     with numerics():
-        return borders(model)
+        return affine_form(model)
 
 
 def cube(model, half=1e4):
@@ -721,6 +723,6 @@ def test_closed_walks_are_all_listed(length):
 def test_a_missing_numba_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     for name in ("programs", "walks"):
-        monkeypatch.delitem(sys.modules, f"cyclax.cycles.exact.{name}")
+        monkeypatch.delitem(sys.modules, f"cyclax.proofs.word_graph.{name}")
         with pytest.raises(ImportError, match=r"cyclax\[exact\]"):
-            importlib.import_module(f"cyclax.cycles.exact.{name}")
+            importlib.import_module(f"cyclax.proofs.word_graph.{name}")

@@ -22,7 +22,7 @@ def __getattr__(name: str) -> "Any":
     if name in _ROOMS:
         return import_module(f"cyclax.{name}")
     if name == "__version__":
-        return import_module("cyclax.version").__version__
+        return import_module("cyclax.core.version").__version__
     if name == "__all__" or not name.startswith("_"):
         api = vars(import_module("cyclax.api"))
         if name in (*api["__all__"], "__all__"):

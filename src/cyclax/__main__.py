@@ -2,7 +2,7 @@
 
 import sys
 
-from cyclax.interruption import leave_at_once
+from cyclax.core.interruption import leave_at_once
 
 
 def main() -> int:

@@ -1,24 +1,16 @@
 """All that `import cyclax as cx` offers: `cx.find_cycles` is `cyclax.api.find_cycles`, and so on."""
 
-from cyclax.bifurcations.boundaries import Boundaries
 from cyclax.bifurcations.compare import compare
 from cyclax.bifurcations.event import Event
-from cyclax.bifurcations.jumps import Jump, JumpRule
-from cyclax.bifurcations.map import BifurcationMap
-from cyclax.bifurcations.orbits import attractor_points
-from cyclax.bifurcations.parameter import Parameter
-from cyclax.bifurcations.scan import scan
-from cyclax.bifurcations.track import track
-from cyclax.bifurcations.tracked import Track
-from cyclax.bifurcations.tracker import Tracker
-from cyclax.cycles.attractors import attractors
-from cyclax.cycles.certify import certify
-from cyclax.cycles.destinations import Attractor, Attractors
-from cyclax.cycles.enumerate import BranchAndBound, Exhaustive, WordGraph, enumerate_cycles
-from cyclax.cycles.exact.problem import Budget, TooExpensiveError
-from cyclax.cycles.find import SCYFI, find_cycles
+from cyclax.core.budget import Budget, TooExpensiveError
+from cyclax.core.version import __version__
 from cyclax.cycles.result import Cycle, Cycles, Degenerate, NearMiss, Proof
 from cyclax.data.simulate import simulate
+from cyclax.grids.boundaries import Boundaries
+from cyclax.grids.grid import Parameter
+from cyclax.grids.map import BifurcationMap
+from cyclax.grids.orbit_layers import attractor_points
+from cyclax.grids.scan import scan
 from cyclax.lyapunov.cells import ReLUCell, StateFirst, TanhCell
 from cyclax.lyapunov.covariant import CovariantVectors, covariant_vectors
 from cyclax.lyapunov.flows import Flow
@@ -28,13 +20,22 @@ from cyclax.lyapunov.result import Spectrum, forcing_interval
 from cyclax.lyapunov.spectrum import lyapunov_spectrum
 from cyclax.maps.almost_linear import AlmostLinearRNN
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.maps.checkpoints import from_arrays
 from cyclax.maps.classic import BorderCollisionNormalForm, LoziMap, SkewTentMap, TentMap
 from cyclax.maps.dendritic import ClippedDendriticPLRNN, DendriticPLRNN
-from cyclax.maps.files import load, save
+from cyclax.maps.io.checkpoints import from_arrays
+from cyclax.maps.io.files import load, save
 from cyclax.maps.plrnn import PLRNN, LowRankPLRNN, MeanCenteredPLRNN
 from cyclax.maps.relu_rnn import LeakyReLURNN, ReLURNN
 from cyclax.maps.shallow import ClippedShallowPLRNN, ShallowPLRNN
+from cyclax.proofs.certify import certify
+from cyclax.proofs.enumerate import BranchAndBound, Exhaustive, WordGraph, enumerate_cycles
+from cyclax.search.attractors import attractors
+from cyclax.search.destinations import Attractor, Attractors
+from cyclax.search.find import SCYFI, find_cycles
+from cyclax.tracking.loss_jumps import Jump, JumpRule
+from cyclax.tracking.result import Track
+from cyclax.tracking.track import track
+from cyclax.tracking.tracker import Tracker
 from cyclax.training.fit import fit
 from cyclax.training.forcing import Adaptive, Annealed, FreeRunning, GeneralizedForcing, Scheduled, SparseForcing
 from cyclax.training.jacobians import GeometricMeanNorm, ProductNorm, WeightBound
@@ -42,7 +43,6 @@ from cyclax.training.model import Affine, Identity, LatentModel
 from cyclax.training.optimizers import RAdam
 from cyclax.training.regularizers import L2, ConditionNumber, ManifoldAttractor
 from cyclax.training.result import Fit
-from cyclax.version import __version__
 
 __all__ = [  # noqa: RUF022 - grouped as in the documentation
     # Models

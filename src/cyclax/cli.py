@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from cyclax.interruption import to_work
-from cyclax.version import __version__
+from cyclax.core.interruption import to_work
+from cyclax.core.version import __version__
 
 # The library itself is imported by the commands, so that --version and --help need not wait for JAX.
 
@@ -177,8 +177,8 @@ def _cycles(arguments: argparse.Namespace) -> int:
 
 def _scan(arguments: argparse.Namespace) -> int:
     from cyclax import plot
-    from cyclax.bifurcations.plan import ScanPlan
     from cyclax.plot.cycles import new_axes
+    from cyclax.recipes.scan import ScanPlan
 
     plan = ScanPlan.read(arguments.plan)
     picture = plan.output.get("plot")
@@ -203,7 +203,7 @@ def _scan(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     from cyclax import plot
     from cyclax.plot.cycles import new_axes
-    from cyclax.training.plan import train_from_toml
+    from cyclax.recipes.train import train_from_toml
 
     if arguments.plot is not None:
         _require_writable(arguments.plot, _PICTURES, "--plot")
@@ -284,7 +284,7 @@ def _deliver(result: Any, arguments: argparse.Namespace, draw: Callable[[Any, An
 
 
 def _draw(path: Path, ax: Any) -> None:
-    from cyclax.storage import write_atomically
+    from cyclax.core.storage import write_atomically
 
     figure, kind = ax.figure.figure, path.suffix.removeprefix(".")
     write_atomically(path, lambda stream: figure.savefig(stream, format=kind, dpi=200, bbox_inches="tight"))

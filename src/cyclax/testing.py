@@ -10,9 +10,9 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
-from cyclax.arguments import real, whole
+from cyclax.core.checks import real, whole
+from cyclax.core.numerics import numerics
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.numerics import numerics
 
 # Two ways to compute the same number may differ by this share of the largest terms that went into it.
 _TOLERANCE = 1e-9

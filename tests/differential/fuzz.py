@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 import cyclax as cx
-from cyclax.cycles.exact.problem import TooExpensiveError
+from cyclax.core.budget import TooExpensiveError
 
 from . import verbs
 from .judge import Finding, judge, number_of, undecided

@@ -13,17 +13,18 @@ import jax
 import numpy as np
 from jaxtyping import Bool
 
+from cyclax.bifurcations.branch import Path, held
+from cyclax.bifurcations.classify import NEAR, OUTSIDE, Branch, Turn, at_border, at_infinity, of_stability
+from cyclax.bifurcations.continuation import Ends, Walk, alike, signs_of, walked
 from cyclax.bifurcations.event import Event, Side
-from cyclax.bifurcations.held import Path, held
-from cyclax.bifurcations.turn import NEAR, OUTSIDE, Branch, Turn, at_border, at_infinity, of_stability
-from cyclax.bifurcations.walk import Ends, Walk, alike, signs_of, walked
-from cyclax.cycles.arguments import checked_models, checked_words
+from cyclax.core.numerics import numerics
 from cyclax.cycles.balance import balanced_stack, units_of
+from cyclax.cycles.orders import checked_words
 from cyclax.cycles.result import Cycles
-from cyclax.cycles.solve import borders, borders_of_each
 from cyclax.cycles.word import WordKey, word_key
+from cyclax.maps.affine import affine_form, affine_forms
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.numerics import numerics
+from cyclax.maps.stack import checked_models
 
 # Most events in a row on one walk.
 _GENERATIONS = 24
@@ -112,7 +113,7 @@ def _balanced(path: Path, number: int) -> Path:
     if number == 0:
         return path
     first = jax.tree.map(lambda leaf: np.asarray(leaf, float)[0], path(np.zeros(1, int), np.zeros(1)))
-    units = units_of(borders(first))
+    units = units_of(affine_form(first))
     return lambda pairs, places: balanced_stack(path(pairs, places), len(pairs), units)
 
 
@@ -170,9 +171,7 @@ class _Comparison:
         pairs = np.arange(self.number)
         models = [jax.tree.map(lambda leaf: np.asarray(leaf, float), self.path(pairs, pairs * 0.0 + s)) for s in (0, 1)]
         size = jax.tree.map(lambda leaf: leaf[0], models[0]).num_states
-        self.effective = {
-            float(s): borders_of_each(model, self.number, size).effective for s, model in enumerate(models)
-        }
+        self.effective = {float(s): affine_forms(model, self.number, size).effective for s, model in enumerate(models)}
         self.matter = self.effective[0.0] | self.effective[1.0]
 
     def _coded(self, groups: Groups, end: float) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:

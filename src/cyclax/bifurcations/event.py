@@ -24,7 +24,7 @@ EventType = Literal[
 ]
 Side = Literal["before", "after", "both", "neither"]
 
-# What `Event.to_dict` gives, as `cyclax.archive` compares it.
+# What `Event.to_dict` gives, as `cyclax.core.archive` compares it.
 _SIDES = frozenset(get_args(Side))
 EVENT = {
     "type": frozenset(get_args(EventType)),

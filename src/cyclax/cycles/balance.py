@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from cyclax.cycles.decide import Decider
 from cyclax.cycles.families import extent
 from cyclax.cycles.result import Cycle, Cycles, Degenerate, NearMiss
-from cyclax.cycles.solve import Borders, borders, itineraries
+from cyclax.maps.affine import AffineForm, affine_form, itineraries
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 # Units are left as they are where no state is off by 2 to this, on average, or they differ by less than 2 to that:
@@ -50,7 +50,7 @@ class Balanced(AbstractPiecewiseLinearMap):
         return self.model.step(self.units * z, gates) / self.units
 
 
-def units_of(bounds: Borders) -> np.ndarray | None:
+def units_of(bounds: AffineForm) -> np.ndarray | None:
     """Choose the units `(M,)`, powers of two, in which a network is balanced; None where its own will do.
 
     Their logarithms s, and those r of the gates, minimize the sum of |log2 size + s_j - s_i| over all couplings from
@@ -84,7 +84,7 @@ def units_of(bounds: Borders) -> np.ndarray | None:
     return 2.0**chosen if better and np.ptp(chosen) >= _SPREAD and np.max(np.abs(chosen)) <= _MOST else None
 
 
-def _terms(bounds: Borders) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _terms(bounds: AffineForm) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """List what should be balanced: log2 of its size, the unit that multiplies it (-1: none), the one that divides."""
     size, gates = len(bounds.shift), np.flatnonzero(bounds.effective)
     with np.errstate(all="ignore"):
@@ -123,26 +123,26 @@ def _least_squares(value, source, target, weights, size: int, number: int) -> tu
 
 def balanced(
     models: Sequence[AbstractPiecewiseLinearMap],
-) -> tuple[Sequence[AbstractPiecewiseLinearMap], list[Borders], Sequence[np.ndarray] | None]:
+) -> tuple[Sequence[AbstractPiecewiseLinearMap], list[AffineForm], Sequence[np.ndarray] | None]:
     """Balance models of one shape, all of them if one needs it. Must be called under `numerics()`.
 
     **Returns:** the models, their borders, and the units `(M,)` of each; None where none of them needs any.
     """
-    bounds = [exact_borders(model) for model in models]
+    bounds = [exact_form(model) for model in models]
     units = [units_of(some) for some in bounds]
     if all(some is None for some in units):
         return models, bounds, None
     chosen = [np.ones(model.num_states) if u is None else u for model, u in zip(models, units, strict=True)]
     wrapped = [Balanced(model, u) for model, u in zip(models, chosen, strict=True)]  # pyright: ignore[reportArgumentType]
-    return wrapped, [exact_borders(model) for model in wrapped], chosen
+    return wrapped, [exact_form(model) for model in wrapped], chosen
 
 
-def exact_borders(model: AbstractPiecewiseLinearMap) -> Borders:
+def exact_form(model: AbstractPiecewiseLinearMap) -> AffineForm:
     """Read the borders off the model; what gates add is exact where it is small beside what it is added to.
 
     It is a difference of two Jacobians, of which rounding may leave little, or nothing.
     """
-    found = borders(model)
+    found = affine_form(model)
     closed, shift = (np.max(np.abs(part), initial=0) for part in (found.closed, found.shift))
     jumps = np.max(np.abs(found.jumps), axis=(1, 2), initial=0)
     shifts = np.max(np.abs(found.shift_jumps), axis=1, initial=0)
@@ -165,7 +165,7 @@ def exact_borders(model: AbstractPiecewiseLinearMap) -> Borders:
 
 def in_own_units(cycles: Cycles, model: AbstractPiecewiseLinearMap, units: np.ndarray) -> Cycles:
     """Write a result that was computed in balanced units down in those of the model. Under `numerics()`."""
-    bounds = borders(model)
+    bounds = affine_form(model)
     return dataclasses.replace(
         cycles,
         cycles=tuple(_cycle(cycle, model, bounds, units) for cycle in cycles.cycles),
@@ -175,13 +175,13 @@ def in_own_units(cycles: Cycles, model: AbstractPiecewiseLinearMap, units: np.nd
 
 
 def restored(
-    entry: Cycle | Degenerate, model: AbstractPiecewiseLinearMap, bounds: Borders, units: np.ndarray
+    entry: Cycle | Degenerate, model: AbstractPiecewiseLinearMap, bounds: AffineForm, units: np.ndarray
 ) -> Cycle | Degenerate:
     """Write a cycle or a degenerate entry down in the units of the model, whose borders are `bounds`."""
     return _cycle(entry, model, bounds, units) if isinstance(entry, Cycle) else _degenerate(entry, bounds, units)
 
 
-def _cycle(cycle: Cycle, model, bounds: Borders, units: np.ndarray) -> Cycle:
+def _cycle(cycle: Cycle, model, bounds: AffineForm, units: np.ndarray) -> Cycle:
     points = cycle.points * units
     with np.errstate(all="ignore"):
         jacobian = units[:, None] * cycle.jacobian / units
@@ -199,7 +199,7 @@ def _cycle(cycle: Cycle, model, bounds: Borders, units: np.ndarray) -> Cycle:
     )
 
 
-def _degenerate(entry: Degenerate, bounds: Borders, units: np.ndarray) -> Degenerate:
+def _degenerate(entry: Degenerate, bounds: AffineForm, units: np.ndarray) -> Degenerate:
     points, directions = entry.points * units, entry.directions * units[:, None]
     if directions.shape[1] == 1:
         directions = directions / np.linalg.norm(directions, axis=0)
@@ -215,7 +215,7 @@ def _degenerate(entry: Degenerate, bounds: Borders, units: np.ndarray) -> Degene
     )
 
 
-def _near_miss(entry: NearMiss, model, bounds: Borders, units: np.ndarray) -> NearMiss:
+def _near_miss(entry: NearMiss, model, bounds: AffineForm, units: np.ndarray) -> NearMiss:
     points = entry.points * units
     if entry.kind == "ghost":
         image = itineraries(model, points[:1, None], entry.order)[1][0]

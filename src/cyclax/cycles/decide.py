@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import flint
 import numpy as np
 
+from cyclax.core.balls import LOCK, working_precision
 from cyclax.cycles.pieces import Pieces, UnsupportedError
-from cyclax.cycles.precision import LOCK, working_precision
 from cyclax.cycles.word import minimal_period
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 

@@ -12,7 +12,8 @@ import numpy as np
 from cyclax.cycles.decide import Decision
 from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.result import Degenerate
-from cyclax.cycles.solve import Borders, itineraries, solve_words
+from cyclax.cycles.solve import solve_words
+from cyclax.maps.affine import AffineForm, itineraries
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -20,7 +21,7 @@ _EPS = float(np.finfo(np.float64).eps)
 _CLOSED = 1e-9
 
 
-def described(bounds: Borders, word: np.ndarray, kind: str, decision: Decision) -> Degenerate:
+def described(bounds: AffineForm, word: np.ndarray, kind: str, decision: Decision) -> Degenerate:
     """Describe what an exact decision found: a family, or a solution on a border."""
     size = len(bounds.shift)
     directions = np.zeros((size, 0))
@@ -29,7 +30,7 @@ def described(bounds: Borders, word: np.ndarray, kind: str, decision: Decision) 
     return _entry(bounds, word, kind, decision.points, directions, decision.jacobian, decision.margin, decision.error)
 
 
-def slow_family(model: AbstractPiecewiseLinearMap, bounds: Borders, word: np.ndarray) -> Degenerate | None:
+def slow_family(model: AbstractPiecewiseLinearMap, bounds: AffineForm, word: np.ndarray) -> Degenerate | None:
     """Describe the states of the region of a word `(k, G)` that move by no more than rounding, None if there are none.
 
     Called for words that are decided to have no family, and whose P is no matrix of float64: it is singular to within
@@ -68,7 +69,7 @@ def slow_family(model: AbstractPiecewiseLinearMap, bounds: Borders, word: np.nda
     return None
 
 
-def lies_in(bounds: Borders, family: Degenerate, point: np.ndarray) -> bool:
+def lies_in(bounds: AffineForm, family: Degenerate, point: np.ndarray) -> bool:
     """Whether a point `(M,)` belongs to a family or to its rim."""
     offset = point - family.points[0]
     scale = max(np.max(np.abs(point)), np.max(np.abs(family.points[0])))
@@ -85,7 +86,7 @@ def lies_in(bounds: Borders, family: Degenerate, point: np.ndarray) -> bool:
     return True
 
 
-def _entry(bounds: Borders, word, kind: str, points, directions, product, margin: float, error: float) -> Degenerate:
+def _entry(bounds: AffineForm, word, kind: str, points, directions, product, margin: float, error: float) -> Degenerate:
     with np.errstate(all="ignore"):
         if kind == "family":
             margin = float(np.min(bounds.distances(points), initial=np.inf))
@@ -108,14 +109,14 @@ def _pointing(direction: np.ndarray) -> np.ndarray:
     return direction * np.sign(direction[np.argmax(np.abs(direction).round(12))])
 
 
-def _orbit(bounds: Borders, point: np.ndarray, word: np.ndarray) -> np.ndarray:
+def _orbit(bounds: AffineForm, point: np.ndarray, word: np.ndarray) -> np.ndarray:
     points = [point]
     for gates in word[:-1]:
         points.append(bounds.step(points[-1], gates))
     return np.stack(points)
 
 
-def extent(bounds: Borders, word: np.ndarray, point: np.ndarray, directions: np.ndarray) -> np.ndarray:
+def extent(bounds: AffineForm, word: np.ndarray, point: np.ndarray, directions: np.ndarray) -> np.ndarray:
     """How far one can go from `point` along each direction, both ways, before a point of the cycle meets a border."""
     lowest, highest = np.full(directions.shape[1], -np.inf), np.full(directions.shape[1], np.inf)
     effective = bounds.effective

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Complex
 
-from cyclax.cycles.solve import Borders, proportional
+from cyclax.maps.affine import AffineForm, proportional
 
 # A multiplier this close to +1 has no sign: the index is undefined.
 _ON_THE_UNIT = 1e-9
@@ -48,7 +48,7 @@ def index_of_each(multipliers: Complex[np.ndarray, "n M"], repeats: int = 1) -> 
     return np.where(undefined, np.nan, 1.0 - 2.0 * (above % 2))
 
 
-def degrees(bounds: Borders, orders: list[int]) -> dict[int, int | None]:
+def degrees(bounds: AffineForm, orders: list[int]) -> dict[int, int | None]:
     """Give the degree of I - F_inf^k for each order k, None where it is not known.
 
     Known in one and two dimensions; in any dimension where F maps a ball into itself because its Jacobians are
@@ -59,7 +59,7 @@ def degrees(bounds: Borders, orders: list[int]) -> dict[int, int | None]:
         return _degrees(bounds, orders)
 
 
-def _degrees(bounds: Borders, orders: list[int]) -> dict[int, int | None]:
+def _degrees(bounds: AffineForm, orders: list[int]) -> dict[int, int | None]:
     num_states = len(bounds.closed)
     if num_states == 1:
         return _degrees_on_the_line(bounds, orders)
@@ -74,7 +74,7 @@ def _degrees(bounds: Borders, orders: list[int]) -> dict[int, int | None]:
     return {order: index_of(multipliers, order) for order in orders}
 
 
-def contracts(bounds: Borders) -> bool:
+def contracts(bounds: AffineForm) -> bool:
     """Whether the map is proved to contract: it then has one fixed point, and no other cycle.
 
     With N the largest modulus of each entry of its Jacobians, |F(x) - F(y)| <= N |x - y| entry by entry; a positive v
@@ -89,7 +89,7 @@ def contracts(bounds: Borders) -> bool:
         return False
 
 
-def _linear_recession(bounds: Borders) -> np.ndarray | None:
+def _linear_recession(bounds: AffineForm) -> np.ndarray | None:
     """Give the matrix of F_inf if all jumps of gates with the same direction cancel, else None."""
     total, jumps_of = bounds.closed.copy(), {}
     for gradient, offset, jump in zip(bounds.gradients, bounds.offsets, bounds.jumps, strict=True):
@@ -102,7 +102,7 @@ def _linear_recession(bounds: Borders) -> np.ndarray | None:
     return total if all(np.max(np.abs(jump)) <= 1e-14 * scale for jump in jumps_of.values()) else None
 
 
-def _enumerated_degree(bounds: Borders, order: int) -> int | None:
+def _enumerated_degree(bounds: AffineForm, order: int) -> int | None:
     """Sum the indices of all solutions of G^k(z) = z, with G = F_inf + v: the degree is the same for every v.
 
     The gates of F_inf depend on the side of each direction alone: 2^directions patterns a step, all of them tried.
@@ -164,7 +164,7 @@ def _orientation(product: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return sign, singular | ~(condition < _SINGULAR), inverse
 
 
-def keeps_orientation(bounds: Borders, order: int) -> bool:
+def keeps_orientation(bounds: AffineForm, order: int) -> bool:
     """Whether det(I - P) has one sign on all words: F^k(z) = z then has exactly |degree| solutions.
 
     All solutions have the same index, and none lies on a family. For fixed points of a PLRNN this says that
@@ -188,7 +188,7 @@ def keeps_orientation(bounds: Borders, order: int) -> bool:
     return True
 
 
-def _planar_degrees(bounds: Borders, orders: list[int]) -> dict[int, int | None]:
+def _planar_degrees(bounds: AffineForm, orders: list[int]) -> dict[int, int | None]:
     """Winding numbers of u - F_inf^k(u) around the unit circle, all orders in one sweep.
 
     F_inf^k is linear on cones. Each step splits the cones where the image of a direction crosses a border; within a
@@ -207,7 +207,7 @@ def _planar_degrees(bounds: Borders, orders: list[int]) -> dict[int, int | None]
     return known
 
 
-def _step_cones(bounds: Borders, rays: np.ndarray, products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _step_cones(bounds: AffineForm, rays: np.ndarray, products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Refine the cones `(rays[i], rays[i + 1])`, on which F_inf^k is `products[i]`, to those of F_inf^(k + 1)."""
     normals = bounds.gradients @ products
     crossing = np.stack([-normals[..., 1], normals[..., 0]], axis=-1)  # directions whose image lies on a border
@@ -244,7 +244,7 @@ def _winding_number(rays: np.ndarray, products: np.ndarray) -> int | None:
     return round(winding) if abs(winding - round(winding)) < 1e-6 else None
 
 
-def _degrees_on_the_line(bounds: Borders, orders: list[int]) -> dict[int, int | None]:
+def _degrees_on_the_line(bounds: AffineForm, orders: list[int]) -> dict[int, int | None]:
     """The same in one dimension: the sides of u - F_inf^k(u) at u = -1 and u = +1."""
     ends = np.array([[-1.0], [1.0]])
     images, known = ends, dict.fromkeys(orders)

@@ -21,9 +21,9 @@ import jax.extend
 import jax.numpy as jnp
 import numpy as np
 
-from cyclax.cycles.precision import working_precision
+from cyclax.core.balls import working_precision
+from cyclax.core.numerics import numerics
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.numerics import numerics
 
 # A number that may depend on the state: {column: coefficient}, without zeros. Column 0 is the constant, column 1 + j
 # state j; d * _GATE further on they are multiplied by the d-th of the gates that are left open to be 0 or 1.

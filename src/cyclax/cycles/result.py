@@ -10,7 +10,7 @@ from typing import Any, overload
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 
-from cyclax.archive import Archive, write_archive
+from cyclax.core.archive import Archive, write_archive
 
 # A multiplier whose modulus is 1 up to rounding, or this close to it where rounding may be more, is called neutral.
 _NEUTRAL = 1e-9

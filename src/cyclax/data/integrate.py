@@ -11,10 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
-from cyclax.arguments import real, whole
-from cyclax.data.arguments import checked_key
+from cyclax.core.checks import checked_key, real, whole
+from cyclax.core.numerics import numerics
 from cyclax.data.systems import AbstractSystem
-from cyclax.numerics import numerics
 
 # So many samples are integrated by one call; always so many, so that a shorter series is the beginning of a longer one.
 _SAMPLES = 512

@@ -11,10 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
-from cyclax.arguments import real, whole
-from cyclax.data.arguments import checked_key, checked_series
-from cyclax.numerics import numerics
-from cyclax.storage import parsing, read_npz
+from cyclax.core.checks import checked_key, checked_series, real, whole
+from cyclax.core.numerics import numerics
+from cyclax.core.storage import parsing, read_npz
 
 # A column whose deviation is this part of its size differs by rounding only.
 _ROUNDING = 1e-12

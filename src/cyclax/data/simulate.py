@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cyclax.arguments import whole
-from cyclax.numerics import numerics
+from cyclax.core.checks import whole
+from cyclax.core.numerics import numerics
 
 
 def simulate(model: Any, z0: Float[Array, " M"], steps: int) -> Float[Array, "steps+1 M"]:

@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from cyclax.arguments import plain, whole
+from cyclax.core.checks import plain, whole
 
 
 class AbstractSystem(eqx.Module):

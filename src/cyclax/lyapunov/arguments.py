@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, PyTree
 
-from cyclax.arguments import real, whole
+from cyclax.core.checks import real, whole
 from cyclax.lyapunov.cells import StateFirst
 from cyclax.lyapunov.flows import Flow
 from cyclax.lyapunov.frames import AbstractOrthonormalization

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree
 
-from cyclax.arguments import whole
+from cyclax.core.checks import whole
+from cyclax.core.numerics import numerics
 from cyclax.lyapunov.arguments import checked_problem
 from cyclax.lyapunov.flows import Flow, more_pieces
 from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, suited
 from cyclax.lyapunov.model import Layout, push
-from cyclax.numerics import numerics
 
 # Frames along the orbit are kept, so many numbers at most (1 GB): for more, take the orbit in parts.
 _MOST_NUMBERS = 2**27

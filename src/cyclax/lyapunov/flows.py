@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from cyclax.arguments import real, whole
+from cyclax.core.checks import real, whole
 
 # Between two orthonormalizations lengths of tangents change by e^6 at most, far above tolerances: else steps are split,
 # in so many pieces at most.

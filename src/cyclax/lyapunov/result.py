@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from cyclax.archive import Archive, write_archive
+from cyclax.core.archive import Archive, write_archive
 from cyclax.lyapunov.statistics import (
     BLOCKS,
     kaplan_yorke,

@@ -8,15 +8,15 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from cyclax.core.numerics import numerics
+from cyclax.core.progress import progress_bar
+from cyclax.core.version import __version__
 from cyclax.lyapunov.arguments import Problem, checked_problem
 from cyclax.lyapunov.flows import Flow, more_pieces
 from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, suited
 from cyclax.lyapunov.kernel import Carry, Course, Setting, run_chunk
 from cyclax.lyapunov.result import Spectrum
 from cyclax.lyapunov.statistics import Bins, WeightedAverage
-from cyclax.numerics import numerics
-from cyclax.progress import progress_bar
-from cyclax.version import __version__
 
 # A chunk brings back at most so many numbers, takes about so many operations, and at most so many orthonormalizations:
 # seconds, not minutes, pass before Ctrl-C is heard.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cyclax.arguments import plain, whole
+from cyclax.core.checks import plain, whole
 from cyclax.maps.base import (
     AbstractPiecewiseLinearMap,
     real_array,

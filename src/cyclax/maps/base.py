@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from cyclax.data.arguments import refuse_masked
-from cyclax.numerics import numerics
+from cyclax.core.checks import refuse_masked
+from cyclax.core.numerics import numerics
 
 # Sums this short are written out term by term: XLA fuses them into the neighbouring element-wise work, while a call
 # of a matrix product costs more than the product itself.

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from cyclax.numerics import numerics
+from cyclax.core.numerics import numerics
 
 
 def uniform_transition(key: Array, num_states: int) -> np.ndarray:

@@ -8,14 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cyclax.maps.base import (
-    AbstractPiecewiseLinearMap,
-    real_array,
-    relu_where,
-    require_shape,
-    require_vector,
-    times,
-)
+from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array, relu_where, require_shape, require_vector, times
 from cyclax.maps.initial import gaussian
 
 

@@ -6,8 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from cyclax.arguments import real
-from cyclax.data.arguments import checked_series
+from cyclax.core.checks import checked_series, real
 from cyclax.metrics.state_space import checked_pair
 
 # Kernels end after so many sigma.

@@ -10,9 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from cyclax.arguments import whole
-from cyclax.data.arguments import checked_series
-from cyclax.numerics import numerics
+from cyclax.core.checks import checked_series, whole
+from cyclax.core.numerics import numerics
 
 # So many forecasts run side by side.
 _LANES = 4096

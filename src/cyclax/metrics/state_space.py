@@ -11,9 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
-from cyclax.arguments import real, whole
-from cyclax.data.arguments import checked_key, checked_series
-from cyclax.numerics import numerics
+from cyclax.core.checks import checked_key, checked_series, real, whole
+from cyclax.core.numerics import numerics
 
 # From so many dimensions on, bins are too many for the points there are.
 _MIXTURE_FROM = 6

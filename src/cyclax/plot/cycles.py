@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cyclax.arguments import whole
+from cyclax.core.checks import whole
 from cyclax.cycles.result import Cycle, Cycles
 
 if TYPE_CHECKING:

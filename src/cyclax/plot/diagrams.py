@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cyclax.arguments import whole
-from cyclax.bifurcations.map import BifurcationMap
-from cyclax.bifurcations.parameter import geometric
+from cyclax.core.checks import whole
+from cyclax.grids.grid import geometric
+from cyclax.grids.map import BifurcationMap
 from cyclax.plot.cycles import new_axes
 from cyclax.plot.edges import BESIDE
 from cyclax.plot.maps import bifurcation_map, parameter_name, require_map

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from cyclax.arguments import whole
-from cyclax.bifurcations.map import BifurcationMap
-from cyclax.bifurcations.parameter import cell_edges, geometric
+from cyclax.core.checks import whole
+from cyclax.grids.grid import cell_edges, geometric
+from cyclax.grids.map import BifurcationMap
 from cyclax.plot.cycles import new_axes
 from cyclax.plot.edges import BESIDE, checked_segments, draw_edges
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cyclax.bifurcations.tracked import Track, is_bifurcation
 from cyclax.plot.edges import BESIDE, EVENTS
+from cyclax.tracking.result import Track, is_bifurcation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

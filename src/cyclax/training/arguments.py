@@ -11,11 +11,10 @@ import numpy as np
 import optax
 from jaxtyping import Float
 
-from cyclax.arguments import whole
-from cyclax.data.arguments import checked_key, checked_series
-from cyclax.identity import fingerprint
+from cyclax.core.checks import checked_key, checked_series, whole
+from cyclax.core.identity import fingerprint
+from cyclax.core.numerics import numerics
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.numerics import numerics
 from cyclax.training.forcing import AbstractForcing
 from cyclax.training.loop import Recipe, cast
 from cyclax.training.model import LatentModel

@@ -14,18 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from cyclax.interruption import Interruption
-from cyclax.numerics import numerics
-from cyclax.products import most_terms
-from cyclax.progress import progress_bar
+from cyclax.core.interruption import Interruption
+from cyclax.core.numerics import numerics
+from cyclax.core.progress import progress_bar
+from cyclax.core.version import __version__
 from cyclax.training.arguments import Problem, checked_problem, described
 from cyclax.training.jacobians import WeightBound
 from cyclax.training.loop import Data, Logs, Recipe, Setting, advance, advance_many, cast, first_state
 from cyclax.training.model import LatentModel
+from cyclax.training.products import most_terms
 from cyclax.training.regularizers import ConditionNumber
 from cyclax.training.result import Fit, mean_of_finite
 from cyclax.training.store import Arrays, Store
-from cyclax.version import __version__
 
 # A chunk is at most so many updates, and takes about so many seconds: then Ctrl-C is heard.
 _LONGEST_CHUNK, _SECONDS = 4096, 0.5

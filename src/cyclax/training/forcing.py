@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cyclax.arguments import number_or_none, plain, whole
+from cyclax.core.checks import number_or_none, plain, whole
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.training.fields import number, require_number
 from cyclax.training.jacobians import AbstractNorm, GeometricMeanNorm

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cyclax.arguments import whole
+from cyclax.core.checks import whole
+from cyclax.core.numerics import numerics
 from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array
 from cyclax.maps.initial import gaussian
-from cyclax.numerics import numerics
 
 
 class AbstractObservation(eqx.Module):

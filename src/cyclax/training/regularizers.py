@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cyclax.arguments import plain, whole
+from cyclax.core.checks import plain, whole
 from cyclax.training.fields import number, require_number
 from cyclax.training.model import Affine, LatentModel
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cyclax.maps.base import AbstractPiecewiseLinearMap, times
-from cyclax.products import with_sums
+from cyclax.training.products import with_sums
 
 
 def forced_state(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cyclax.storage import open_folder, read_npz, take_digest, write_npz
+from cyclax.core.storage import open_folder, read_npz, take_digest, write_npz
 
 _CONFIGURATION, _STATE = "training.json", "state.npz"
 Arrays = dict[str, np.ndarray]

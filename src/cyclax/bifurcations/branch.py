@@ -1,0 +1,178 @@
+"""Words held along a path of models: what they fix there, and where that ceases to be a cycle or changes stability.
+
+With its gates held, a word fixes the solution of z = P z + q, a smooth function of the place s along the path. Its
+*test functions* are the signed preactivations of all its points, det(I - P) and det(I + P); all are positive (in the
+sense that held at the beginning) as long as nothing happens.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from cyclax.cycles.multipliers import multipliers_of
+from cyclax.cycles.solve import BlockCyclic
+from cyclax.maps.affine import AffineForm, affine_forms
+
+# The path of many pairs of models: numbers of pairs `(n,)` and places `(n,)` -> a map whose leaves are n stacked.
+Path = Callable[[np.ndarray, np.ndarray], Any]
+
+# Above this size of partial products the points are solved for step by step, without the product.
+_LARGEST_PRODUCT = 1e4
+# Above this size the product has lost the digits on which the signs of det(I - P) and det(I + P) depend.
+_SOUND_PRODUCT = 1e9
+# Memory for what is computed of words at once.
+_BYTES = 2**27
+# Brackets are closed down to this share of the segment, which is its resolution near s = 1.
+_NARROW = 2.0**-52
+# Halvings that reach it; interpolation needs about ten.
+_HALVINGS = 55
+
+
+class Held(NamedTuple):
+    """What n words of order k fix, each at its place; every array has the words on its first axis."""
+
+    points: np.ndarray  # (n, k, M)
+    heights: np.ndarray  # (n, k, G) preactivations, positive where the gate of the word is met; inf where none matters
+    sizes: np.ndarray  # (n, k, G) of the terms that the preactivations are the sums of, the largest along the cycle
+    jacobians: np.ndarray  # (n, k, M, M)
+    product: np.ndarray  # (n, M, M) P
+    offset: np.ndarray  # (n, M) q
+    minus: np.ndarray  # (n,) det(I - P)
+    plus: np.ndarray  # (n,) det(I + P)
+    bounds: AffineForm  # of each model
+
+    def multipliers(self) -> np.ndarray:
+        """Eigenvalues of P, `(n, M)`."""
+        return multipliers_of(self.jacobians, self.product)
+
+    def tests(self, minus_sign: np.ndarray, plus_sign: np.ndarray) -> np.ndarray:
+        """Test functions `(n, k G + 2)`: the heights in the order of steps and gates, det(I - P), det(I + P).
+
+        The heights are multiplied by det(I - P): that takes the pole away which they have where it vanishes.
+        """
+        minus = self.minus * minus_sign
+        heights = np.where(np.isinf(self.heights), np.nan, self.heights).reshape(len(minus), -1)
+        tests = np.concatenate([heights * minus[:, None], minus[:, None], (self.plus * plus_sign)[:, None]], axis=1)
+        return np.where(np.isnan(tests), 1.0, tests)
+
+
+def held(path: Path, pairs: np.ndarray, places: np.ndarray, words: np.ndarray) -> Held:
+    """Solve words `(n, k, G)` for models at places `(n,)` of the paths of pairs `(n,)`.
+
+    Must be called under `numerics()`. Never raises on numbers: what cannot be solved is nan.
+    """
+    number, order, num_gates = words.shape
+    first = path(pairs[:1], places[:1])
+    num_states = jax.tree.map(lambda leaf: np.asarray(leaf)[0], first).num_states
+    each = 8 * num_states**2 * (4 * num_gates + 3 * order + 8)
+    rows = max(1, _BYTES // each)
+    parts = [
+        _held(path, pairs[i : i + rows], places[i : i + rows], words[i : i + rows], num_states)
+        for i in range(0, number, rows)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    bounds = AffineForm(*(np.concatenate(some) for some in zip(*(part.bounds for part in parts), strict=True)))
+    columns = zip(*(part[:-1] for part in parts), strict=True)
+    return Held(*map(np.concatenate, columns), bounds)  # pyright: ignore[reportCallIssue]
+
+
+def _held(path: Path, pairs, places, words, num_states: int) -> Held:
+    number, order, _ = words.shape
+    models = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), path(pairs, places))
+    bounds = affine_forms(models, number, num_states)
+    constant = np.all(bounds.gradients == 0, axis=2)
+    # A gate without gradient is open or closed everywhere, whatever the word says.
+    gates = np.where(constant[:, None], bounds.offsets[:, None] > 0, words).astype(float)
+    with np.errstate(all="ignore"):
+        jumps = bounds.jumps.reshape(number, -1, num_states**2)
+        jacobians = bounds.closed[:, None] + (gates @ jumps).reshape(number, order, num_states, num_states)
+        offsets = bounds.shift[:, None] + gates @ bounds.shift_jumps
+        product, offset = jacobians[:, 0], offsets[:, 0]
+        largest = np.max(np.abs(product), axis=(1, 2))
+        for t in range(1, order):
+            offset = (jacobians[:, t] @ offset[..., None])[..., 0] + offsets[:, t]
+            product = jacobians[:, t] @ product
+            largest = np.maximum(largest, np.max(np.abs(product), axis=(1, 2)))
+        identity = np.eye(num_states)
+        minus, plus = np.linalg.det(identity - product), np.linalg.det(identity + product)
+        _mend_signs(jacobians, product, largest, minus, plus)
+        points = _points(jacobians, offsets, identity - product, offset, largest)
+        heights = points @ np.swapaxes(bounds.gradients, 1, 2) + bounds.offsets[:, None]
+        # Of the largest point: rounding in it is handed on to those that happen to lie near 0.
+        reach = np.broadcast_to(np.max(np.abs(points), axis=1, keepdims=True), points.shape)
+        sizes = reach @ np.abs(np.swapaxes(bounds.gradients, 1, 2)) + np.abs(bounds.offsets)[:, None]
+        heights = np.where(bounds.effective[:, None], np.where(words, heights, -heights), np.inf)
+    return Held(points, heights, sizes, jacobians, product, offset, minus, plus, bounds)
+
+
+def _mend_signs(jacobians, product, largest, minus, plus) -> None:
+    """Take the signs of the determinants from the multipliers where the product has lost its small digits."""
+    lost = np.flatnonzero((largest > _SOUND_PRODUCT) & np.isfinite(largest))
+    if len(lost):
+        values = multipliers_of(jacobians[lost], product[lost])
+        minus[lost], plus[lost] = (np.prod(1 + sign * values, axis=1).real for sign in (-1, 1))
+
+
+def _points(jacobians, offsets, system, offset, largest) -> np.ndarray:
+    """The points `(n, k, M)` of each word: run from the first, or by orthogonal elimination where that expands."""
+    points = np.full(offsets.shape, np.nan)
+    expanding = (largest > _LARGEST_PRODUCT) & np.all(np.isfinite(jacobians), axis=(1, 2, 3))
+    plain = np.flatnonzero(~expanding & (np.linalg.det(system) != 0))
+    if len(plain):
+        state = np.linalg.solve(system[plain], offset[plain][..., None])[..., 0]
+        for t in range(offsets.shape[1]):
+            points[plain, t] = state
+            state = (jacobians[plain, t] @ state[..., None])[..., 0] + offsets[plain, t]
+    expanding = np.flatnonzero(expanding)
+    if len(expanding):
+        points[expanding] = BlockCyclic(jacobians[expanding]).solve(offsets[expanding][..., None])[..., 0]
+    return points
+
+
+def narrowed(test: Callable, low: np.ndarray, high: np.ndarray, at_low: np.ndarray, at_high: np.ndarray):
+    """Close in on sign changes of n functions, positive at `low (n,)` and not at `high (n,)` (whichever is larger).
+
+    Interpolation, truncated and projected so that it is never slower than bisection (Oliveira and Takahashi 2021, "An
+    enhancement of the bisection method average performance preserving minmax optimality").
+
+    **Arguments:** `test(rows, places)` gives the values `(m, T)` of the test functions of some rows there (the smallest
+    of them counts); `at_low`, `at_high`: their values `(n, T)` at both ends.
+
+    **Returns:** `low`, `high` (neighboring places: all are positive at the one, and not at the other), and the number
+    `(n,)` of the test that is smallest at `high`.
+    """
+    low, high = low.astype(float), high.astype(float)
+    with np.errstate(all="ignore"):
+        scale = np.abs(at_low) + np.abs(at_high)
+        scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
+        value_low, value_high = np.min(at_low / scale, axis=1), np.min(at_high / scale, axis=1)
+        column = np.argmin(at_high / scale, axis=1)
+        width = np.abs(high - low)
+        halvings = np.ceil(np.log2(np.maximum(width / _NARROW, 1.0)))
+        for turn in range(_HALVINGS + 2):
+            rows = np.flatnonzero(np.abs(high - low) > _NARROW)
+            if not len(rows):
+                break
+            a, b = low[rows], high[rows]
+            middle = (a + b) / 2
+            way = np.where(b > a, 1.0, -1.0)
+            guess = a + (b - a) * value_low[rows] / (value_low[rows] - value_high[rows])
+            guess = np.where(np.isfinite(guess), guess, middle)
+            toward = np.sign(middle - guess)
+            step = 0.2 / width[rows] * (b - a) ** 2
+            near = np.where(step <= np.abs(middle - guess), guess + toward * step, middle)
+            room = np.maximum(_NARROW / 2 * 2.0 ** (halvings[rows] + 1 - turn) - np.abs(b - a) / 2, 0)
+            place = np.where(np.abs(near - middle) <= room, near, middle - toward * room)
+            # Never on an end: a place between them, or the middle.
+            place = np.where((place - a) * way > 0, np.where((b - place) * way > 0, place, middle), middle)
+            values = test(rows, place) / scale[rows]
+            smallest = np.min(values, axis=1)
+            positive = smallest > 0  # not so for nan
+            low[rows], high[rows] = np.where(positive, place, a), np.where(positive, b, place)
+            value_low[rows] = np.where(positive, smallest, value_low[rows])
+            value_high[rows] = np.where(positive, value_high[rows], smallest)
+            column[rows] = np.where(positive, column[rows], np.argmin(values, axis=1))
+    return low, high, column

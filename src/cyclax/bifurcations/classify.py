@@ -1,0 +1,254 @@
+"""Where the walk of a word ends: from the numbers there to a typed event, and to the words that go on from it."""
+
+from dataclasses import replace
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from cyclax.bifurcations.branch import Held
+from cyclax.bifurcations.event import Event, EventType, Feigin, Flip, Side, feigin
+from cyclax.cycles.multipliers import multipliers_of
+from cyclax.cycles.word import canonical_rotation, minimal_period
+from cyclax.maps.affine import AffineForm
+
+# A point is on a border where it is so to this share of the terms of the preactivation.
+NEAR = 1e-9
+# A multiplier this close to the unit circle is on it.
+OUTSIDE = 1e-9
+# Two gates have the same plane if its coefficients agree so closely.
+_SAME_PLANE = 1e-12
+# Gates of one plane cancel if this share of their jumps is left.
+_CANCELED = 1e-14
+# Two points of an orbit that shrinks to one of lower order agree to this share of their size.
+_SAME_POINT = 1e-7
+# At an event a multiplier is a root of unity to within this.
+_ROOT = 1e-6
+# I - P has a solution where it is singular if q is so close to its range.
+_IN_RANGE = 1e-8
+
+
+class Walker(Protocol):
+    """What is asked of a walk."""
+
+    pair: int
+    word: np.ndarray
+
+    @property
+    def side(self) -> Side:
+        """Where it comes from."""
+        ...
+
+
+class Branch(NamedTuple):
+    """A word that is a cycle on one side of an event; tentative: that may be one."""
+
+    pair: int
+    word: np.ndarray
+    side: Side
+    tentative: bool = False
+
+
+class Turn(NamedTuple):
+    """An event with what identifies it (kind and words), and all words that meet there."""
+
+    kind: str
+    words: tuple[np.ndarray, ...]
+    event: Event | None  # None: nothing happens, the gates that switch there cancel
+    branches: tuple[Branch, ...]
+
+
+def _other(side: Side) -> Side:
+    return "after" if side == "before" else "before"
+
+
+def at_infinity(walk: Walker, found: Held, row: int, values, both, place: float, width: float) -> Turn:
+    """det(I - P) vanishes: the cycle runs to infinity, or, where the points stay, belongs to a line of cycles."""
+    system = np.eye(found.product.shape[1]) - found.product[row]
+    kind: EventType = "degenerate transcritical"
+    if np.all(np.isfinite(system)):
+        left, sizes, _ = np.linalg.svd(system)
+        null = sizes <= max(sizes[-1], 1e-7 * sizes[0])
+        offset = found.offset[row]
+        if np.linalg.norm(left.T[null] @ offset) <= _IN_RANGE * np.linalg.norm(offset):
+            kind = "family"
+    several = np.sum(np.abs(values - 1) < _ROOT) > 1
+    event = Event(
+        type=kind,
+        order=len(walk.word),
+        at=place,
+        bracket=width,
+        words=(walk.word,),
+        sides=(walk.side,),
+        multipliers=both,
+        reason="codimension two: several multipliers are +1" if several else "",
+    )
+    return Turn("infinity", (walk.word,), event, (Branch(walk.pair, walk.word, _other(walk.side), True),))
+
+
+def of_stability(walk: Walker, flips: bool, values, both, place: float, width: float) -> Turn:
+    """A multiplier, or a pair of them, passes the unit circle with the word held."""
+    passing = values[np.argmin(np.abs(np.abs(values) - 1))]
+    kind: EventType = "center" if not flips and passing.imag != 0 else "degenerate flip"
+    reason = ""
+    if not flips and passing.imag == 0:
+        reason = "codimension two: two real multipliers pass the unit circle at once"
+        kind = "degenerate flip" if passing.real < 0 else "family"
+    event = Event(kind, len(walk.word), place, width, (walk.word,), ("both",), both, reason=reason)
+    return Turn(kind, (walk.word,), event, ())
+
+
+def at_border(
+    walk: Walker, found: Held, row: int, values, near, matter, scale: float, place: float, width: float
+) -> Turn:
+    """One or more points of a word are on borders: `near (k, G)`; `scale` is the size of its points elsewhere."""
+    word, side, order = walk.word, walk.side, len(walk.word)
+    bounds = AffineForm(*(part[row] for part in found.bounds))
+    near, crossed = _heard(bounds, word, near & bounds.effective)
+    if not np.any(near):
+        return Turn("none", (word,), None, (Branch(walk.pair, crossed, _other(side)),))
+    jacobians, points = found.jacobians[row], found.points[row]
+    period = _collapsed_period(points, word, near, matter, scale)
+    steps, gates = np.nonzero(np.any(near.reshape(-1, period, near.shape[1]), axis=0))
+    own = Event(
+        type="border collision",
+        order=order,
+        at=place,
+        bracket=width,
+        words=(word,),
+        sides=(side,),
+        multipliers=(values,),
+        gate=int(gates[0]),
+        step=int(steps[0]),
+    )
+    only = Branch(walk.pair, word, side)
+    if np.any(steps != steps[0]) or not all(_same_plane(bounds, int(gates[0]), int(gate)) for gate in gates[1:]):
+        what = "points" if np.any(steps != steps[0]) else "gates"
+        reason = f"codimension two: several {what} meet their borders at once"
+        return Turn("border", (word,), replace(own, reason=reason), (only,))
+    # All gates with that plane switch together.
+    group = _group(bounds, int(gates[0]))
+    gate, step = int(group[0]), int(steps[0])
+    root, partner = word[:period], word[:period].copy()
+    partner[step, group] = ~partner[step, group]
+    opposite = jacobians[:period].copy()
+    opposite[step] += _jump(bounds, root[step], group)
+    pieces = (opposite, jacobians[:period]) if root[step, gate] else (jacobians[:period], opposite)
+    closed, opened = (partner, root) if root[step, gate] else (root, partner)
+    shorter = minimal_period(partner & matter)
+    if period == order and shorter < order:
+        return _at_the_rim(walk, replace(own, gate=gate, step=step), partner[:shorter], opposite, only)
+    rule = feigin(*pieces)
+    doubles = period < order and 2 * period == order and rule.flips
+    if period < order and not doubles:
+        noun = "fixed point" if period == 1 else f"{period}-cycle"
+        reason = f"born, or ending, with the border collision of a {noun}, onto which it shrinks"
+        return Turn("border", (word,), replace(own, gate=gate, step=step, reason=reason), (only,))
+    here = rule.doubled if doubles else rule.open if root[step, gate] else rule.closed
+    return _by_rule(walk, own, rule, here, closed, opened, gate, step, matter)
+
+
+def _by_rule(walk: Walker, own: Event, rule: Feigin, here: int, closed, opened, gate, step, matter) -> Turn:
+    """Write down what Feigin's rule says; `here` is the sign of the common test function on the side of the walk."""
+    turn = canonical_rotation(closed & matter)
+    closed, opened = np.roll(closed, -turn, axis=0), np.roll(opened, -turn, axis=0)
+    step = (step - turn) % len(closed)
+    own = replace(own, gate=gate, step=step, order=len(closed), reason=rule.reason)
+    if rule.type == "border collision":
+        event = replace(own, words=(closed, opened), sides=("neither", "neither"), multipliers=rule.multipliers)
+        sides: list[Side] = [
+            walk.side if np.array_equal(word, _rolled(walk, turn)) else "neither" for word in event.words
+        ]
+        event = replace(event, sides=tuple(sides))
+        return Turn("border", (closed, opened), event, (Branch(walk.pair, walk.word, walk.side),))
+
+    def where(sign: int) -> Side:
+        return walk.side if sign == here else _other(walk.side)
+
+    twice = np.concatenate([closed, opened])
+    event = replace(
+        own,
+        type=rule.type,
+        words=(closed, opened),
+        sides=(where(rule.closed), where(rule.open)),
+        multipliers=rule.multipliers,
+        flip=Flip(twice, where(rule.doubled)) if rule.flips else None,
+    )
+    branches = [Branch(walk.pair, word, side) for word, side in zip(event.words, event.sides, strict=True)]
+    if event.flip is not None:
+        branches.append(Branch(walk.pair, twice, event.flip.side))
+    return Turn("border", (closed, opened), event, tuple(branches))
+
+
+def _rolled(walk: Walker, turn: int) -> np.ndarray:
+    return np.roll(walk.word, -turn, axis=0)
+
+
+def _at_the_rim(walk: Walker, own: Event, shorter: np.ndarray, opposite, only: Branch) -> Turn:
+    """The partner repeats a shorter word: at the rim of the disk, or segment, of cycles around one of lower order.
+
+    Where the shorter cycle has an m-th root of unity as a multiplier, I - P^m is singular, and cycles of m times its
+    order fill a segment (-1) or polygon around it, up to a border; on that rim one of another word is born.
+    """
+    base, times = len(shorter), len(walk.word) // len(shorter)
+    # Its Jacobians are those of the partner along one of its rounds.
+    product = np.eye(opposite.shape[1])
+    for jacobian in opposite[:base]:
+        product = jacobian @ product
+    values = multipliers_of(opposite[None, :base], product[None])[0]
+    noun = "fixed point" if base == 1 else f"{base}-cycle"
+    kind: EventType = "border collision"
+    reason = f"codimension two: its partner is a {noun} repeated {times} times"
+    if np.min(np.abs(values**times - 1)) < _ROOT:
+        kind = "degenerate flip" if times == 2 else "center"
+        reason = f"comes with the event of the {noun} of which a multiplier is a root of unity there"
+    event = replace(own, type=kind, words=(walk.word, shorter), sides=(walk.side, "both"), reason=reason)
+    return Turn("rim", (walk.word, shorter), event, (only,))
+
+
+def _group(bounds: AffineForm, gate: int) -> list[int]:
+    """The gates that switch together with one."""
+    return [int(g) for g in np.flatnonzero(bounds.effective) if g == gate or _same_plane(bounds, gate, int(g))]
+
+
+def _jump(bounds: AffineForm, gates: np.ndarray, group: list[int]) -> np.ndarray:
+    """What the Jacobian gains where a state with these gates `(G,)` crosses the plane of a group."""
+    return np.tensordot(np.where(gates[group], -1.0, 1.0), bounds.jumps[group], axes=1)
+
+
+def _heard(bounds: AffineForm, word: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Take out of `near (k, G)` the planes whose gates cancel, and give the word beyond these."""
+    near, crossed = near.copy(), word.copy()
+    for step, gate in np.argwhere(near):
+        group = _group(bounds, int(gate))
+        if len(group) > 1 and near[step, gate]:
+            jump = np.max(np.abs(_jump(bounds, word[step], group)))
+            if jump <= _CANCELED * np.max(np.abs(bounds.jumps[group])):
+                near[step, group] = False
+                crossed[step, group] = ~crossed[step, group]
+    return near, crossed
+
+
+def _collapsed_period(points, word, near, matter, scale: float) -> int:
+    """The order of the orbit to which the points shrink, by blocks of words that differ only in gates on borders."""
+    order = len(points)
+    if np.sum(np.any(near, axis=1)) < 2:
+        return order
+    size = max(np.max(np.abs(points)), scale)  # it may shrink to the point 0
+    for period in range(1, order):
+        if order % period:
+            continue
+        apart = np.max(np.abs(points - np.roll(points, -period, axis=0)))
+        differ = (word != np.roll(word, -period, axis=0)) & matter
+        shared = np.any(near.reshape(-1, period, near.shape[1]), axis=0)
+        if np.any(differ & ~np.tile(shared, (order // period, 1))):
+            continue
+        if apart <= _SAME_POINT * size:
+            return period
+    return order
+
+
+def _same_plane(bounds: AffineForm, one: int, other: int) -> bool:
+    rows = np.concatenate([bounds.gradients, bounds.offsets[:, None]], axis=1)[[one, other]]
+    rows = rows / np.linalg.norm(rows[:, :-1], axis=1, keepdims=True)
+    near = _SAME_PLANE * np.append(np.ones(rows.shape[1] - 1), np.max(np.abs(rows[:, -1])))
+    return any(bool(np.all(np.abs(rows[0] - sign * rows[1]) <= near)) for sign in (1, -1))

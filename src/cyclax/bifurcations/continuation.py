@@ -1,0 +1,161 @@
+"""Walks: a word followed from where it is a cycle toward the other end of its path, to the first place of a change."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cyclax.bifurcations.branch import Held, Path, held, narrowed
+from cyclax.bifurcations.classify import OUTSIDE
+from cyclax.bifurcations.event import Side
+
+# A walk looks at these shares of the way that is left: uneven, since grids have their events at even ones.
+_LOOKS = (0.07, 0.19, 0.31, 0.43, 0.57, 0.69, 0.81, 0.93, 1.0)
+# A point is beyond a border where it is so by more than this share of the terms of the preactivation.
+_BEYOND = 1e-12
+# A multiplier this close to the unit circle passes it where another test function vanishes, not before.
+_PASSING = 1e-7
+
+
+@dataclasses.dataclass(eq=False)
+class Walk:
+    """One word on its way."""
+
+    pair: int
+    word: np.ndarray
+    code: int
+    toward: int  # +1 or -1
+    start: float
+    probe: float  # where its signs are read off
+    given: bool = False  # it is on the list of its end
+    origin: Any = None  # the event at which it begins
+    tentative: bool = False  # may or may not be a cycle: through infinity
+
+    @property
+    def side(self) -> Side:
+        """Where the walk comes from."""
+        return "before" if self.toward > 0 else "after"
+
+    @property
+    def end(self) -> float:
+        """Where it would end."""
+        return float(self.toward > 0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Signs:
+    """The signs by which n words are judged, `(n,)` each."""
+
+    inside: np.ndarray  # its points meet its gates
+    finite: np.ndarray
+    minus: np.ndarray  # of det(I - P)
+    plus: np.ndarray  # of det(I + P)
+    outside: np.ndarray  # multipliers outside the unit circle
+
+    def of(self, rows: np.ndarray) -> "Signs":
+        """Give those of some words."""
+        return Signs(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
+
+
+def signs_of(found: Held) -> Signs:
+    """Read off the signs."""
+    values = found.multipliers()
+    finite = np.all(np.isfinite(found.points), axis=(1, 2)) & np.all(np.isfinite(values), axis=1)
+    inside = finite & np.all(found.heights >= -_BEYOND * found.sizes, axis=(1, 2))
+    # What is on the unit circle for all that float64 can tell counts as inside, so that it does not flicker.
+    plus = np.where(np.min(np.abs(values + 1), axis=1) < OUTSIDE, 1.0, np.sign(found.plus))
+    return Signs(inside, finite, np.sign(found.minus), plus, np.sum(np.abs(values) > 1 + OUTSIDE, axis=1))
+
+
+def alike(one: Signs, other: Signs) -> np.ndarray:
+    """Whether nothing has changed in stability, `(n,)`."""
+    return (one.minus == other.minus) & (one.plus == other.plus) & (one.outside == other.outside)
+
+
+class Ends(NamedTuple):
+    """How walks of one order ended; every array has the walks on its first axis."""
+
+    begin: Held  # where they began
+    solved: np.ndarray  # the word had a solution there
+    started: np.ndarray  # and is a cycle there
+    turned: np.ndarray  # something changed on the way
+    low: np.ndarray  # the last place before
+    high: np.ndarray  # the first after
+    column: (
+        np.ndarray
+    )  # which test function changed sign (`Held.tests`); -1 where the number of multipliers outside did
+
+
+def walked(path: Path, walks: list[Walk]) -> Ends:
+    """Take walks of one order to their end, or to their next event; given and tentative words must be cycles first."""
+    pair, words = np.array([walk.pair for walk in walks]), np.stack([walk.word for walk in walks])
+    start, end = np.array([walk.start for walk in walks]), np.array([walk.end for walk in walks])
+    begin = held(path, pair, np.array([walk.probe for walk in walks]), words)
+    signs = signs_of(begin)
+    doubtful = np.array([walk.given or walk.tentative for walk in walks])
+    started = signs.finite & (signs.inside | ~doubtful)
+
+    tests = begin.tests(signs.minus, signs.plus)
+    low, high, at_low, at_high = start.copy(), end.copy(), tests.copy(), tests.copy()
+    outside_high = signs.outside.copy()
+    broken, wandered = np.zeros(len(walks), bool), np.zeros(len(walks), bool)
+    for look in _LOOKS:
+        rows = np.flatnonzero(started & ~broken & ~wandered)
+        if not len(rows):
+            break
+        place = end[rows] if look == 1.0 else start[rows] + (end[rows] - start[rows]) * look
+        here = held(path, pair[rows], place, words[rows])
+        now, then = signs_of(here), signs.of(rows)
+        broken[rows] = ~now.inside | (now.minus != then.minus) | (now.plus != then.plus)
+        wandered[rows] = ~broken[rows] & (now.outside != then.outside)
+        outside_high[rows], high[rows] = now.outside, place
+        at_high[rows] = here.tests(then.minus, then.plus)
+        stay = rows[~(broken[rows] | wandered[rows])]
+        low[stay], at_low[stay] = high[stay], at_high[stay]
+
+    column = np.full(len(walks), -1)
+    # A multiplier that is -1 at the very place where it is looked at: nothing to narrow.
+    exact = broken & np.all(at_high > 0, axis=1)
+    column[exact], low[exact] = tests.shape[1] - 1, high[exact]
+    rows = np.flatnonzero(broken & ~exact)
+    if len(rows):
+        last = low[rows]
+        _narrow_tests(path, rows, pair, words, signs, (at_low, at_high), low, high, column)
+        # Stability may have changed on the way to that place, and not only there.
+        sizes = np.abs(held(path, pair[rows], low[rows], words[rows]).multipliers())
+        least, most = np.sum(sizes > 1 + _PASSING, axis=1), np.sum(sizes > 1 - _PASSING, axis=1)
+        sooner = (signs.outside[rows] < least) | (signs.outside[rows] > most)
+        earlier = rows[sooner]
+        outside_high[earlier] = np.where(signs.outside[rows] < least, least, most)[sooner]
+        wandered[earlier], column[earlier] = True, -1
+        high[earlier], low[earlier] = low[earlier], last[sooner]
+    rows = np.flatnonzero(wandered)
+    if len(rows):
+        _narrow_moduli(path, rows, pair, words, signs.outside, outside_high, low, high)
+    return Ends(begin, signs.finite, started, broken | wandered, low, high, column)
+
+
+def _narrow_tests(path: Path, rows, pair, words, signs: Signs, at: tuple, low, high, column) -> None:
+    """Find where a test function changes its sign."""
+
+    def tests(some, place):
+        mine = rows[some]
+        return held(path, pair[mine], place, words[mine]).tests(signs.minus[mine], signs.plus[mine])
+
+    at_low, at_high = at
+    low[rows], high[rows], column[rows] = narrowed(tests, low[rows], high[rows], at_low[rows], at_high[rows])
+
+
+def _narrow_moduli(path: Path, rows, pair, words, outside_low, outside_high, low, high) -> None:
+    """Find where a multiplier, or a pair, passes the unit circle without a change of a determinant's sign."""
+
+    def distance(some, place):
+        mine = rows[some]
+        sizes = np.abs(held(path, pair[mine], place, words[mine]).multipliers())
+        growing = outside_high[mine] > outside_low[mine]
+        rank = np.where(growing, outside_low[mine], outside_low[mine] - 1)
+        return np.where(growing, -1, 1)[:, None] * (np.take_along_axis(sizes, rank[:, None], axis=1) - 1)
+
+    everything = np.arange(len(rows))
+    at_low, at_high = distance(everything, low[rows]), distance(everything, high[rows])
+    low[rows], high[rows], _ = narrowed(distance, low[rows], high[rows], at_low, at_high)

@@ -1,1 +1,0 @@
-"""Complete enumeration of cycles, with a certificate of what is proved."""

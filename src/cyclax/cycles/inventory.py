@@ -1,0 +1,221 @@
+"""All that is known of the cycles of one network: what words turned out to be, index sums, and the report of an order.
+
+Whatever proposes words (a search, a proof, the neighbors of a cell), the inventory keeps what they are, says of each
+order what follows from that alone, and makes the result.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from cyclax.core.identity import fingerprint
+from cyclax.core.version import __version__
+from cyclax.cycles.balance import Balanced
+from cyclax.cycles.decide import Decider
+from cyclax.cycles.families import lies_in
+from cyclax.cycles.index import contracts, degrees, index_of, keeps_orientation
+from cyclax.cycles.orders import divisors
+from cyclax.cycles.result import Cycle, Cycles, Degenerate
+from cyclax.cycles.seal import sealed
+from cyclax.cycles.verify import Verified, verify_repetitions, verify_words
+from cyclax.cycles.word import WordKey, word_of
+from cyclax.maps.affine import AffineForm
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+
+# Of an undecided word so many letters are named.
+_LONGEST_WORD = 80
+
+
+class Inventory:
+    """What is known of the cycles of one network. Must be made and asked under `numerics()`.
+
+    **Arguments:** `model`; `bounds`: its affine form; `orders`: those that words are looked at of (more may follow).
+    `verified[k]` is what the words proposed for order k turned out to be: of period k, or a divisor of it.
+    """
+
+    def __init__(self, model: AbstractPiecewiseLinearMap, bounds: AffineForm, orders: Iterable[int] = ()):
+        self.model, self.bounds = model, bounds
+        self.decider = Decider(model, bounds.effective)
+        self.verified: dict[int, Verified] = {}
+        self._degrees: dict[int, int | None] = {}
+        self.look_at(orders)
+
+    def look_at(self, orders: Iterable[int]) -> None:
+        """Add orders, of which nothing is known yet."""
+        for order in orders:
+            self.verified.setdefault(order, Verified())
+
+    def verify(self, order: int, words: np.ndarray, **how: Any) -> list[WordKey | None]:
+        """Check words `(n, k, G)` proposed for an order; see `verify_words`."""
+        self.look_at([order])
+        return verify_words(self.model, self.bounds, words, self.verified[order], self.decider, **how)
+
+    def add_repetitions(self, orders: Iterable[int] | None = None) -> None:
+        """Add the families that repeat the words of what is known, in these orders (None: in all)."""
+        verify_repetitions(self.bounds, self.verified, self.decider, orders)
+
+    @property
+    def cycles(self) -> dict[WordKey, Cycle]:
+        """All cycles found, at whatever order they were proposed for."""
+        return {key: cycle for known in self.verified.values() for key, cycle in known.cycles.items()}
+
+    def degenerate(self) -> list[Degenerate]:
+        """List families and solutions on borders, but for those on the rim of a family."""
+        found = {}
+        for known in self.verified.values():
+            for kind in (known.families, known.borders):
+                found.update({(entry.kind, key): entry for key, entry in kind.items()})
+        entries = sorted(found.values(), key=lambda entry: (entry.order, -entry.directions.shape[1]))
+        kept: list[Degenerate] = []
+        for entry in entries:
+            larger = [family for family in kept if family.directions.shape[1] > entry.directions.shape[1]]
+            if not any(lies_in(self.bounds, family, point) for family in larger for point in entry.points):
+                kept.append(entry)
+        return _distinct(kept)
+
+    # -- undecided words ----------------------------------------------------------------------------------------------
+
+    def undecided(self, order: int) -> list[WordKey]:
+        """List the words that are neither proved to be solutions of F^k(z) = z nor not to be."""
+        return [
+            key
+            for divisor, known in sorted(self.verified.items())
+            if order % divisor == 0
+            for key in sorted(known.undecided)
+        ]
+
+    def undecided_reason(self, order: int) -> str:
+        """Say which words of an order are undecided, and why the first one is; nothing where there is none."""
+        keys = self.undecided(order)
+        if not keys:
+            return ""
+        reason = self.verified[keys[0].order].undecided[keys[0]]
+        text = "|".join("".join(map(str, row.astype(int))) for row in word_of(keys[0], int(sum(self.bounds.effective))))
+        if len(text) > _LONGEST_WORD:
+            text = f"{text[:_LONGEST_WORD]}.."
+        number = "one word is" if len(keys) == 1 else f"{len(keys)} words are"
+        return f"undecided: {number} neither proved to be a cycle nor not to be, such as {text} ({reason})"
+
+    # -- index sums and degrees ---------------------------------------------------------------------------------------
+
+    def degree(self, order: int) -> int | None:
+        """Give what the index sum of F^k must be were nothing missing; None where that is not known."""
+        if order not in self._degrees:
+            missing = sorted({order, *self.verified} - self._degrees.keys())
+            self._degrees |= degrees(self.bounds, missing)
+        return self._degrees[order]
+
+    def index_sum(self, order: int) -> int | None:
+        """Sum the indices of all solutions of F^k(z) = z; None where one of them has none, or is undecided."""
+        total = 0
+        if self.undecided(order) or not set(divisors(order)) <= self.verified.keys():
+            return None
+        for divisor, known in self.verified.items():
+            if order % divisor == 0 and (known.families or known.borders):
+                return None
+        for key, cycle in self.cycles.items():
+            if order % key.order == 0:
+                index = index_of(cycle.multipliers, order // key.order)
+                if index is None:
+                    return None
+                total += key.order * index
+        return total
+
+    def contradicted(self, order: int) -> bool:
+        """Whether the degree proves that something is missing."""
+        total, degree = self.index_sum(order), self.degree(order)
+        return total is not None and degree is not None and total != degree
+
+    def suspects(self) -> list[int]:
+        """Give the orders to search again: a wrong sum can be the fault of a divisor too."""
+        wrong = [order for order in self.verified if self.contradicted(order)]
+        return sorted({divisor for order in wrong for divisor in self.verified if order % divisor == 0})
+
+    def _all_met(self, order: int) -> bool:
+        """Whether as many solutions of F^k(z) = z are known as there can be, where a sign proves how many."""
+        number = sum(key.order for key in self.cycles if order % key.order == 0)
+        return number == abs(self.degree(order) or 0) > 0 and keeps_orientation(self.bounds, order)
+
+    # -- what is said of it -------------------------------------------------------------------------------------------
+
+    def missing(self, order: int) -> str:
+        """Say that the degree proves something to be missing; nothing where it does not."""
+        if not self.contradicted(order):
+            return ""
+        return f"the index sum is {self.index_sum(order)}, and would be {self.degree(order)} were nothing missing"
+
+    def verdict(self, order: int) -> tuple[str, str] | None:
+        """Give the verdict on an order, and its reason, that follows from what is known, however it was found."""
+        if reason := self.undecided_reason(order):
+            return "unknown", reason
+        if missing := self.missing(order):
+            return "proved incomplete", missing
+        if contracts(self.bounds) and [key.order for key in self.cycles] == [1]:
+            return "proved complete", "the map contracts: one fixed point, and no other cycle of any order"
+        if self._all_met(order):
+            return "proved complete", (
+                f"det(I - P) has one sign on all words, so that F^{order}(z) = z has exactly "
+                f"{abs(self.degree(order) or 0)} solutions, the modulus of its degree"
+            )
+        return None
+
+    def order_report(self, order: int, verdict: tuple[str, str], **effort: Any) -> dict[str, Any]:
+        """Make the report of an order: the verdict with its reason, what it cost, and what was counted."""
+        return {
+            "verdict": verdict[0],
+            "reason": verdict[1],
+            **effort,
+            "rejected": self.verified[order].rejected,
+            "undecided": len(self.undecided(order)),
+            "index_sum": self.index_sum(order),
+            "degree": self.degree(order),
+        }
+
+    def result(
+        self, orders: Iterable[int], reports: dict[str, dict[str, Any]], settings: dict[str, Any], **more: Any
+    ) -> Cycles:
+        """Make the result for these orders, from their reports.
+
+        **Arguments:** `settings`: what else tells where the result comes from; `more`: what else stands in the report.
+        """
+        wanted, found = tuple(orders), self.cycles
+        return sealed(
+            Cycles(
+                tuple(found[key] for key in sorted(found) if key.order in wanted),
+                wanted,
+                {"orders": reports, "precision": "float64", "version": __version__, **more},
+                tuple(entry for entry in self.degenerate() if entry.order in wanted),
+                (),
+                {"model": model_hash(self.model), "version": __version__, **settings},
+            )
+        )
+
+
+def _distinct(degenerate: list[Degenerate]) -> list[Degenerate]:
+    """A cycle on a border appears under several words: keep one of those with the same points."""
+    kept: list[Degenerate] = []
+    for entry in degenerate:
+        size = np.max(np.abs(entry.points))
+        twin = any(
+            old.kind == entry.kind == "border"
+            and old.order == entry.order
+            and any(
+                np.max(np.abs(np.roll(old.points, turn, axis=0) - entry.points)) <= 1e-9 * size
+                for turn in range(entry.order)
+            )
+            for old in kept
+        )
+        if not twin:
+            kept.append(entry)
+    return kept
+
+
+def model_hash(model: AbstractPiecewiseLinearMap) -> str:
+    """Give a hash of class, settings and weights; of a map in other units, that of the map itself."""
+    if isinstance(model, Balanced):
+        return model_hash(model.model)
+    weights = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)
+    # It only says where a result comes from: what cannot be looked into is not refused.
+    return fingerprint(weights, "model", name=type(model).__name__)

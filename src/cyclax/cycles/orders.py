@@ -1,0 +1,46 @@
+"""Orders and words that the verbs are given, and the orders that belong together."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from cyclax.core.checks import whole
+
+_LARGEST_ORDER = 100_000
+
+
+def checked_orders(orders: int | Iterable[int]) -> list[int]:
+    """Turn `orders` into a sorted list: an int K means 1..K."""
+    if isinstance(orders, (str, bytes)):
+        raise TypeError(f"orders: expected an int or a sequence of ints, got the text {orders!r}.")
+    several = isinstance(orders, Iterable) and getattr(orders, "ndim", 1) > 0
+    values: Sequence[Any] = list(orders) if several else [orders]  # pyright: ignore[reportArgumentType]
+    checked = []
+    for value in values:
+        checked.append(whole(value, "orders", None))
+        if checked[-1] < 1:
+            raise ValueError(f"orders: {value!r} is not a period; the smallest order is 1 (fixed points).")
+        if checked[-1] > _LARGEST_ORDER:
+            raise ValueError(f"orders: {value!r} is beyond {_LARGEST_ORDER}, the largest order that is searched.")
+    if not checked:
+        raise ValueError(
+            "orders: an empty sequence asks for nothing; give an int K for 1..K, or periods such as [8, 16]."
+        )
+    return sorted(set(checked)) if several else list(range(1, checked[0] + 1))
+
+
+def divisors(order: int) -> list[int]:
+    """List the divisors of an order, itself included: the periods of the solutions of F^k(z) = z."""
+    return [divisor for divisor in range(1, order + 1) if order % divisor == 0]
+
+
+def checked_words(words: Iterable[Any], num_gates: int) -> dict[int, np.ndarray]:
+    """Group given words by their length: `(n, k, G)` for each k."""
+    groups: dict[int, list[np.ndarray]] = {}
+    for word in words:
+        word = np.asarray(word)
+        if word.ndim != 2 or word.shape[1] != num_gates or not len(word):
+            raise ValueError(f"words: expected gates of shape (k, {num_gates}), got {word.shape}.")
+        groups.setdefault(len(word), []).append(word.astype(bool))
+    return {order: np.stack(group) for order, group in groups.items()}

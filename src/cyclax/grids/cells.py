@@ -1,0 +1,392 @@
+"""Cycles of many models of a grid at once: starts drawn in every cell, words handed over, all checked in batches.
+
+Found cycles of one order are kept as arrays over all cells (`Found`); a cycle is still its word, now with its cell.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from cyclax.core.archive import Archive
+from cyclax.core.draws import GOLDEN
+from cyclax.cycles.balance import balanced_stack, units_of
+from cyclax.cycles.decide import Decider, Outcome
+from cyclax.cycles.multipliers import multipliers_of
+from cyclax.cycles.solve import Solutions, solve_words
+from cyclax.cycles.word import canonical_rotation, canonical_words, minimal_period
+from cyclax.grids.grid import Grid
+from cyclax.grids.sequence import Line
+from cyclax.maps.affine import AffineForm, affine_form, affine_forms, itineraries
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.search.find import segments_for
+from cyclax.search.lanes import Fate, Rounds, cached_lanes
+from cyclax.search.starts import drawn_starts, growth
+
+# Lanes for each cell: few, so that a cell whose starts are done holds up few others.
+_LANES = 16
+# Cells, spread over the grid, on which the growth of distances is measured.
+_MEASURED = 64
+# Cycles with a multiplier this close to the unit circle are asked for families that repeat their words.
+_ROOT = 1e-7
+# Moves from a refuted word to the one that its exact solution meets: float64 takes one side of a border for the other.
+_MOVES = 3
+
+
+class Found(NamedTuple):
+    """Cycles of one order in many cells, sorted by cell and word; the cycle is the first axis."""
+
+    cell: np.ndarray  # (n,)
+    words: np.ndarray  # (n, k, G) gates that matter; smallest rotation, the others closed
+    points: np.ndarray  # (n, k, M)
+    multipliers: np.ndarray  # (n, M)
+    margin: np.ndarray  # (n,)
+
+    def take(self, rows: np.ndarray) -> "Found":
+        """Give some of the cycles."""
+        return Found(*(part[rows] for part in self))
+
+    def codes(self) -> np.ndarray:
+        """Give cell and word as one row of bytes each, `(n, bytes)`: equal rows are equal cycles."""
+        return codes_of(self.cell, self.words)
+
+
+def codes_of(cell: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Give cells `(n,)` and words `(n, k, G)` as one scalar of bytes each, which sorts by cell and word."""
+    cells = np.ascontiguousarray(cell.astype(">i8")[:, None]).view(np.uint8)
+    bits = words.reshape(len(words), words.shape[1] * words.shape[2])
+    rows = np.concatenate([cells, np.packbits(bits, axis=1)], axis=1)
+    return np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1])))[:, 0]
+
+
+def nothing(order: int, num_gates: int, num_states: int) -> Found:
+    """No cycles."""
+    return Found(
+        np.zeros(0, np.int64),
+        np.zeros((0, order, num_gates), bool),
+        np.zeros((0, order, num_states)),
+        np.zeros((0, num_states), complex),
+        np.zeros(0),
+    )
+
+
+def joined(parts: list[Found]) -> Found:
+    """Join tables of one order; of equal cycles the first stays."""
+    together = Found(*map(np.concatenate, zip(*parts, strict=True)))
+    _, first = np.unique(together.codes(), return_index=True)
+    return together.take(first)
+
+
+class Uncounted(NamedTuple):
+    """Words of one order that no count includes, in many cells; the word is the first axis."""
+
+    cell: np.ndarray  # (n,)
+    words: np.ndarray  # (n, k, G) as in `Found`, and those that repeat shorter ones
+    kind: np.ndarray  # (n,) BORDER, FAMILY or UNDECIDED
+
+    def cells(self, *kinds: int) -> np.ndarray:
+        """Give the cells that have words of these kinds, of any kind if none is named."""
+        return np.unique(self.cell[np.isin(self.kind, kinds)] if kinds else self.cell)
+
+
+# A solution on a border; a family of solutions; neither proved to be a cycle nor not to be.
+BORDER, FAMILY, UNDECIDED = 1, 2, 3
+_KINDS = {Outcome.BORDER: BORDER, Outcome.FAMILY: FAMILY, Outcome.OPEN: UNDECIDED}
+
+
+def none_uncounted(order: int, num_gates: int) -> Uncounted:
+    """No words."""
+    return Uncounted(np.zeros(0, np.int64), np.zeros((0, order, num_gates), bool), np.zeros(0, np.int64))
+
+
+def joined_uncounted(parts: list[Uncounted]) -> Uncounted:
+    """Join tables of one order; of equal words the first stays."""
+    together = Uncounted(*map(np.concatenate, zip(*parts, strict=True)))
+    _, first = np.unique(codes_of(together.cell, together.words), return_index=True)
+    return Uncounted(*(part[first] for part in together))
+
+
+def filed(found: dict[int, Found], uncounted: dict[int, Uncounted], layers: dict[str, np.ndarray]):
+    """Name tables and layers for an `.npz` file."""
+    arrays = {f"layer.{name}": layer for name, layer in layers.items()}
+    for order, table in found.items():
+        for kind, some in (("found", table), ("uncounted", uncounted[order])):
+            arrays |= {f"{kind}.{order}.{name}": part for name, part in zip(some._fields, some, strict=True)}
+    return arrays
+
+
+# The report in the header of such a file, as far as anything relies on it.
+REPORT = {"mended": int, "sweeps": int, "seconds": float, "cells": int, "starts": int, "interrupted?": str}
+_LAYERS = {"exponent": float, "period": int, "bounded": float, "proved": bool}
+_FOUND = Found((int, "n"), (bool, "n k G"), (float, "n k M"), (complex, "n M"), (float, "n"))  # pyright: ignore
+
+
+def unfiled(archive: Archive, grid: Grid | Line):
+    """Give orders, which cells were searched, and what `filed` was given."""
+    orders = tuple(archive.header["orders"])
+    if len(set(orders)) < len(orders) or min(orders, default=1) < 1:
+        archive.refuse(f"its orders are {orders}")
+    archive.sizes |= {"M": grid.model.num_states, "G": grid.model.num_gates, "cells": grid.size}
+    archive.sizes |= {f"axis{i}": size for i, size in enumerate(grid.shape)}
+    found: dict[int, Found] = {}
+    uncounted: dict[int, Uncounted] = {}
+    for k in orders:
+        archive.sizes = {axis: size for axis, size in archive.sizes.items() if axis != "n"} | {"k": k}
+        table = Found(*(archive.array(f"found.{k}.{name}", *kind) for name, kind in _FOUND._asdict().items()))
+        if len(table.cell) and (table.cell[0] < 0 or table.cell[-1] >= grid.size or np.any(np.diff(table.cell) < 0)):
+            archive.refuse(f"found.{k}.cell are not the numbers of cells, in order")
+        found[k] = table
+        archive.sizes.pop("n")
+        some = Uncounted(
+            archive.array(f"uncounted.{k}.cell", int, "n"),
+            archive.array(f"uncounted.{k}.words", bool, "n k G"),
+            archive.array(f"uncounted.{k}.kind", int, "n"),
+        )
+        if np.any((some.cell < 0) | (some.cell >= grid.size)) or not np.all(np.isin(some.kind, list(_KINDS.values()))):
+            archive.refuse(f"uncounted.{k} are not cells and kinds")
+        uncounted[k] = some
+    axes = " ".join(f"axis{i}" for i in range(len(grid.shape)))
+    there = [name for name in _LAYERS if f"layer.{name}" in archive.entries]
+    layers = {name: archive.array(f"layer.{name}", _LAYERS[name], axes) for name in there}
+    return orders, archive.array("searched", bool, "cells"), (found, uncounted, layers)
+
+
+class Stack(NamedTuple):
+    """The models of some cells."""
+
+    cells: np.ndarray  # (N,)
+    models: AbstractPiecewiseLinearMap  # leaves (N, ...)
+    bounds: AffineForm  # arrays (N, ...)
+
+
+class Checked(NamedTuple):
+    """What words turned out to be, by minimal period."""
+
+    found: dict[int, Found]
+    uncounted: dict[int, Uncounted]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How each cell is searched.
+
+    **Arguments:** `starts`: of each cell and order; `moves`: after which one is given up; `cells`: searched at once.
+    """
+
+    starts: int
+    moves: int
+    cells: int
+
+
+class Searcher:
+    """The search of the cells of one grid. Methods must be called under `numerics()`."""
+
+    def __init__(self, grid: Grid | Line, key: Array, settings: Settings):
+        self.grid, self.key, self.settings = grid, key, settings
+        self.num_states, self.num_gates = grid.model.num_states, grid.model.num_gates
+        # One set of units for all cells, so that they stay one stack.
+        self.units = units_of(affine_form(grid.at(int(np.argmax(grid.usable)))))
+
+    def segments(self, orders: list[int]) -> dict[int, int]:
+        """Choose how many segments each order is shot in: by the fastest growth in some cells, whatever the chunks."""
+        usable = np.flatnonzero(self.grid.usable)
+        cells = usable[np.unique(np.linspace(0, len(usable) - 1, _MEASURED).astype(int))]
+        stack = self.stack(np.resize(cells, _MEASURED))
+        # What no Jacobian can exceed needs no measurement (and no compilation).
+        with np.errstate(all="ignore"):
+            rate = float(
+                np.max([AffineForm(*(part[i] for part in stack.bounds)).growth_bound() for i in range(_MEASURED)])
+            )
+        if segments_for(max(orders), rate) > 1:
+            keys = jax.vmap(lambda cell: jax.random.fold_in(self.key, cell))(stack.cells)
+            rates = np.asarray(growth(stack.models, keys, scales(stack)))
+            rate = float(np.max(rates, where=np.isfinite(rates), initial=0.0))
+        return {order: segments_for(order, rate) for order in orders}
+
+    def stack(self, cells: np.ndarray) -> Stack:
+        """Build the models of cells `(N,)`."""
+        models = balanced_stack(self.grid.models(self.grid.values(cells)), len(cells), self.units)
+        return Stack(cells, models, affine_forms(models, len(cells), self.num_states))
+
+    def drawn(self, stack: Stack, order: int, segments: int, first: int = 0, number: int | None = None) -> Checked:
+        """Search with drawn starts `first`, `first` + 1, .. of one order in every cell of a stack."""
+        size, total = self.settings.cells, number or self.settings.starts
+        pool = self.settings.starts
+        rows = np.resize(np.arange(len(stack.cells)), size)  # a full batch, whatever the number of cells
+        models = jax.tree.map(lambda leaf: leaf[rows], stack.models)
+        keys = _keys(self.key, stack.cells[rows], order)
+        scale = scales(stack)[rows]
+        lanes = min(cached_lanes(self.num_states, segments), max(1, pool // 2))
+        rounds = Rounds(min(_LANES, pool), self.settings.moves, pool)
+        owners, nodes = [], []
+        for begin in range(first, first + total, pool):
+            z, word = drawn_starts(
+                models, order, keys, np.full(size, begin), scale, pool, pool=pool, segments=segments, lanes=lanes
+            )
+            sizes = np.where(np.arange(size) < len(stack.cells), min(pool, first + total - begin), 0)
+            outcome = rounds.run(models, order, np.asarray(z), np.asarray(word), sizes)
+            owner, states = _hits(outcome)
+            owners.append(owner)
+            nodes.append(states)
+        return self._reached(stack, np.concatenate(owners), np.concatenate(nodes), order)
+
+    def moved(self, stack: Stack, owner: np.ndarray, states: np.ndarray, order: int) -> Checked:
+        """Search from states `(n, M)`, those of cell `owner[i]` of the stack, in one segment."""
+        size, pool = self.settings.cells, self.settings.starts
+        rounds = Rounds(min(_LANES, pool), self.settings.moves, pool)
+        turn = np.argsort(owner, kind="stable")
+        owner, states = owner[turn], states[turn]
+        # A row takes up to `pool` states of one cell; a cell may have several rows.
+        rank = np.arange(len(owner)) - np.searchsorted(owner, owner)
+        row_of = np.cumsum((rank % pool == 0).astype(int)) - 1
+        place, owner_of = rank % pool, owner[rank % pool == 0]
+        owners, nodes = [], []
+        for begin in range(0, len(owner_of), size):
+            some = owner_of[begin : begin + size]
+            mine = (row_of >= begin) & (row_of < begin + size)
+            z = np.zeros((size, self.num_states, 1, pool))
+            z[row_of[mine] - begin, :, 0, place[mine]] = states[mine]
+            sizes = np.bincount(row_of[mine] - begin, minlength=size)
+            rows = np.resize(some, size)
+            models = jax.tree.map(lambda leaf, rows=rows: leaf[rows], stack.models)
+            outcome = rounds.run(models, order, z, np.zeros((size, pool), np.uint64), sizes)
+            row, ends = _hits(outcome)
+            owners.append(rows[row])
+            nodes.append(ends)
+        return self._reached(stack, np.concatenate(owners), np.concatenate(nodes), order)
+
+    def _reached(self, stack: Stack, owner: np.ndarray, nodes: np.ndarray, order: int) -> Checked:
+        if not len(owner):
+            return Checked({}, {})
+        words, _ = itineraries(stack.models, nodes, order, owner)
+        return self.check(stack, owner, words)
+
+    def check(self, stack: Stack, owner: np.ndarray, words: np.ndarray) -> Checked:
+        """Check words `(n, k, G)` from scratch, word i in cell `owner[i]` of the stack."""
+        found: dict[int, list[Found]] = {}
+        uncounted: dict[int, list[Uncounted]] = {}
+        matter = words & stack.bounds.effective[owner][:, None]
+        periods, begins = canonical_words(matter)
+        for period in np.unique(periods).tolist():
+            rows = np.flatnonzero(periods == period)
+            steps = (begins[rows][:, None] + np.arange(period)) % period
+            turned = matter[rows[:, None], steps]
+            _, first = np.unique(codes_of(stack.cells[owner[rows]], turned), return_index=True)
+            self._check_primitive(stack, owner[rows[first]], turned[first], found, uncounted, _MOVES)
+        return Checked(
+            {order: joined(parts) for order, parts in found.items()},
+            {order: joined_uncounted(parts) for order, parts in uncounted.items()},
+        )
+
+    def _check_primitive(self, stack: Stack, owner: np.ndarray, words, found, uncounted, moves: int) -> None:
+        """Check primitive words of one order; what float64 cannot tell is decided exactly, one by one."""
+        order = words.shape[1]
+        solutions = self.solved(stack, owner, words)
+        real = real_cycles(solutions)
+        for i in np.flatnonzero(~real & (solutions.singular | (solutions.outside <= solutions.error))).tolist():
+            decider, word = self._decider(stack, int(owner[i])), solutions.gates[i]
+            decision = decider.decide(word)
+            if 0 < decision.period < order:
+                shorter = words[i : i + 1, : decision.period]
+                known = _rows(found, decision.period) + _rows(uncounted, decision.period)
+                self._check_primitive(stack, owner[i : i + 1], shorter, found, uncounted, moves)
+                new = _rows(found, decision.period) + _rows(uncounted, decision.period) > known
+                if decision.outcome == Outcome.BORDER and not new:
+                    # Only rounding gave it the smaller period: it is noted as what it is.
+                    row = stack.cells[owner[i : i + 1]], words[i : i + 1], np.array([BORDER])
+                    uncounted.setdefault(order, []).append(Uncounted(*row))
+            elif decision.met is not None and moves and not solutions.singular[i]:
+                met = decision.met & stack.bounds.effective[owner[i]]
+                if minimal_period(met) == order:
+                    met = np.roll(met, -canonical_rotation(met), axis=0)
+                    self._check_primitive(stack, owner[i : i + 1], met[None], found, uncounted, moves - 1)
+            elif decision.outcome == Outcome.CYCLE:
+                real[i] = True
+                values = multipliers_of(_jacobians(stack, int(owner[i]), word), decision.jacobian[None])[0]
+                for part, value in ((solutions.points, decision.points), (solutions.multipliers, values)):
+                    part[i] = value
+                solutions.margin[i] = decision.margin
+            elif decision.outcome in _KINDS:
+                row = stack.cells[owner[i : i + 1]], words[i : i + 1], np.array([_KINDS[decision.outcome]])
+                uncounted.setdefault(order, []).append(Uncounted(*row))
+        kept = np.flatnonzero(real)
+        points, margin = solutions.points[kept], solutions.margin[kept]
+        if self.units is not None and len(kept):
+            points, margin = self._in_own_units(stack, owner[kept], points)
+        cells, values = stack.cells[owner[kept]], solutions.multipliers[kept]
+        found.setdefault(order, []).append(Found(cells, words[kept], points, values, margin))
+        self._check_repetitions(stack, owner[kept], words[kept], solutions.gates[kept], values, uncounted)
+
+    def _check_repetitions(self, stack: Stack, owner, words, gates, values, uncounted) -> None:
+        """Note the families that repeat the word of a cycle, where its multipliers are roots of unity."""
+        order = words.shape[1]
+        for i in np.flatnonzero(np.any(np.abs(np.abs(values) - 1) < _ROOT, axis=1)).tolist():
+            decider = self._decider(stack, int(owner[i]))
+            for q in decider.orders_of_families(gates[i], values[i]) or ():
+                decision = decider.decide(np.tile(gates[i], (q, 1)))
+                if decision.outcome in _KINDS:
+                    row = stack.cells[owner[i : i + 1]], np.tile(words[i : i + 1], (1, q, 1))
+                    uncounted.setdefault(q * order, []).append(Uncounted(*row, np.array([_KINDS[decision.outcome]])))
+
+    def _decider(self, stack: Stack, row: int) -> Decider:
+        return Decider(jax.tree.map(lambda leaf: np.asarray(leaf)[row], stack.models), stack.bounds.effective[row])
+
+    def _in_own_units(self, stack: Stack, owner: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give points, and their distances to the nearest border, in the units of the model."""
+        assert self.units is not None
+        gradients, effective = stack.bounds.gradients[owner], stack.bounds.effective[owner]
+        heights = np.einsum("ngm,nkm->nkg", gradients, points) + stack.bounds.offsets[owner][:, None]
+        lengths = np.linalg.norm(gradients / self.units, axis=2)
+        with np.errstate(all="ignore"):
+            distances = np.where(effective[:, None], np.abs(heights) / lengths[:, None], np.inf)
+        return points * self.units, np.min(distances, axis=(1, 2), initial=np.inf)
+
+    def solved(self, stack: Stack, owner: np.ndarray, words: np.ndarray) -> Solutions:
+        """Solve words of gates that matter; the others stand as they do in their cell."""
+        held = (~np.any(stack.bounds.gradients != 0, axis=2) & (stack.bounds.offsets > 0))[owner][:, None]
+        gates = np.where(stack.bounds.effective[owner][:, None], words, held)
+        return solve_words(stack.models, gates, stack.bounds, owner)
+
+
+def _rows(tables: dict[int, list], order: int) -> int:
+    return sum(len(table.cell) for table in tables.get(order, ()))
+
+
+def _jacobians(stack: Stack, row: int, word: np.ndarray) -> np.ndarray:
+    """Give the Jacobians `(1, k, M, M)` along a word of one model of a stack."""
+    return AffineForm(*(part[row] for part in stack.bounds)).jacobians(word)[None]
+
+
+def real_cycles(solutions: Solutions) -> np.ndarray:
+    """Say which solutions are cycles: isolated, on their own side of every border by more than their error."""
+    return ~solutions.singular & (solutions.outside <= solutions.error) & (solutions.margin > solutions.error)
+
+
+def scales(stack: Stack) -> np.ndarray:
+    """Give the size of the states that matter in each cell (see `cycles.starts.state_scale`)."""
+    bounds = stack.bounds
+    with np.errstate(all="ignore"):
+        away = np.abs(bounds.offsets) / np.linalg.norm(bounds.gradients, axis=2)
+    away = np.where(bounds.effective & np.isfinite(away), away, np.nan)
+    middle = np.zeros(len(away))
+    some = np.any(np.isfinite(away), axis=1)
+    middle[some] = np.nanmedian(away[some], axis=1)
+    image = bounds.shift + np.einsum("ng,ngm->nm", bounds.offsets > 0, bounds.shift_jumps)
+    scale = np.maximum(np.max(np.abs(image), axis=1), middle)
+    return np.where((scale > 0) & np.isfinite(scale), scale, 1.0)
+
+
+@jax.jit
+def _keys(key, cells, order):
+    return jax.vmap(lambda cell: jax.random.fold_in(jax.random.fold_in(key, cell), order))(cells)
+
+
+def _hits(outcome) -> tuple[np.ndarray, np.ndarray]:
+    """Give the rows `(n,)` and the nodes `(n, S, M)` of what converged, one for each row and word."""
+    row, start = np.nonzero(outcome.fate == Fate.HIT)
+    pairs = outcome.word[row, start] ^ (np.uint64(GOLDEN) * (row.astype(np.uint64) + np.uint64(1)))
+    _, first = np.unique(pairs, return_index=True)
+    row, start = row[first], start[first]
+    return row, np.transpose(outcome.z[row, :, :, start], (0, 2, 1))

@@ -1,0 +1,282 @@
+"""Which entry of a model moves, and grids of the values that it takes."""
+
+import functools
+import hashlib
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from cyclax.core.checks import whole
+from cyclax.core.identity import fingerprint
+from cyclax.core.numerics import numerics
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+
+_ENTRY = re.compile(r"^\s*([A-Za-z_]\w*)\s*(?:\[([\d\s,]+)\])?\s*$")
+# Models that a function makes are looked at in stacks of so many.
+_AT_ONCE = 1024
+# Steps are equal where they differ by this share at most: those between rounded values are, too.
+_EVEN = 1e-3
+
+
+class Parameter:
+    """One number in a model that moves: `Parameter("A", 0)`, `Parameter("W", 0, 1)`, `Parameter("slope")`.
+
+    **Arguments:**
+
+    - `leaf`: the name of a weight of the model; with `set` a name of your own.
+    - `index`: the entry of it, none for a weight that is a single number.
+    - `set`: f(model, value) -> model, for what is not one entry (a slope that two entries share, say). Written with
+      `jax.numpy`, as it is traced.
+    - `offset`: add the value to what the model has instead of replacing it.
+
+    Parameters are equal, and hash equal, when they move the same thing in the same way.
+    """
+
+    def __init__(self, leaf: str, *index: int, set: Callable[[Any, Any], Any] | None = None, offset: bool = False):
+        if not isinstance(leaf, str):
+            raise TypeError(f"Parameter: the first argument is the name of a weight, got {leaf!r}.")
+        entry = tuple(whole(i, f"Parameter: the index of {leaf}", None) for i in index)
+        if set is not None and (index or offset):
+            raise ValueError(f"Parameter({leaf!r}): with set=, there is neither an index nor an offset.")
+        self.leaf, self.index, self.set, self.offset = leaf, entry, set, bool(offset)
+
+    @classmethod
+    def parse(cls, text: str, *, offset: bool = False) -> "Parameter":
+        """Read a parameter from its name, `A[0]` or `W[0,1]`."""
+        match = _ENTRY.match(text)
+        if match is None:
+            raise ValueError(f"{text!r} is no parameter; write the name of a weight and an entry, such as W[0,1].")
+        index = [int(i) for i in match[2].split(",")] if match[2] else []
+        return cls(match[1], *index, offset=offset)
+
+    @property
+    def name(self) -> str:
+        """The name that files, axes and plots use."""
+        return self.leaf + (f"[{','.join(map(str, self.index))}]" if self.index else "")
+
+    def _identity(self):
+        return self.leaf, self.index, self.set, self.offset
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Parameter) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.name}{' (offset)' if self.offset else ''})"
+
+    def apply(self, model: Any, value: Any) -> Any:
+        """Give the model with this parameter at `value`; traced or not."""
+        if self.set is not None:
+            return self.set(model, value)
+        entry = jnp.asarray(getattr(model, self.leaf)).at[self.index]
+        moved = entry.add(value) if self.offset else entry.set(value)
+        return eqx.tree_at(lambda m: getattr(m, self.leaf), model, moved)
+
+    def check(self, model: AbstractPiecewiseLinearMap) -> None:
+        """Raise a `ValueError` where the model has no such entry."""
+        if self.set is not None:
+            return
+        names = [name for name in vars(model) if eqx.is_array_like(getattr(model, name))]
+        if self.leaf not in names:
+            known = ", ".join(names)
+            raise ValueError(f"{self.name}: {type(model).__name__} has no weight {self.leaf!r}, but {known}.")
+        shape = np.shape(getattr(model, self.leaf))
+        inside = len(self.index) == len(shape) and all(
+            -size <= i < size for i, size in zip(self.index, shape, strict=True)
+        )
+        if not inside:
+            raise ValueError(f"{self.name}: {self.leaf} has shape {shape}, so this is not one entry of it.")
+
+    def entry(self, model: AbstractPiecewiseLinearMap) -> float:
+        """Give what the model has where this parameter, no function, moves it."""
+        return float(np.asarray(getattr(model, self.leaf), np.float64)[self.index])
+
+    def place(self, model: AbstractPiecewiseLinearMap) -> tuple | None:
+        """Tell entries apart: name and index counted from the front; None for a function."""
+        if self.set is not None:
+            return None
+        return self.leaf, *(i % n for i, n in zip(self.index, np.shape(getattr(model, self.leaf)), strict=True))
+
+
+class Grid:
+    """A family of models over a grid of parameter values. Cells are numbered in C order, the last axis fastest."""
+
+    def __init__(self, model: AbstractPiecewiseLinearMap, axes: Mapping[Any, Any]):
+        if not isinstance(axes, Mapping) or not axes:
+            raise TypeError("parameters: expected a dict {parameter: values}, such as {cx.Parameter('A', 0): values}.")
+        self.model = model
+        self.parameters = tuple(_parameter(key) for key in axes)
+        self.axes = tuple(_checked_values(p, values) for p, values in zip(self.parameters, axes.values(), strict=True))
+        places: dict[tuple, Parameter] = {}
+        for parameter in self.parameters:
+            parameter.check(model)
+            place = parameter.place(model)
+            if place is not None and place in places:
+                raise ValueError(f"parameters: {parameter!r} and {places[place]!r} are the same entry of the model.")
+            if place is not None:
+                places[place] = parameter
+        names = [parameter.name for parameter in self.parameters]
+        if len(set(names)) < len(names):
+            raise ValueError(f"parameters: two of them have the same name ({', '.join(names)}).")
+        self.shape = tuple(len(values) for values in self.axes)
+        self.size = math.prod(self.shape)
+        self._check_models()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the parameters."""
+        return tuple(parameter.name for parameter in self.parameters)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What axes are called in pictures."""
+        return tuple(f"offset of {p.name}" if p.offset else p.name for p in self.parameters)
+
+    def values(self, cells: np.ndarray) -> Float[np.ndarray, "n P"]:
+        """Give the parameter values of cells `(n,)`."""
+        places = np.unravel_index(cells, self.shape)
+        return np.stack([axis[i] for axis, i in zip(self.axes, places, strict=True)], axis=-1)
+
+    def models(self, values: Float[np.ndarray, "n P"]) -> AbstractPiecewiseLinearMap:
+        """Give a stack of models, one for each row of parameter values. Must be called under `numerics()`."""
+        if not self._by_function:
+            return self._entries_moved(values)
+        size = 1 << max(4, (len(values) - 1).bit_length())
+        stack = self._build(self.model, np.resize(values, (size, values.shape[1])))
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[: len(values)], stack)
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Which cells have a model: here all."""
+        return np.ones(self.size, bool)
+
+    def identity(self) -> dict[str, Any]:
+        """Say what is scanned, in plain values."""
+        said = {
+            "model": fingerprint(self.model, "model"),
+            "parameters": [repr(parameter) for parameter in self.parameters],
+            "values": [values.tolist() for values in self.axes],
+        }
+        # A function is known by what it makes: its name says nothing.
+        return said | {"models made by functions": self._digest} if self._by_function else said
+
+    def at(self, cell: int) -> AbstractPiecewiseLinearMap:
+        """Give the model of one cell."""
+        with numerics():
+            stack = self.models(self.values(np.array([cell])))
+        return jax.tree.map(lambda leaf: leaf[0], stack)
+
+    @property
+    def _by_function(self) -> bool:
+        return any(parameter.set is not None for parameter in self.parameters)
+
+    def _entries_moved(self, values: np.ndarray) -> AbstractPiecewiseLinearMap:
+        """Move entries in NumPy: what is traced would have to be compiled anew for every grid."""
+        leaves: dict[str, np.ndarray] = {}
+        for parameter, column in zip(self.parameters, values.T, strict=True):
+            leaf = np.asarray(getattr(self.model, parameter.leaf), np.float64)
+            stack = leaves.setdefault(parameter.leaf, np.tile(leaf, (len(values), *[1] * leaf.ndim)))
+            entry = stack[(slice(None), *parameter.index)]
+            stack[(slice(None), *parameter.index)] = entry + column if parameter.offset else column
+        others = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf)[None], len(values), axis=0), self.model)
+        return eqx.tree_at(lambda m: [getattr(m, name) for name in leaves], others, list(leaves.values()))
+
+    @functools.cached_property
+    def _build(self):
+        return jax.jit(jax.vmap(self._moved, in_axes=(None, 0)))
+
+    def _moved(self, model, values):
+        for i, parameter in enumerate(self.parameters):
+            model = parameter.apply(model, values[i])
+        return model
+
+    def _check_models(self) -> None:
+        with numerics():
+            try:
+                moved = jax.eval_shape(self._moved, self.model, np.zeros(len(self.parameters)))
+            except Exception as error:
+                raise ValueError(
+                    f"parameters: a model could not be made for {', '.join(self.names)} ({error}). A function given as "
+                    "set= takes (model, value), gives a model, and is written with jax.numpy."
+                ) from error
+        shapes = [jax.tree.map(lambda leaf: np.shape(leaf), one) for one in (moved, self.model)]
+        if jax.tree.structure(moved) != jax.tree.structure(self.model) or shapes[0] != shapes[1]:
+            raise ValueError("parameters: a function given as set= must give a model of the same class and shapes.")
+        if self._by_function:
+            self._digest = self._look_at_models()
+
+    def _look_at_models(self) -> str:
+        """Refuse functions that make NaN or inf of a value; give a digest of all models."""
+        digest = hashlib.sha256()
+        for begin in range(0, self.size, _AT_ONCE):
+            cells = np.arange(begin, min(begin + _AT_ONCE, self.size))
+            with numerics():
+                leaves = jax.tree.leaves(self.models(self.values(cells)))
+            finite = np.logical_and.reduce([np.isfinite(leaf).reshape(len(cells), -1).all(axis=1) for leaf in leaves])
+            if not np.all(finite):
+                row = self.values(cells[~finite])[0]
+                where = ", ".join(f"{name} = {value:g}" for name, value in zip(self.names, row, strict=True))
+                raise ValueError(f"parameters: the model at {where} holds NaN or inf; leave these values out.")
+            for leaf in leaves:
+                digest.update(np.asarray(leaf).tobytes())
+        return digest.hexdigest()[:16]
+
+
+def geometric(values: Float[np.ndarray, " n"]) -> bool:
+    """Whether values, three at least, go in geometric steps: these are drawn on a logarithmic axis."""
+    if len(values) < 3 or not (np.all(values > 0) or np.all(values < 0)):
+        return False
+    return _even(np.log(np.abs(values))) and not _even(values)
+
+
+def _even(values: np.ndarray) -> bool:
+    steps = np.diff(values)
+    return bool(np.ptp(steps) <= _EVEN * np.max(np.abs(steps)))
+
+
+def cell_edges(values: Float[np.ndarray, " n"], logarithmic: bool | None = None) -> Float[np.ndarray, " n+1"]:
+    """Give where cells meet: halfway between values; the first and last reach as far out as in.
+
+    **Arguments:** `logarithmic`: halfway on a logarithmic axis, at the geometric mean; by default where the values are
+    in geometric steps. Values that are not all of one sign have no such mean.
+    """
+    logarithmic = geometric(values) if logarithmic is None else logarithmic
+    if logarithmic and (np.all(values > 0) or np.all(values < 0)):
+        return np.sign(values[0]) * np.exp(cell_edges(np.log(np.abs(values)), False))
+    if len(values) == 1:
+        return np.array([values[0] - 0.5, values[0] + 0.5])
+    middle = (values[:-1] + values[1:]) / 2
+    return np.concatenate([[2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]])
+
+
+def _parameter(key: Any) -> Parameter:
+    if isinstance(key, str):
+        return Parameter.parse(key)
+    if not isinstance(key, Parameter):
+        raise TypeError(f"parameters: {key!r} is no parameter; expected cx.Parameter('A', 0), or its name 'A[0]'.")
+    return key
+
+
+def _checked_values(parameter: Parameter, values: Any) -> Float[np.ndarray, " n"]:
+    values = np.asarray(values)
+    if not (np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)):
+        raise TypeError(f"{parameter.name}: expected real numbers, got an array of {values.dtype}.")
+    values = values.astype(np.float64)
+    if values.ndim != 1 or not len(values):
+        raise ValueError(f"{parameter.name}: expected a 1-D array of values, got shape {values.shape}.")
+    if not np.all(np.isfinite(values)):
+        where = int(np.argwhere(~np.isfinite(values))[0, 0])
+        raise ValueError(f"{parameter.name}: value {where} is {values[where]}; a grid must be finite.")
+    steps = np.diff(values)
+    if not (np.all(steps > 0) or np.all(steps < 0)):
+        raise ValueError(f"{parameter.name}: the values must all rise or all fall: neighbors in them are neighbors.")
+    return values

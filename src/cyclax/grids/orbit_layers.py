@@ -1,0 +1,186 @@
+"""What orbits do in each cell of a grid: largest Lyapunov exponent, period of what attracts, divergence, states."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from cyclax.core.checks import checked_key, whole
+from cyclax.core.numerics import numerics
+from cyclax.grids.cells import BORDER, FAMILY, Checked, Searcher, Stack, scales
+from cyclax.grids.grid import Grid
+from cyclax.maps.affine import affine_forms, itineraries
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.maps.orbits import follow_tangents, gate_hashes, period_of, word_periods
+from cyclax.maps.stack import checked_model
+from cyclax.search.followed import followed
+from cyclax.search.starts import initial_states
+
+# Orbits in each cell.
+ORBITS = 4
+# A state this many times larger than those that matter has left for infinity.
+_GONE = 1e6
+# Below this exponent, measured, a tangent vanishes at once.
+_VANISHES = -30.0
+# Cells whose orbits are followed at once for a picture.
+_AT_ONCE = 1024
+
+
+@jax.jit(static_argnames="longest")
+def _run(models, z, v, limits, matter, scale, steps, *, longest: int):
+    def one(model, z, v, limit, matter, scale):
+        z, v, _, gone = follow_tangents(model, z, v, limit, steps)
+        z, _, growth, later = follow_tangents(model, z, v, limit, steps)
+        hashes = gate_hashes(model, z, matter, steps=2 * longest)
+        return z, growth / steps, gone | later, period_of(model, z, longest, scale), hashes
+
+    return jax.vmap(one)(models, z, v, limits, matter, scale)
+
+
+def orbits(search: Searcher, stack: Stack, steps: int, longest: int) -> tuple[dict[str, np.ndarray], list[Checked]]:
+    """Follow a few orbits in each cell of a stack, `steps` to forget and `steps` to measure.
+
+    **Returns:** arrays over the cells: `exponent` (nats per step, the largest of the orbits that stay; nan where none
+    does), `period` (the shortest that an orbit settled on; 0 where none up to `longest`, -1 where none stays),
+    `bounded` (the share of orbits that stay); and the cycles on which orbits settled.
+    """
+    number, num_states = len(stack.cells), stack.bounds.gradients.shape[-1]
+    rows = np.resize(np.arange(number), search.settings.cells)
+    models = jax.tree.map(lambda leaf: leaf[rows], stack.models)
+    scale = scales(stack)[rows]
+    z, v = _initial(search.key, stack.cells[rows], scale, num_states=num_states, orbits=ORBITS)
+    ends = _run(models, z, v, _GONE * scale, stack.bounds.effective[rows], scale, steps, longest=longest)
+    states, growth, gone, back, hashes = (np.asarray(part)[:number] for part in ends)
+    growth = np.where(gone, -np.inf, growth)
+    again = word_periods(np.moveaxis(hashes, 1, 0).reshape(2 * longest, -1)).reshape(gone.shape)
+    settled, met = _held(search, stack, states, np.where(gone, 0, again), growth, longest)
+    # What follows no word for ever may still lie on a border, or on cycles of a family that reach one.
+    others, more = _settled(search, stack, states, np.where(gone | (settled > 0), 0, back))
+    settled = np.maximum(settled, others)
+    shortest = np.min(np.where(settled > 0, settled, longest + 1), axis=1)
+    all_gone = np.all(gone, axis=1)
+    layers = {
+        "exponent": np.where(all_gone, np.nan, np.max(growth, axis=1)),
+        "period": np.where(all_gone, -1, np.where(shortest > longest, 0, shortest)),
+        "bounded": np.mean(~gone, axis=1),
+    }
+    return layers, met + more
+
+
+def _held(search: Searcher, stack: Stack, states: np.ndarray, again: np.ndarray, growth: np.ndarray, longest: int):
+    """Find the orbits that follow a word for ever, among those whose words repeat after `again (N, orbits)` steps.
+
+    Their exponents are those of the cycle, and are written into `growth`.
+
+    **Returns:** the periods of the points that they come to, 0 for all others; and the words, checked.
+    """
+    periods, parts = np.zeros_like(again), []
+    for order in np.unique(again[again > 0]).tolist():
+        cell, orbit = np.nonzero(again == order)
+        ends = states[cell, :, orbit]
+        words, _ = itineraries(stack.models, ends[:, None], order, cell)
+        facts = followed(stack.bounds, words, ends, longest, cell)
+        periods[cell, orbit] = np.where(facts.held, facts.period, 0)
+        with np.errstate(divide="ignore"):
+            exponent = np.log(facts.radius) / order
+        # What vanishes in a lap has a multiplier of 0, which rounding hides.
+        exact = facts.held & (growth[cell, orbit] > _VANISHES)
+        growth[cell[exact], orbit[exact]] = exponent[exact]
+        if np.any(facts.held):
+            parts.append(search.check(stack, cell[facts.held], words[facts.held]))
+    return periods, parts
+
+
+def _settled(search: Searcher, stack: Stack, states: np.ndarray, period: np.ndarray):
+    """Keep the periods `(N, orbits)` at which a cycle attracts: the word that the orbit meets is solved and checked.
+
+    A slow spiral into a cycle comes back near to itself after every turn, whatever the period of the cycle.
+
+    **Returns:** the periods, 0 where there is none; and the words, checked.
+    """
+    kept, parts = np.zeros_like(period), []
+    for order in np.unique(period[period > 0]).tolist():
+        cell, orbit = np.nonzero(period == order)
+        words, _ = itineraries(stack.models, states[cell, :, orbit][:, None], order, cell)
+        checked = search.check(stack, cell, words)
+        # A line of cycles, or one on a border.
+        attracting = [some.cells(BORDER, FAMILY) for base, some in checked.uncounted.items() if base == order]
+        if order in checked.found:
+            table = checked.found[order]
+            attracting.append(table.cell[np.max(np.abs(table.multipliers), axis=1, initial=0.0) < 1])
+        attracted = np.concatenate([np.zeros(0, int), *attracting])
+        kept[cell, orbit] = np.where(np.isin(stack.cells[cell], attracted), order, 0)
+        parts.append(checked)
+    return kept, parts
+
+
+@jax.jit(static_argnames=("num_states", "orbits"))
+def _initial(key, cells, scale, *, num_states: int, orbits: int):
+    def one(cell, scale):
+        bits = jax.random.bits(jax.random.fold_in(key, cell), (2, orbits), jnp.uint64)
+        z = initial_states(bits, num_states, scale / 4)
+        v = jax.random.normal(jax.random.fold_in(key, cell), z.shape)
+        return z, v / jnp.linalg.norm(v, axis=0)
+
+    return jax.vmap(one)(cells, scale)
+
+
+def attractor_points(
+    model: AbstractPiecewiseLinearMap,
+    parameters: Mapping[Any, Any],
+    *,
+    key: Array | int,
+    transient: int = 1000,
+    points: int = 200,
+    orbits: int = 1,
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n points M"]]:
+    """Give states on the attractors for each value of one parameter, to draw behind a bifurcation diagram.
+
+    **Arguments:**
+
+    - `model`, `parameters`: as for `scan`, one parameter.
+    - `key`: a JAX random key, or an int seed: orbits begin at random states.
+    - `transient`: steps that are forgotten; `points`: states kept of each orbit.
+    - `orbits`: how many are followed for each value. More than one shows attractors that coexist.
+
+    **Returns:** the values `(n,)`, and the states `(n, orbits * points, M)`; nan where an orbit left for infinity.
+
+    **Raises:** `TypeError` and `ValueError` that name the argument.
+    """
+    grid, key = Grid(checked_model(model), parameters), checked_key(key)
+    if len(grid.shape) != 1:
+        raise ValueError(f"attractor_points: expected one parameter, got {len(grid.shape)} ({', '.join(grid.names)}).")
+    transient, points, orbits = whole(transient, "transient", 0), whole(points, "points"), whole(orbits, "orbits")
+    states = []
+    with numerics():
+        for begin in range(0, grid.size, _AT_ONCE):
+            cells = np.arange(begin, min(begin + _AT_ONCE, grid.size))
+            models = grid.models(grid.values(cells))
+            stack = Stack(cells, models, affine_forms(models, len(cells), grid.model.num_states))
+            scale = scales(stack)
+            z, _ = _initial(key, cells, scale, num_states=grid.model.num_states, orbits=orbits)
+            states.append(np.asarray(_kept(models, z, _GONE * scale, transient, points=points)))
+    return grid.axes[0], np.concatenate(states)
+
+
+@jax.jit(static_argnames="points")
+def _kept(models, z, limits, transient, *, points: int):
+    def one(model, z, limit):
+        z = jax.lax.fori_loop(0, transient, lambda _, z: jnp.clip(_stepped(model, z), -2 * limit, 2 * limit), z)
+
+        def on(z, _):
+            z = jnp.clip(_stepped(model, z), -2 * limit, 2 * limit)
+            return z, z
+
+        _, kept = jax.lax.scan(on, z, length=points)  # (points, M, orbits)
+        kept = jnp.where(jnp.max(jnp.abs(kept), axis=(0, 1)) < limit, kept, jnp.nan)
+        return jnp.transpose(kept, (2, 0, 1)).reshape(-1, kept.shape[1])
+
+    return jax.vmap(one)(models, z, limits)
+
+
+def _stepped(model, z):
+    return jax.vmap(model, in_axes=1, out_axes=1)(z)

@@ -1,0 +1,218 @@
+"""The affine form of a map: the planes of its gates, and what each gate adds to the Jacobian and the shift.
+
+It is read off the two methods of a model, of one or of a stack of many, and so are the gates that orbits meet.
+"""
+
+import fractions
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+
+# Rows that a kernel is given at once: few, or as many as fit this memory with a Jacobian each.
+_SMALL_CHUNK = 256
+_CHUNK_BYTES = 2**25
+
+
+class _Kernel(NamedTuple):
+    """A function of a model and one row, for rows of one model (`shared`) or of a model each (`each`)."""
+
+    shared: Callable
+    each: Callable
+
+
+def _over_rows(function: Callable) -> _Kernel:
+    return _Kernel(jax.jit(jax.vmap(function, in_axes=(None, 0))), jax.jit(jax.vmap(function)))
+
+
+@_over_rows
+def pieces(model, gates):
+    """Held map z -> J z + o for gates `(G,)`."""
+    zero = jnp.zeros(model.num_states)
+    return jax.jacfwd(model.step)(zero, gates), model.step(zero, gates)
+
+
+@_over_rows
+def visit(model, state):
+    """Preactivations and image of a state `(M,)`."""
+    return model.preactivations(state), model(state)
+
+
+@_over_rows
+def _planes(model, state):
+    """Gradients `(G, M)` and offsets `(G,)` of the preactivations at a state (any, as they are affine)."""
+    return jax.jacfwd(model.preactivations)(state), model.preactivations(state)
+
+
+def in_chunks(kernel: _Kernel, model, rows: np.ndarray, owner: np.ndarray | None = None):
+    """Apply a kernel to rows, padded to a few fixed sizes so that it compiles only a few times.
+
+    With `owner`, the leaves of the model are stacks, and row i belongs to model `owner[i]` of them.
+    """
+    leaves = jax.tree.leaves(model)
+    each = model.num_states**2 if owner is None else sum(leaf[0].size for leaf in leaves) + rows.shape[-1] ** 2
+    large = max(_SMALL_CHUNK, min(4096, _CHUNK_BYTES // (8 * each)))
+    size = _SMALL_CHUNK if len(rows) <= _SMALL_CHUNK else large
+    outputs = []
+    for begin in range(0, max(1, len(rows)), size):  # no rows: one call, of which nothing is kept
+        chunk = rows[begin : begin + size]
+        padded = np.zeros((size, *rows.shape[1:]), rows.dtype)
+        padded[: len(chunk)] = chunk
+        if owner is None:
+            parts = kernel.shared(model, padded)
+        else:
+            mine = np.resize(owner[begin : begin + size], size)
+            parts = kernel.each(jax.tree.map(lambda leaf, mine=mine: leaf[mine], model), padded)
+        outputs.append([np.asarray(part)[: len(chunk)] for part in parts])
+    return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+
+
+class AffineForm(NamedTuple):
+    """The borders of a model: gate g opens where `gradients[g] @ z + offsets[g] > 0`."""
+
+    gradients: np.ndarray  # (G, M)
+    offsets: np.ndarray  # (G,)
+    effective: np.ndarray  # (G,) the gates that matter: their gradient is not zero, and neither is what they switch
+    closed: np.ndarray  # (M, M) the Jacobian with all gates closed
+    jumps: np.ndarray  # (G, M, M) what opening gate g adds to the Jacobian
+    shift: np.ndarray  # (M,) the image of 0 with all gates closed
+    shift_jumps: np.ndarray  # (G, M) what opening gate g adds to that
+
+    @property
+    def settled(self) -> np.ndarray:
+        """The gates `(G,)` that are open everywhere: their preactivation is a positive constant."""
+        return np.all(self.gradients == 0, axis=1) & (self.offsets > 0)
+
+    def jacobians(self, gates: np.ndarray) -> np.ndarray:
+        """Jacobians `(n, M, M)` for gates `(n, G)`: gates add up, by the contract of the maps."""
+        return self.closed + np.tensordot(gates.astype(float), self.jumps, axes=1)
+
+    def gates(self, state: np.ndarray) -> np.ndarray:
+        """Give the gates `(G,)` that one state `(M,)` meets."""
+        return self.gradients @ state + self.offsets > 0
+
+    def step(self, state: np.ndarray, gates: np.ndarray) -> np.ndarray:
+        """Map one state `(M,)` with the gates `(G,)` held."""
+        return self.jacobians(gates[None])[0] @ state + self.shift + gates @ self.shift_jumps
+
+    def distances(self, points: np.ndarray) -> np.ndarray:
+        """Distances `(n, G')` of points `(n, M)` to the borders of the gates that matter."""
+        gradients = self.gradients[self.effective]
+        return np.abs(points @ gradients.T + self.offsets[self.effective]) / np.linalg.norm(gradients, axis=1)
+
+    def magnitudes(self) -> np.ndarray:
+        """Bound every Jacobian entry by entry: `(M, M)`."""
+        largest = self.closed + np.sum(np.maximum(self.jumps, 0), axis=0)
+        smallest = self.closed + np.sum(np.minimum(self.jumps, 0), axis=0)
+        return np.maximum(np.abs(largest), np.abs(smallest))
+
+    def growth_bound(self) -> float:
+        """Bound the logarithm by which one step can part nearby states."""
+        with np.errstate(all="ignore"):
+            return float(np.log(np.linalg.norm(self.magnitudes())))
+
+
+def proportional(one: np.ndarray, other: np.ndarray) -> int:
+    """Say whether two rows of numbers are proportional, exactly: 1, -1 (with a negative factor), or 0.
+
+    In rationals: between planes that are only nearly equal, or parallel, there are regions all the same.
+    """
+    pivot = int(np.argmax(np.abs(one)))
+    ends = float(one[pivot]), float(other[pivot])
+    if not all(ends) or not np.allclose(one * (ends[1] / ends[0]), other, 1e-9, 0):
+        return 0
+    first, second = map(fractions.Fraction, ends)
+    pairs = zip(one.tolist(), other.tolist(), strict=True)
+    same = all(fractions.Fraction(a) * second == fractions.Fraction(b) * first for a, b in pairs)
+    return int(same) * (1 if ends[0] * ends[1] > 0 or (ends[0] > 0) == (ends[1] > 0) else -1)
+
+
+def affine_form(model: AbstractPiecewiseLinearMap) -> AffineForm:
+    """Read the borders off the model. Must be called under `numerics()`."""
+    planes = in_chunks(_planes, model, np.zeros((1, model.num_states)))
+    single = _read(*planes, *in_chunks(pieces, model, _one_by_one(planes[1].shape[1])))
+    return AffineForm(*(part[0] for part in single))
+
+
+def affine_forms(models: AbstractPiecewiseLinearMap, number: int, num_states: int) -> AffineForm:
+    """Read the borders off a stack of models: every array has the model on its first axis."""
+    gradients, offsets = in_chunks(_planes, models, np.zeros((number, num_states)), np.arange(number))
+    num_gates = offsets.shape[1]
+    owner = np.repeat(np.arange(number), num_gates + 1)
+    return _read(gradients, offsets, *in_chunks(pieces, models, np.tile(_one_by_one(num_gates), (number, 1)), owner))
+
+
+def _one_by_one(num_gates: int) -> np.ndarray:
+    """All gates closed, and each one open alone: `(G + 1, G)`."""
+    return np.concatenate([np.zeros((1, num_gates), bool), np.eye(num_gates, dtype=bool)])
+
+
+def _read(gradients: np.ndarray, offsets: np.ndarray, jacobians: np.ndarray, shifts: np.ndarray) -> AffineForm:
+    """Take what opening each gate alone adds; every array of the result has the model on its first axis."""
+    number, num_gates, num_states = gradients.shape
+    jacobians = jacobians.reshape(number, num_gates + 1, num_states, num_states)
+    shifts = shifts.reshape(number, num_gates + 1, num_states)
+    jumps, shift_jumps = jacobians[:, 1:] - jacobians[:, :1], shifts[:, 1:] - shifts[:, :1]
+    switches = np.any(jumps != 0, axis=(2, 3)) | np.any(shift_jumps != 0, axis=2)
+    effective = switches & np.any(gradients != 0, axis=2)
+    return AffineForm(gradients, offsets, effective, jacobians[:, 0], jumps, shifts[:, 0], shift_jumps)
+
+
+def adds_up(model: AbstractPiecewiseLinearMap, bounds: AffineForm, samples: int = 16) -> bool:
+    """Whether the held maps of random gates are the sums that `bounds` says they are, as far as these samples tell.
+
+    It is the contract of the maps (`cyclax.testing.check_map` checks all of it), and a model of one's own may break it.
+    """
+    gates = np.random.default_rng(0).random((samples, len(bounds.offsets))) < 0.5
+    gates[0] = True
+    jacobians, shifts = in_chunks(pieces, model, gates)
+    with np.errstate(all="ignore"):
+        apart = np.abs(jacobians - bounds.jacobians(gates))
+        apart_shift = np.abs(shifts - bounds.shift - gates @ bounds.shift_jumps)
+        size = np.abs(bounds.closed) + np.sum(np.abs(bounds.jumps), axis=0)
+        size_shift = np.abs(bounds.shift) + np.sum(np.abs(bounds.shift_jumps), axis=0)
+        return not (np.any(apart > 1e-9 * size) or np.any(apart_shift > 1e-9 * size_shift))
+
+
+def itineraries(
+    model: AbstractPiecewiseLinearMap, nodes: np.ndarray, order: int, owner: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run the true map from nodes `(n, S, M)`, each through its segment of the `order` steps.
+
+    With `owner (n,)`, the model is a stack, and row i runs under model `owner[i]` of it.
+
+    **Returns:** the gates `(n, k, G)` met, and the last states `(n, M)`.
+    """
+    number, segments, num_states = nodes.shape
+    begins = np.arange(segments + 1) * order // segments
+    states, gates = nodes, []
+    for t in range(-(-order // segments)):
+        running = np.flatnonzero(begins[:-1] + t < begins[1:])
+        whose = None if owner is None else np.repeat(owner, len(running))
+        preactivations, images = in_chunks(visit, model, states[:, running].reshape(-1, num_states), whose)
+        if len(running) == segments:
+            states = images.reshape(nodes.shape)
+        else:
+            states = states.copy()
+            states[:, running] = images.reshape(number, len(running), num_states)
+        gates.append((begins[running] + t, preactivations.reshape(number, len(running), -1) > 0))
+    word = np.empty((number, order, gates[0][1].shape[-1]), bool)
+    for steps, some in gates:
+        word[:, steps] = some
+    return word, states[:, -1]
+
+
+def state_scale(model: AbstractPiecewiseLinearMap, bounds: AffineForm) -> float:
+    """Give the size of the states that matter: what the map adds at 0, or how far the borders are from 0."""
+    with np.errstate(all="ignore"):
+        away = np.abs(bounds.offsets) / np.linalg.norm(bounds.gradients, axis=1)
+    away = away[bounds.effective & np.isfinite(away)]
+    scale = max(
+        float(np.max(np.abs(bounds.step(np.zeros(model.num_states), bounds.offsets > 0)))),
+        float(np.median(away)) if len(away) else 0.0,
+    )
+    return scale if 0 < scale < np.inf else 1.0

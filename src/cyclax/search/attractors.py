@@ -1,0 +1,330 @@
+"""Basins: which attractor takes which share of initial states."""
+
+import dataclasses
+from collections.abc import Hashable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from cyclax.core.checks import checked_key, whole
+from cyclax.core.numerics import numerics
+from cyclax.cycles.balance import balanced, restored
+from cyclax.cycles.decide import Decider, Outcome
+from cyclax.cycles.families import described, lies_in, slow_family
+from cyclax.cycles.result import Degenerate
+from cyclax.cycles.verify import Verified, verify_hits, verify_words
+from cyclax.cycles.word import WordKey, word_key
+from cyclax.maps.affine import AffineForm, affine_form, itineraries, state_scale
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.maps.orbits import RETURNED, follow_tangents, gate_hashes, period_of, word_periods
+from cyclax.maps.stack import checked_model
+from cyclax.search.curves import CHECKED, Curve, Record, curve_of, records
+from cyclax.search.destinations import Attractor, Attractors
+from cyclax.search.followed import followed
+from cyclax.search.starts import initial_states
+
+# Orbits are followed in rounds that double, from this many steps on; those that have settled leave between rounds.
+_FIRST_ROUND = 256
+# A cycle that does not attract is where an orbit is only if the orbit lies on it to within rounding.
+_ROUNDING = 1e-13
+# States this many times the size of the samples and the model have left for infinity.
+_GONE = 1e6
+# Orbits that do not settle are chaotic where their mean growth over the last round exceeds this, divided by its steps:
+# along regular orbits distances grow by a bounded factor, or in proportion to the steps.
+_CHAOTIC = 30.0
+# Orbits are padded to a power of two of at least this many, so that the kernels compile only a few times.
+_FEWEST = 64
+# Closed curves are looked for after rounds of so many steps, in records of as many for returns and as many to check
+# them; so many records are made at once.
+_CURVE_ROUND, _CURVE_STEPS, _RECORDS = 4096, 4096, 16
+
+
+def attractors(
+    model: AbstractPiecewiseLinearMap,
+    samples: int | Float[Any, "N M"],
+    *,
+    key: Array | int,
+    steps: int = 65_536,
+    longest: int = 128,
+) -> Attractors:
+    """Follow initial states to where they go.
+
+    **Arguments:**
+
+    - `model`: any map of cyclax.
+    - `samples`: how many initial states to draw (normal, of sizes from a quarter to sixteen times that of the states
+      that matter to the model), or the states themselves, `(N, M)`: shares are shares of these.
+    - `key`: a JAX random key, or an int seed.
+    - `steps`: most steps of an orbit, and half as many again, up to 8,192, to see what it does; a chaotic transient
+      that is longer passes for chaos.
+    - `longest`: the longest period that is recognized.
+
+    An orbit that follows the word of a stable cycle and can no longer leave it has settled, however slowly it comes
+    closer; elsewhere an orbit is known by its points: those of an orbit beside a cycle of neutral multipliers may have
+    another period than its word, or fill a closed curve. Closed curves that are no part of a linear piece are known by
+    the order in which an orbit's points return (`rotation_number` comes with it).
+
+    **Returns:** `Attractors`. Each cycle in it has been solved for and checked as those of `find_cycles`. After Ctrl-C,
+    what had been found, marked so.
+
+    **Raises:** `TypeError` and `ValueError` that name the argument and the remedy.
+    """
+    model, key = checked_model(model), checked_key(key)
+    steps, longest = whole(steps, "steps"), whole(longest, "longest")
+    with numerics():
+        (inner,), (bounds,), units = balanced([model])
+        states = _checked_samples(inner, bounds, samples, key, None if units is None else units[0])
+        found = _Basins(inner, bounds, states, steps, longest).run()
+        return found if units is None else _in_own_units(found, model, units[0])
+
+
+def _checked_samples(model, bounds: AffineForm, samples, key, units: np.ndarray | None) -> np.ndarray:
+    """Draw initial states `(N, M)` for a balanced model, or check those given and bring them into its units."""
+    if np.ndim(samples) == 0:
+        seeds = jax.random.bits(key, (2, whole(samples, "samples")), jnp.uint64)
+        return np.asarray(initial_states(seeds, model.num_states, state_scale(model, bounds))).T
+    states = np.asarray(samples, np.float64)
+    if states.ndim != 2 or states.shape[1] != model.num_states or not len(states):
+        raise ValueError(f"samples: expected a number, or states of shape (N, {model.num_states}), got {states.shape}.")
+    if not np.all(np.isfinite(states)):
+        raise ValueError(f"samples: state {int(np.argwhere(~np.isfinite(states))[0, 0])} holds NaN or inf.")
+    return states if units is None else states / units
+
+
+def _in_own_units(found: Attractors, model, units: np.ndarray) -> Attractors:
+    bounds = affine_form(model)
+    entries = tuple(
+        dataclasses.replace(
+            entry,
+            what=None if entry.what is None else restored(entry.what, model, bounds, units),
+            curve=None if entry.curve is None else entry.curve * units,
+        )
+        for entry in found.entries
+    )
+    return dataclasses.replace(found, entries=entries, samples=found.samples * units)
+
+
+class _Basins:
+    """One call of `attractors`."""
+
+    def __init__(self, model, bounds: AffineForm, samples: np.ndarray, steps: int, longest: int):
+        self.model, self.bounds, self.samples, self.steps, self.longest = model, bounds, samples, steps, longest
+        self.scale = state_scale(model, bounds)
+        self.decider = Decider(model, bounds.effective)
+        self.accepted: dict[int, Verified] = {}
+        self.curves: list[tuple[Hashable, Curve]] = []
+        # What is said of each place that samples have come to, as fields of `Attractor`.
+        self.places: dict[Hashable, dict[str, Any]] = {}
+        self.where: list[Hashable] = [None] * len(samples)
+        self.exponents = np.zeros(len(samples))
+
+    def run(self) -> Attractors:
+        number = len(self.samples)
+        limit = _GONE * max(self.scale, float(np.max(np.abs(self.samples))))
+        z = self.samples.T.copy()
+        v = np.random.default_rng(0).normal(size=z.shape)
+        v /= np.linalg.norm(v, axis=0)
+        self.unsettled, self.last = np.arange(number), _FIRST_ROUND // 2
+        try:
+            done = 0
+            while len(self.unsettled) and done < self.steps:
+                # Each round is twice as long as the one before, and the last takes what is left.
+                left = self.steps - done
+                self.last = 2 * self.last if left >= 6 * self.last else left
+                self._round(z, v, limit)
+                done += self.last
+                if self.last >= _CURVE_ROUND and done < self.steps:
+                    self._follow_curves(z, v, self._regular()[:_RECORDS])
+            for i in np.setdiff1d(self.unsettled, self._regular()).tolist():
+                self._put(i, "chaos", kind="chaos")
+            self._follow_curves(z, v, self._regular(), last=True)
+        except KeyboardInterrupt:
+            for i in self.unsettled.tolist():
+                self._put(i, "interrupted", kind="undecided", reason="interrupted by Ctrl-C")
+            return self._result("interrupted by Ctrl-C: the orbits that had not settled are undecided")
+        return self._result(None)
+
+    def _put(self, sample: int, place: Hashable, **said: Any) -> None:
+        """Note where a sample has come to."""
+        self.where[sample] = place
+        self.places.setdefault(place, said)
+
+    def _regular(self) -> np.ndarray:
+        """Give the unsettled samples whose orbits are not chaotic."""
+        return self.unsettled[self.exponents[self.unsettled] * self.last <= _CHAOTIC]
+
+    def _round(self, z: np.ndarray, v: np.ndarray, limit: float) -> None:
+        """Follow the unsettled orbits z, with their tangents v `(M, N)`, for `last` steps; see which have settled."""
+        unsettled = self.unsettled
+        padded = _padded(unsettled)
+        ends = follow_tangents(self.model, z[:, padded], v[:, padded], limit, self.last)
+        z[:, unsettled], v[:, unsettled], growth, gone = (np.asarray(part)[..., : len(unsettled)] for part in ends)
+        self.exponents[unsettled] = growth / self.last
+        for i in unsettled[gone].tolist():
+            self._put(i, "divergence", kind="divergence")
+        self._by_words(z, unsettled[~gone])
+        self._by_points(z, self._left(unsettled[~gone]))
+        self.unsettled = self._left(unsettled)
+
+    def _left(self, samples: np.ndarray) -> np.ndarray:
+        return np.array([i for i in samples if self.where[i] is None], int)
+
+    # -- orbits that follow the word of a cycle for ever --------------------------------------------------------------
+
+    def _by_words(self, z: np.ndarray, samples: np.ndarray) -> None:
+        if not len(samples):
+            return
+        hashes = gate_hashes(self.model, z[:, _padded(samples)], self.bounds.effective, steps=2 * self.longest)
+        orders = word_periods(np.asarray(hashes)[:, : len(samples)])
+        for order in np.unique(orders[orders > 0]).tolist():
+            some = samples[orders == order]
+            words, _ = itineraries(self.model, z[:, some].T[:, None], order)
+            facts = followed(self.bounds, words, z[:, some].T, self.longest)
+            for i in np.flatnonzero(facts.held):
+                radius = float(facts.radius[i])
+                with np.errstate(divide="ignore"):
+                    self.exponents[some[i]] = np.log(radius) / order
+                if facts.period[i] > 0:
+                    self._settle(some[i], words[i], int(facts.period[i]), bool(facts.family[i]))
+                else:
+                    self._turn(some[i], words[i], int(facts.loops[i]), float(facts.rotation[i]))
+
+    def _checked(self, word: np.ndarray) -> WordKey | None:
+        """Check a word, and give the identity of what it is, which `accepted` holds; None where it is nothing."""
+        known = self.accepted.setdefault(len(word), Verified())
+        return verify_words(self.model, self.bounds, word[None], known, self.decider)[0]
+
+    def _settle(self, sample: int, word: np.ndarray, period: int, family: bool) -> None:
+        """The orbit comes to points of that period, beside or on the cycle of the word."""
+        key = self._checked(word) if period == len(word) else None
+        known = self.accepted.setdefault(len(word), Verified())
+        cycle, member = (some.get(key) if key is not None else None for some in (known.cycles, known.families))
+        if cycle is not None and not family:
+            self._put(sample, key, kind="cycle", what=cycle, period=period)
+            return
+        place = ("family", period, word_key(word[:, self.bounds.effective]))
+        if place not in self.places:
+            what = member or self._family(np.tile(word, (period // len(word), 1)))
+            if what is None and cycle is not None:  # a multiplier that is 1 but for rounding
+                self.places[place] = dict(kind="cycle", what=cycle, period=period)
+            elif what is None and period == len(word):
+                reason = "it follows the word of a cycle, which could not be confirmed"
+                self.places[place] = dict(kind="undecided", reason=reason)
+            else:
+                self.places[place] = dict(kind="family", what=what, period=period)
+        self.where[sample] = place
+
+    def _family(self, word: np.ndarray) -> Degenerate | None:
+        decision = self.decider.decide(word)
+        if decision.outcome == Outcome.FAMILY:
+            return described(self.bounds, word, "family", decision)
+        return slow_family(self.model, self.bounds, word)
+
+    def _turn(self, sample: int, word: np.ndarray, loops: int, rotation: float) -> None:
+        """The orbit goes around the cycle of the word for ever, and does not repeat."""
+        key = self._checked(word)
+        what = self.accepted[len(word)].cycles.get(key) if key is not None else None
+        place = ("turn", word_key(word[:, self.bounds.effective]), loops, rotation)
+        if np.isnan(rotation):
+            self._put(sample, (*place[:3], "torus"), kind="torus", what=what, period=loops)
+        else:
+            # An angle of a multiplier, to within rounding.
+            found = dict(rotation_number=rotation, rotation_error=float(np.spacing(1.0)))
+            self._put(sample, place[:3], kind="closed curve", what=what, period=loops, **found)
+
+    # -- orbits that come back to their points ------------------------------------------------------------------------
+
+    def _by_points(self, z: np.ndarray, samples: np.ndarray) -> None:
+        if not len(samples):
+            return
+        periods = np.asarray(period_of(self.model, z[:, _padded(samples)], self.longest, self.scale))[: len(samples)]
+        for order in np.unique(periods[periods > 0]).tolist():
+            some = samples[periods == order]
+            known = self.accepted.setdefault(order, Verified())
+            keys = verify_hits(self.model, self.bounds, z[:, some].T[:, None], order, known, self.decider)
+            for sample, key in zip(some, keys, strict=True):
+                if key is not None:
+                    self._lie(sample, key, z[:, sample], known)
+
+    def _lie(self, sample: int, key: WordKey, state: np.ndarray, known: Verified) -> None:
+        """Note that a sample lies on what its word is, if it does."""
+        if key in known.families:
+            if lies_in(self.bounds, known.families[key], state):
+                what = known.families[key]
+                self._put(sample, ("family", what.order, key), kind="family", what=what, period=what.order)
+            return
+        what = known.cycles[key] if key in known.cycles else known.borders[key]
+        away = float(np.min(np.max(np.abs(what.points - state), axis=1)))
+        attracting = bool(np.all(np.abs(what.multipliers) < 1))
+        near = (RETURNED if attracting or key in known.borders else _ROUNDING) * max(
+            float(np.max(np.abs(state))), self.scale
+        )
+        if away <= near + what.error:
+            self._put(sample, key, kind="cycle", what=what, period=what.order)
+
+    # -- orbits on closed curves --------------------------------------------------------------------------------------
+
+    def _follow_curves(self, z: np.ndarray, v: np.ndarray, samples: np.ndarray, last: bool = False) -> None:
+        """Look which orbits go around closed curves; once one does, ask all others whether they are on the same.
+
+        With `last`, those that are not are undecided.
+        """
+        steps = 2 * min(_CURVE_STEPS, max(self.steps // 4, 4))
+        while len(samples):
+            some, samples = samples[:_RECORDS], samples[_RECORDS:]
+            padded = np.resize(some, _RECORDS)
+            for sample, record in zip(some, records(self.model, z[:, padded], v[:, padded], steps), strict=False):
+                self._on_curve(sample, record, last)
+            if self.curves:
+                others = self._left(self.unsettled)
+                padded = _padded(others)
+                short = records(self.model, z[:, padded], v[:, padded], CHECKED)
+                for sample, record in zip(others, short, strict=False):
+                    self._on_known_curve(sample, record.states)
+                samples = self._left(samples)
+        self.unsettled = self._left(self.unsettled)
+
+    def _on_known_curve(self, sample: int, orbit: np.ndarray) -> bool:
+        place = next((place for place, curve in self.curves if curve.holds(orbit)), None)
+        self.where[sample] = place
+        return place is not None
+
+    def _on_curve(self, sample: int, record: Record, last: bool) -> None:
+        if self._on_known_curve(sample, record.states):
+            return
+        curve = curve_of(record, self.steps) if self.model.num_states > 1 else "a map of one state has no closed curve"
+        if isinstance(curve, str):
+            if last:
+                self._put(sample, ("undecided", curve), kind="undecided", reason=curve)
+            return
+        said = dict(rotation_number=curve.rotation_number, rotation_error=curve.error, period=curve.loops)
+        if curve.attracting:
+            place: Hashable = ("curve", len(self.curves))
+            self.curves.append((place, curve))
+            self._put(sample, place, kind="closed curve", what=None, curve=curve.points, **said)
+            return
+        place = ("curves", curve.loops)
+        self._put(sample, place, kind="closed curve", what=None, **said)
+        together = self.places[place]
+        if not abs(together["rotation_number"] - curve.rotation_number) <= together["rotation_error"] + curve.error:
+            together |= dict(rotation_number=float("nan"), rotation_error=float("nan"))
+
+    def _result(self, interrupted: str | None) -> Attractors:
+        places = sorted(self.places, key=lambda place: (-self.where.count(place), str(place)))
+        labels = np.array([places.index(place) for place in self.where])
+        entries = []
+        for i, place in enumerate(places):
+            said = {"what": None, **self.places[place]}
+            share = float(np.mean(labels == i))
+            error = float(np.sqrt(share * (1 - share) / len(labels)))
+            unknown = said["kind"] == "divergence"
+            exponent = float("nan") if unknown else float(np.mean(self.exponents[labels == i]))
+            entries.append(Attractor(share=share, error=error, exponent=exponent, **said))
+        return Attractors(tuple(entries), labels, self.samples, self.exponents, interrupted)
+
+
+def _padded(samples: np.ndarray) -> np.ndarray:
+    return np.resize(samples, max(_FEWEST, 1 << max(len(samples) - 1, 0).bit_length()))

@@ -1,0 +1,212 @@
+"""Orbits that follow one word for ever: where they go is a question of linear algebra.
+
+While an orbit meets the word of a cycle again and again, its distance from the cycle is multiplied by P, lap by lap. If
+no multiplier is outside the unit circle, a bound on that distance, for all laps to come, says whether the orbit will
+ever reach a border. Where it does not, nothing is left to simulation: the orbit comes to the cycle, however slowly, or,
+with multipliers on the unit circle, to an orbit around it that is a cycle of its own or fills a curve.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from cyclax.maps.affine import AffineForm
+
+_EPS = float(np.finfo(np.float64).eps)
+# Multipliers this near to the unit circle are looked at one by one: are they on it, to within rounding?
+_NEAR_CIRCLE = 1e-6
+# Eigenvectors closer to each other than this are those of a Jordan block, along which distances grow.
+_JORDAN = 1e8
+# A swing below this share of the size of states is none, and one that comes back to within it is a cycle.
+_SWING = 1e-11
+# Doublings of the number of laps summed in the norm of a cycle: rounding lets none be slower than 2^60 laps.
+_DOUBLINGS = 60
+# A bound on the distance must be smaller than the way to the border by this share: rounding in both.
+_ROOM = 1 - 1e-9
+# Jumps of Jacobians that are laid out for single rows at once.
+_ROWS_BYTES = 2**27
+
+
+class Followed(NamedTuple):
+    """What is known of n orbits, each on a word of k steps."""
+
+    held: np.ndarray  # (n,) the orbit follows its word for ever, and what stands below is so
+    radius: np.ndarray  # (n,) the largest |multiplier| of the word
+    family: np.ndarray  # (n,) 1 is among the multipliers: the cycle is one of many
+    period: np.ndarray  # (n,) of the points that the orbit comes to; 0 where they do not repeat
+    loops: np.ndarray  # (n,) where they do not: the curves, or tori, that are visited in turn
+    rotation: np.ndarray  # (n,) turns around the curve per step, in (0, 1/2 loops]; nan where it is no curve
+
+
+def followed(bounds: AffineForm, words: np.ndarray, states: np.ndarray, longest: int, owner=None) -> Followed:
+    """Say of orbits at states `(n, M)`, whose next k steps meet words `(n, k, G)`, whether they go on so for ever.
+
+    **Arguments:** `longest`: the longest period that is looked for; `owner (n,)`: with it, `bounds` is a stack, and row
+    i is one of entry `owner[i]` of it.
+    """
+    at_once = max(1, len(words))
+    if owner is not None:
+        at_once = max(1, _ROWS_BYTES // (8 * (1 + bounds.jumps.shape[1]) * states.shape[1] ** 2))
+    parts = [
+        _Orbits(bounds, words[some], states[some], None if owner is None else owner[some]).run(longest)
+        for begin in range(0, max(1, len(words)), at_once)
+        for some in [slice(begin, begin + at_once)]
+    ]
+    return Followed(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+class _Orbits:
+    """Some rows of one call of `followed`."""
+
+    def __init__(self, bounds: AffineForm, words: np.ndarray, states: np.ndarray, owner):
+        rows = slice(None) if owner is not None else None
+        self.words, self.states = words, states
+        # With one model, its arrays are shared: a first axis of length 1.
+        self.bounds = AffineForm(*(part[owner if rows is not None else None] for part in bounds))
+
+    def run(self, longest: int) -> Followed:
+        number, order, _ = self.words.shape
+        with np.errstate(all="ignore"):
+            product, back, size = self._lap()
+            # In units of the states themselves, whatever theirs are.
+            scaled = product * size[:, None, :] / size[:, :, None]
+            usable = np.all(np.isfinite(scaled), axis=(1, 2)) & np.all(np.isfinite(back), axis=1)
+            scaled[~usable] = 0
+            values = np.linalg.eigvals(scaled)
+            moduli = np.abs(values)
+            away = self._away(scaled, np.where(usable[:, None], (self.states - back) / size, 0), values)
+            swings = [_Swing(np.zeros((size.shape[1], 0)), np.zeros(0, complex))] * number
+            held = usable & np.all(moduli < 1 + _NEAR_CIRCLE, axis=1)
+            still = away.copy()  # what is left of the distance, and is multiplied by `scaled`
+            for i in np.flatnonzero(held & np.any(moduli > 1 - _NEAR_CIRCLE, axis=1)):
+                parted = _parted(scaled[i], away[i], order)
+                held[i] = parted is not None
+                if parted is not None:
+                    scaled[i], still[i], swings[i], fixed = parted
+                    away[i] -= fixed  # along a family of solutions the orbit stays where it is: begin at that one
+            held &= self._inside(self.states - size * away, size, scaled, still, swings)
+        facts = [swing.facts(order, longest) if held[i] else (0, 0, np.nan) for i, swing in enumerate(swings)]
+        period, loops, rotation = (np.array(column) for column in zip(*facts, strict=True)) if number else 3 * [away]
+        family = np.array([bool(np.any(np.abs(swing.values - 1) < 1e-9)) for swing in swings], bool)
+        return Followed(held, np.max(moduli, axis=1), family, period, loops, rotation)
+
+    def _away(self, product, moved, values) -> np.ndarray:
+        """Give the distance of the states from the nearest solution of their words."""
+        away, system = np.zeros_like(moved), np.eye(moved.shape[1]) - product
+        many = np.any(np.abs(values - 1) < _NEAR_CIRCLE, axis=1)
+        try:
+            away[~many] = np.linalg.solve(system[~many], moved[~many][..., None])[..., 0]
+        except np.linalg.LinAlgError:  # rounding in the multipliers hides that one of them is 1
+            many[:] = True
+        if np.any(many):  # least squares, which leave it where it is along a family of solutions
+            inverse = np.linalg.pinv(system[many], rcond=4 * self.words.shape[1] * moved.shape[1] * _EPS)
+            away[many] = (inverse @ moved[many][..., None])[..., 0]
+        return away
+
+    def _jacobians(self, t: int) -> np.ndarray:
+        gates = self.words[:, t].astype(float)
+        if len(self.bounds.jumps) == 1:
+            return self.bounds.closed + np.tensordot(gates, self.bounds.jumps[0], axes=1)
+        return self.bounds.closed + np.einsum("ng,ngij->nij", gates, self.bounds.jumps)
+
+    def _shifts(self, t: int) -> np.ndarray:
+        return self.bounds.shift + np.einsum("ng,ngi->ni", self.words[:, t], self.bounds.shift_jumps)
+
+    def _lap(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Give P `(n, M, M)`, the states after one lap, and the size of each coordinate along it."""
+        state, size = self.states, np.abs(self.states)
+        product = np.broadcast_to(np.eye(state.shape[1]), (len(state), state.shape[1], state.shape[1]))
+        for t in range(self.words.shape[1]):
+            jacobians, shifts = self._jacobians(t), self._shifts(t)
+            size = np.maximum(size, (np.abs(jacobians) @ np.abs(state)[..., None])[..., 0] + np.abs(shifts))
+            product, state = jacobians @ product, (jacobians @ state[..., None])[..., 0] + shifts
+        return product, state, np.where((size > 0) & np.isfinite(size), size, 1)
+
+    def _inside(self, center, size, rest, still, swings) -> np.ndarray:
+        """Whether orbits around cycles through `center (n, M)` never reach a border.
+
+        What is left, `still`, is multiplied by `rest` in every lap, and shrinks in the norm of X, the sum of
+        rest'^l rest^l over all laps l; a swing goes around for ever.
+        """
+        norm, power = np.broadcast_to(np.eye(rest.shape[1]), rest.shape), rest
+        for _ in range(_DOUBLINGS):
+            norm, power = norm + np.swapaxes(power, 1, 2) @ norm @ power, power @ power
+            if not np.any(np.abs(power) > _EPS):
+                break
+        inside = np.all(np.isfinite(norm), axis=(1, 2)) & np.all(np.abs(power) < 1e-3, axis=(1, 2))
+        values, vectors = np.linalg.eigh(np.where(inside[:, None, None], norm, np.eye(rest.shape[1])))
+        length = np.sqrt(np.einsum("ni,nij,nj->n", still, norm, still))
+        shrunk = vectors / np.sqrt(np.maximum(values, 1))[:, None, :]
+        most = max((swing.parts.shape[1] for swing in swings), default=0)
+        around = np.zeros((*size.shape, most), complex)
+        for i, swing in enumerate(swings):
+            around[i, :, : swing.parts.shape[1]] = swing.parts
+        reaching = np.concatenate([shrunk * length[:, None, None], around], axis=2) * size[:, :, None]
+        for t in range(self.words.shape[1]):
+            heights = np.einsum("ngi,ni->ng", self.bounds.gradients, center) + self.bounds.offsets
+            room = np.where(self.words[:, t], heights, -heights)
+            reach = np.abs(self.bounds.gradients @ reaching)
+            reach = np.linalg.norm(reach[:, :, : size.shape[1]], axis=2) + np.sum(reach[:, :, size.shape[1] :], axis=2)
+            inside &= np.all((reach < _ROOM * room) | ~self.bounds.effective, axis=1)
+            jacobians = self._jacobians(t)
+            center, reaching = (jacobians @ center[..., None])[..., 0] + self._shifts(t), jacobians @ reaching
+        return inside
+
+
+class _Swing(NamedTuple):
+    """What goes around for ever: `parts (M, m)`, each multiplied by its `values (m,)` in every lap."""
+
+    parts: np.ndarray
+    values: np.ndarray
+
+    def facts(self, order: int, longest: int) -> tuple[int, int, float]:
+        """Give the period of the points, or 0; the number of curves; the rotation number per step, or nan."""
+        moving = np.max(np.abs(self.parts), axis=0, initial=0.0) > _SWING
+        parts, values = self.parts[:, moving], self.values[moving]
+        back = [self._comes_back(parts[:, [j]], values[[j]], max(1, longest // order)) for j in range(len(values))]
+        laps = math.lcm(*(laps for laps in back if laps))
+        if all(back):
+            return order * laps, 0, np.nan
+        angles = np.angle(values[[not laps for laps in back]]) / (2 * np.pi)
+        around = np.abs((laps * angles + 0.5) % 1 - 0.5)
+        one = np.ptp(around) < 1e-9
+        return 0, order * laps, float(around[0]) / (order * laps) if one else np.nan
+
+    @staticmethod
+    def _comes_back(parts: np.ndarray, values: np.ndarray, most: int) -> int:
+        """Give the number of laps after which some parts come back to themselves, 0 if they do not."""
+        laps = np.arange(1, most + 1)
+        apart = np.max(np.abs(parts), axis=0) * np.abs(values ** laps[:, None] - 1)
+        close = np.flatnonzero(np.max(apart, axis=1) < _SWING)
+        return int(laps[close[0]]) if len(close) else 0
+
+
+def _parted(product: np.ndarray, away: np.ndarray, order: int):
+    """Part a distance `away (M,)` into what multipliers on the unit circle turn, and what shrinks.
+
+    **Returns:** the product and the distance without what turns; the `_Swing`; and what multipliers of 1 leave where it
+    is. None where a multiplier is outside of the circle, or distances grow along a Jordan block.
+    """
+    values, right = np.linalg.eig(product)
+    others, left = np.linalg.eig(product.T)
+    near, also = (np.abs(np.abs(some) - 1) < _NEAR_CIRCLE for some in (values, others))
+    if np.sum(near) != np.sum(also):
+        return None
+    values, right, left = values[near], right[:, near], left[:, also].T
+    overlap = left @ right
+    if not np.linalg.cond(overlap) < _JORDAN:
+        return None
+    dual = np.linalg.solve(overlap, left)
+    # How far rounding may have moved each of these multipliers.
+    unit = 16 * (order + len(product)) * _EPS * np.linalg.norm(dual, axis=1) * max(1.0, np.linalg.norm(product))
+    if np.any(np.abs(values) > 1 + unit):
+        return None
+    on = np.abs(values) > 1 - unit
+    values, parts, dual = values[on] / np.abs(values[on]), right[:, on] * (dual[on] @ away), dual[on]
+    one = np.abs(values - 1) <= unit[on]
+    values = np.where(one, 1, values)
+    turning = np.real(right[:, on] @ dual)
+    fixed = np.real(np.sum(parts[:, one], axis=1))
+    still = away - np.real(np.sum(parts, axis=1))
+    return product - product @ turning, still, _Swing(np.where(one, 0, parts), values), fixed

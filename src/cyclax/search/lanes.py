@@ -1,0 +1,254 @@
+"""The batched search: a kernel that moves many lanes at once, and the driver that feeds and harvests it.
+
+A lane carries one start from word to word until its fate is known, and then takes the next start from a pool. Starts
+are numbered, and what becomes of start i depends on nothing but the model, the order, the key and i.
+
+Models of one shape are searched together: every array has the model on its first axis (B), a single one included.
+"""
+
+import dataclasses
+import enum
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt64
+
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.search.linear import UNROLLED_SIZE
+from cyclax.search.newton import newton_step
+
+# A displacement this small, relative to the size of the state, is no displacement: the start has converged although
+# rounding may still flip the gates (a cycle on a border, as z = 0 in a network without bias).
+_STANDSTILL = 1e-14
+# A state this large has left any region of interest; its square would overflow.
+_LOST = 1e120
+# Memory for the composed Jacobians and their neighbours: where elimination is vectorized over lanes it should stay in
+# the nearest caches; where LAPACK solves lane by lane, longer rows for the products count more (measured on 2 cores).
+_VECTOR_BYTES = 2**18
+_LAPACK_BYTES = 2**22
+# Starts in a pool, and most moves between two visits of the host.
+POOL = 3072
+_ROUND = 16
+# Operations, about, of the starts that are drawn together in large networks, and four times those between two visits
+# of the host: budgets are asked and Ctrl-C is heard there. Counted, so that results do not depend on the machine.
+OPERATIONS = 4e9
+# Entries of the table of words known to lie on loops, addressed by the last bits of their hashes.
+_LOOP_TABLE = 256
+
+
+class Fate(enum.IntEnum):
+    """What became of a start."""
+
+    MOVING = 0
+    HIT = 1  # the candidate meets its own word: a solution of F^k(z) = z
+    LOOP = 2  # a word met before: the start circles among virtual cycles
+    SINGULAR = 3  # I - P is singular: no candidate, or a whole family of them
+    LOST = 4  # the candidate overflowed
+    TIRED = 5  # the allowed number of moves is used up
+
+
+class Pool(NamedTuple):
+    """Starts that wait: nodes `z`, candidates of the words whose hashes are `word` (0: only points)."""
+
+    z: Float[Array, "B M S P"]
+    word: UInt64[Array, "B P"]
+    size: Int[Array, " B"]  # how many of them there are; the rest is padding
+
+
+class Lanes(NamedTuple):
+    """What the lanes carry; the lane is the last axis."""
+
+    z: Float[Array, "B M S L"]
+    word: UInt64[Array, "B L"]  # hash of the word whose candidate z is; 0 where z is only a point
+    moves: Int[Array, "B L"]
+    fate: Int[Array, "B L"]
+    start: Int[Array, "B L"]  # number of the start in the pool; -1 where the lane is idle
+    before: UInt64[Array, "B L"]  # hash of the word before
+    anchor: UInt64[Array, "B L"]  # hash remembered since the last power of two of moves (Brent's loop detection)
+
+
+class Search(NamedTuple):
+    """The whole state of a search through one pool."""
+
+    lanes: Lanes
+    next: Int[Array, " B"]  # the first start not yet taken
+    loops: UInt64[Array, "B T"]  # words known to lie on loops
+
+
+@functools.lru_cache(maxsize=16)
+def initial_search(models: int, num_states: int, segments: int, lanes: int) -> Search:
+    """All lanes idle, no start taken. Kept, as it is made of a dozen small arrays. Under `numerics()`."""
+    none, zeros = jnp.zeros((models, lanes), jnp.uint64), jnp.zeros((models, lanes), jnp.int32)
+    z = jnp.zeros((models, num_states, segments, lanes))
+    state = Lanes(z, none, zeros, zeros + Fate.LOST, zeros - 1, none, none)
+    return Search(state, jnp.zeros(models, jnp.int32), jnp.zeros((models, _LOOP_TABLE), jnp.uint64))
+
+
+def refill(search: Search, pool: Pool) -> Search:
+    """Give the lanes whose start is finished the next starts of the pool (one model: no B axis)."""
+    lanes = search.lanes
+    finished = lanes.fate != Fate.MOVING
+    start = search.next - 1 + jnp.cumsum(finished, dtype=jnp.int32)
+    fresh = finished & (start < pool.size)
+    taken = jnp.where(fresh, start, 0)
+    zero = jnp.uint64(0)
+    return search._replace(
+        lanes=Lanes(
+            z=jnp.where(fresh, pool.z[..., taken], lanes.z),
+            word=jnp.where(fresh, pool.word[taken], lanes.word),
+            moves=jnp.where(fresh, 0, lanes.moves),
+            fate=jnp.where(fresh, jnp.int32(Fate.MOVING), lanes.fate),
+            start=jnp.where(fresh, start, jnp.where(finished, -1, lanes.start)),
+            before=jnp.where(fresh, zero, lanes.before),
+            anchor=jnp.where(fresh, zero, lanes.anchor),
+        ),
+        next=jnp.minimum(search.next + jnp.sum(finished, dtype=jnp.int32), pool.size),
+    )
+
+
+def move(
+    model: AbstractPiecewiseLinearMap, order: Int[Array, ""], search: Search, most_moves: Int[Array, ""]
+) -> Search:
+    """Move every lane of one model once; lanes whose fate is known stay as they are.
+
+    A lane loops when it meets a word again (the last but one, or the one at its anchor), or a word on which another
+    start has been seen to loop: often all starts that do not converge end in the same few loops.
+    """
+    lanes, loops = search.lanes, search.loops
+    # The barrier keeps XLA from solving again in each of the loops below that read the solution.
+    displacement, word, singular = jax.lax.optimization_barrier(newton_step(model, lanes.z, order))
+    z = lanes.z + displacement
+    size = jnp.max(jnp.abs(z), axis=(0, 1))
+    moving = lanes.fate == Fate.MOVING
+    moves = lanes.moves + 1
+    hit = (word == lanes.word) | (jnp.max(jnp.abs(displacement), axis=(0, 1)) <= _STANDSTILL * size)
+    again = (word == lanes.before) | (word == lanes.anchor)
+    known = loops[word % jnp.uint64(_LOOP_TABLE)] == word
+    fate = jnp.select(
+        [singular, ~(size < _LOST), hit, again | known, moves >= most_moves],
+        [jnp.int32(f) for f in (Fate.SINGULAR, Fate.LOST, Fate.HIT, Fate.LOOP, Fate.TIRED)],
+        jnp.int32(Fate.MOVING),
+    )
+    anchor = jnp.where(moves & (moves - 1) == 0, word, lanes.anchor)
+    # One new loop word a move is remembered; more would need a scatter.
+    unknown = moving & (fate == Fate.LOOP) & ~known
+    learned = word[jnp.argmax(unknown)]
+    place = learned % jnp.uint64(_LOOP_TABLE)
+    loops = loops.at[place].set(jnp.where(jnp.any(unknown), learned, loops[place]))
+    # The singular word is told by the state that met it, so that state is kept.
+    z = jnp.where(moving & ~singular, z, lanes.z)
+    before, after = (lanes.word, *lanes[2:4], *lanes[5:]), (word, moves, fate, lanes.word, anchor)
+    word, moves, fate, *memory = (jnp.where(moving, new, old) for new, old in zip(after, before, strict=True))
+    return search._replace(lanes=Lanes(z, word, moves, fate, lanes.start, *memory), loops=loops)
+
+
+class Record(NamedTuple):
+    """The lanes after each move of a round, the move on the first axis."""
+
+    z: Any  # (R, B, M, S, L)
+    word: Any  # (R, B, L), like all that follow
+    moves: Any
+    fate: Any
+    start: Any
+
+
+@jax.jit
+def advance(models, order, search: Search, pool: Pool, most_moves, length) -> tuple[Search, Record]:
+    """Run one round: refill and move, `length` times at most, until nothing is left to do.
+
+    A kernel: pure, of fixed shape, compiled once for all orders. `models`: one model whose leaves are stacks `(B, ..)`.
+    """
+    blank = (jnp.zeros((_ROUND, *leaf.shape), jnp.asarray(leaf).dtype) for leaf in search.lanes[:5])
+    record = Record(*blank)
+    record = record._replace(start=record.start - 1)
+
+    def busy(carry):
+        t, search, _ = carry
+        return (t < length) & (jnp.any(search.lanes.fate == Fate.MOVING) | jnp.any(search.next < pool.size))
+
+    def body(carry):
+        t, search, record = carry
+        search = jax.vmap(lambda model, search, pool: move(model, order, refill(search, pool), most_moves))(
+            models, search, pool
+        )
+        return t + 1, search, Record(*(kept.at[t].set(now) for kept, now in zip(record, search.lanes[:5], strict=True)))
+
+    _, search, record = jax.lax.while_loop(busy, body, (0, search, record))
+    return search, record
+
+
+class Outcome(NamedTuple):
+    """What became of a pool of starts: arrays with the model first and the start last."""
+
+    z: np.ndarray  # (B, M, S, n)
+    word: np.ndarray  # (B, n), like all that follow
+    moves: np.ndarray
+    fate: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Rounds:
+    """The driver of the kernel: runs a pool of starts to the end.
+
+    **Arguments:** `lanes`: how many starts of a model move together; `most_moves`: after which a start is given up;
+    `pool`: room for starts of a model (another size is another compilation).
+    """
+
+    lanes: int
+    most_moves: int
+    pool: int = POOL
+
+    def run(
+        self,
+        models: AbstractPiecewiseLinearMap,
+        order: int,
+        z: np.ndarray,
+        word: np.ndarray,
+        size: np.ndarray,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Outcome:
+        """Run up to `pool` starts of each model: nodes `z (B, M, S, n)`, candidates of words of hashes `word (B, n)`.
+
+        Only the first `size (B,)` are run. Must be called under `numerics()`. When `stop()` says so it
+        returns early, and the fate of the starts that were under way is `MOVING`, as is that of those not run.
+        """
+        number, num_states, segments, starts = z.shape
+        moves = np.zeros((number, starts), np.int32)
+        outcome = Outcome(z.copy(), word.copy(), moves, np.zeros_like(moves))
+        padding = ((0, 0), (0, self.pool - starts))
+        padded = np.pad(z, ((0, 0), (0, 0), *padding)), np.pad(word, padding), np.asarray(size, np.int32)
+        pool = Pool(*jax.device_put(padded))
+        search, finished = initial_search(number, num_states, segments, self.lanes), 0
+        length = np.int32(np.clip(OPERATIONS / 4 / (number * self.lanes * operations(num_states, order)), 1, _ROUND))
+        while finished < np.sum(size) and not stop():
+            search, record = advance(models, order, search, pool, self.most_moves, length)
+            record = Record(*map(np.asarray, record))
+            t, b, lane = np.nonzero((record.fate != Fate.MOVING) & (record.start >= 0))
+            start = record.start[t, b, lane]
+            # A lane may stay finished for some moves when the pool is empty: only the first of them counts.
+            finished += len(np.unique(b * self.pool + start))
+            outcome.z[b, :, :, start] = record.z[t, b, :, :, lane]
+            outcome.word[b, start], outcome.moves[b, start] = record.word[t, b, lane], record.moves[t, b, lane]
+            outcome.fate[b, start] = record.fate[t, b, lane]
+        return outcome
+
+
+def operations(num_states: int, order: int) -> float:
+    """Count the operations of one move of one lane, about: k products of matrices and one elimination."""
+    return float(2 * order * num_states**3 + num_states**3)
+
+
+def default_lanes(num_states: int, segments: int = 1) -> int:
+    """Give the number of lanes: on CPUs what fits the caches, else the whole pool."""
+    return cached_lanes(num_states, segments) if jax.default_backend() == "cpu" else POOL
+
+
+def cached_lanes(num_states: int, segments: int) -> int:
+    """Give the power of two of lanes whose working set fits the caches of a CPU."""
+    per_lane = 8 * (2 * segments * num_states * num_states + 4 * segments * num_states + 6)
+    memory = _VECTOR_BYTES if num_states <= UNROLLED_SIZE else _LAPACK_BYTES
+    return int(2 ** np.clip(np.log2(memory / per_lane).round(), 5, 10))

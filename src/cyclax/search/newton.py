@@ -1,0 +1,86 @@
+"""The move of the search: SCYFI's step from word to word, written as one undamped semismooth Newton step.
+
+Along k steps from z the gates hold the affine map z -> P z + q, with P z + q = F^k(z) at z itself. SCYFI's candidate
+(I - P)^-1 q is therefore z + (I - P)^-1 (F^k(z) - z): the point and the M columns of P are pushed through the same k
+steps, and the offset q is never formed.
+
+Where F^k expands so much that P loses its digits, the k steps are shot in S segments (multiple shooting): the unknowns
+are the first states z_0 .. z_{S-1} of the segments, and the same Newton step solves F^{k_j}(z_j) = z_{j+1}, z_S = z_0.
+S = 1 is SCYFI.
+
+Lanes stand on the last axis, segments before it: z is `(M, S, L)`. All functions here are kernels: pure, traced, of
+fixed shape.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, UInt64
+
+from cyclax.core.draws import GOLDEN, mixed
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.search.linear import solve_cyclic
+
+# (numbers of the steps (N,), preactivations (G, N)) -> the gates (G, N) held in those steps.
+GatesAt = Callable[[Int[Array, " N"], Float[Array, "G N"]], Bool[Array, "G N"]]
+
+
+def met(_, preactivations):
+    """Gates that the state itself meets."""
+    return preactivations > 0
+
+
+def segment_starts(order, segments: int):
+    """Give the numbers `(S + 1,)` of the steps at which segments begin, and `order` as the last."""
+    return jnp.arange(segments + 1) * order // segments
+
+
+def compose(
+    model: AbstractPiecewiseLinearMap, z: Float[Array, "M S L"], order: Int[Array, ""], gates_at: GatesAt
+) -> tuple[Float[Array, "M S L"], Float[Array, "M M S L"], UInt64[Array, " L"]]:
+    """Push z and the identity through the steps of each segment.
+
+    **Returns:** the last states, the composed Jacobians P, and a 64-bit hash of the word: two words share it with a
+    probability of about 2^-60, and whatever is accepted is compared again bit by bit.
+    """
+    num_states, segments, lanes = shape = z.shape
+    salts = mixed(jnp.uint64(GOLDEN) * jnp.arange(1, model.num_gates + 1, dtype=jnp.uint64))[:, None]
+    step = jax.vmap(model.step, in_axes=-1, out_axes=-1)
+    # Segments are lanes like any others; only their lengths differ, by one.
+    first = segment_starts(order, segments)
+    begins, lengths = jnp.repeat(first[:-1], lanes), jnp.repeat(jnp.diff(first), lanes)
+
+    def body(t, carry):
+        z, product, word = carry
+        gates = gates_at(begins + t, jax.vmap(model.preactivations, in_axes=-1, out_axes=-1)(z))
+        held = lambda state: step(state, gates)  # noqa: E731
+        following, push = jax.linearize(held, z)
+        pushed = jax.vmap(push, in_axes=1, out_axes=1)(product)
+        hashed = word * jnp.uint64(GOLDEN) + jnp.sum(jnp.where(gates, salts, jnp.uint64(0)), axis=0)
+        stepped = following, pushed, hashed
+        if segments == 1:
+            return stepped
+        return tuple(jnp.where(t < lengths, new, old) for new, old in zip(stepped, carry, strict=True))
+
+    number = segments * lanes
+    identity = jnp.broadcast_to(jnp.eye(num_states, dtype=z.dtype)[:, :, None], (num_states, num_states, number))
+    start = (z.reshape(num_states, number), identity, jnp.ones(number, jnp.uint64))
+    image, product, word = jax.lax.fori_loop(0, -(-order // segments), body, start)
+    word = word.reshape(segments, lanes)
+    if segments > 1:
+        places = mixed(jnp.uint64(GOLDEN) * jnp.arange(1, segments + 1, dtype=jnp.uint64))
+        word = mixed(word + places[:, None])
+    return image.reshape(shape), product.reshape(num_states, *shape), jnp.sum(word, axis=0, dtype=jnp.uint64)
+
+
+def newton_step(
+    model: AbstractPiecewiseLinearMap, z: Float[Array, "M S L"], order: Int[Array, ""], gates_at: GatesAt = met
+) -> tuple[Float[Array, "M S L"], UInt64[Array, " L"], Bool[Array, " L"]]:
+    """Solve the word that z meets (or the one that `gates_at` gives).
+
+    **Returns:** the displacement from z to the candidate, the hash of the word, and where I - P is singular.
+    """
+    image, product, word = compose(model, z, order, gates_at)
+    displacement, singular = solve_cyclic(product, image - jnp.roll(z, -1, axis=1))
+    return displacement, word, singular

@@ -1,0 +1,150 @@
+"""What became of the starts of a search, and what that says of cycles not met."""
+
+import dataclasses
+import math
+from collections import Counter
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from cyclax.cycles.inventory import Inventory
+from cyclax.cycles.near_misses import near_misses
+from cyclax.cycles.result import Cycles, NearMiss
+from cyclax.cycles.verify import Verified
+from cyclax.maps.affine import AffineForm, state_scale
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.search.lanes import Fate
+
+
+@dataclasses.dataclass
+class StartTally:
+    """What became of the starts of one order of one network. `verified`: what their words turned out to be."""
+
+    order: int
+    verified: Verified = dataclasses.field(default_factory=Verified)
+    segments: int = 1
+    starts: int = 0
+    solves: int = 0
+    fates: Counter = dataclasses.field(default_factory=Counter)
+    seen: Counter = dataclasses.field(default_factory=Counter)  # solution -> converging starts that led to it
+    solution_of: dict[int, Any] = dataclasses.field(default_factory=dict)  # word hash -> WordKey, or what it is instead
+    strays: list[np.ndarray] = dataclasses.field(default_factory=list)  # nodes (S, M) where starts gave up
+    complete_look: bool = False
+
+    @property
+    def hits(self) -> int:
+        """Converging starts."""
+        return sum(self.seen.values())
+
+    @property
+    def once(self) -> int:
+        """Solutions met by a single start."""
+        return sum(number == 1 for number in self.seen.values())
+
+    @property
+    def unseen_mass(self) -> float:
+        """Good-Turing: the share of converging starts that lead to solutions not met yet (1 where none converged)."""
+        return self.once / self.hits if self.hits else 1.0
+
+    @property
+    def unseen_limit(self) -> float:
+        """A 95 % bound on the number of starts that led to solutions met once or never: 3 where none was met once.
+
+        The Poisson limit by Wilson and Hilferty (1931), with Good-Turing's reading of what was met once.
+        """
+        next_one = 1 + self.once
+        return next_one * (1 - 1 / (9 * next_one) + 1.645 / (3 * next_one**0.5)) ** 3 if self.once else 3.0
+
+    @property
+    def unseen_bound(self) -> float:
+        """A 95 % bound on the share of converging starts that lead elsewhere."""
+        return min(1.0, self.unseen_limit / self.hits) if self.hits else 1.0
+
+    @property
+    def _few_converge(self) -> bool:
+        return 2 * self.hits <= self.starts
+
+    def enough(self, unseen: float) -> bool:
+        """Where most starts converge, wait for the bound on those alone.
+
+        Where few do that would be long: then for the bound on all starts, until nothing has been met only once, and,
+        where the order is known to have several cycles, for a fifth of the bound on those that converge.
+        """
+        if not self._few_converge:
+            return self.unseen_limit < unseen * self.hits
+        several = sum(key.order == self.order for key in self.verified.cycles) > 1
+        return (
+            self.once == 0
+            and self.unseen_limit < unseen * self.starts
+            and (not several or self.unseen_limit < 5 * unseen * self.hits)
+        )
+
+    def lacking(self, unseen: float, most: int) -> int:
+        """Estimate how many more starts will be enough if they meet nothing new; at most `most`."""
+        if self._few_converge:
+            return most
+        return min(most, math.ceil(1.02 * (self.unseen_limit / unseen - self.hits) * self.starts / self.hits))
+
+    def verdict(self, unseen: float) -> tuple[str, str]:
+        """Give the verdict, and its reason, that the starts alone allow."""
+        share, bound = self.unseen_mass, self.unseen_bound
+        if not self.complete_look:
+            return "unknown", "the search was stopped early"
+        if not self.hits:
+            singular = self.fates[Fate.SINGULAR]
+            cause = f": in the regions that {singular} of them met I - P is singular" if singular else ""
+            return "unknown", f"none of {self.starts} starts converged{cause}"
+        if bound < unseen:
+            return "likely", f"at most {bound:.2g} of the starts that converge can lead elsewhere (95 %)"
+        if share:
+            return "unknown", f"cycles met only once: {share:.2g} of the starts that converge lead to ones not met yet"
+        return "unknown", f"only {self.hits} of {self.starts} starts converged, too few to say more"
+
+    def effort(self) -> dict[str, Any]:
+        """Say what the search cost, and what became of its starts, for the report."""
+        return {
+            "starts": self.starts,
+            "solves": self.solves,
+            "hits": self.hits,
+            "loops": self.fates[Fate.LOOP],
+            "singular": self.fates[Fate.SINGULAR],
+            "lost": self.fates[Fate.LOST],
+            "tired": self.fates[Fate.TIRED],
+            "segments": self.segments,
+            "unseen_mass": self.unseen_mass if self.hits else None,
+            "unseen_bound": self.unseen_bound if self.hits else None,
+        }
+
+
+class Network:
+    """A model under search: what is known of it, and how its starts fared. Must be made under `numerics()`."""
+
+    def __init__(self, model: AbstractPiecewiseLinearMap, bounds: AffineForm, key: Array, orders: list[int]):
+        self.inventory, self.key = Inventory(model, bounds, orders), key
+        self.model, self.bounds, self.scale = model, bounds, state_scale(model, bounds)
+        self.tallies = {order: StartTally(order, known) for order, known in self.inventory.verified.items()}
+
+    def near_misses(self, order: int, number: int) -> list[NearMiss]:
+        """Look around what did not converge, and around the cycles known; up to `number` of each kind."""
+        tally = self.tallies[order]
+        nodes = np.stack(tally.strays) if tally.strays else np.zeros((0, tally.segments, self.model.num_states))
+        cycles = [cycle for key, cycle in sorted(self.inventory.cycles.items()) if order % key.order == 0]
+        return near_misses(self.model, self.bounds, nodes, cycles, order, number)
+
+    def result(self, orders: list[int], finder: Any, seconds: float, interrupted: str | None) -> Cycles:
+        """Give what was found of these orders, with the report."""
+        known = self.inventory
+        known.add_repetitions(self.tallies)
+        reports = {}
+        for order in orders:
+            tally = self.tallies[order]
+            verdict = known.verdict(order) or tally.verdict(finder.unseen)
+            reports[str(order)] = known.order_report(order, verdict, **tally.effort())
+        settings = {
+            "key": np.asarray(jax.random.key_data(self.key)).tolist(),
+            "settings": dataclasses.asdict(finder),
+        }
+        stopped = {"interrupted": interrupted} if interrupted else {}
+        return known.result(orders, reports, settings, seconds=seconds, **stopped)
