@@ -100,7 +100,7 @@ def recall(strategy: Strategy, complete: set, most: int):
     the evidence collected.
     """
     rounds = Rounds(cached_lanes(strategy.model.num_states, 1), MOVES)
-    accepted, evidence = Verified(), Evidence(strategy.order)
+    accepted, evidence = Verified(), StartTally(strategy.order)
     seen: dict[int, object] = {}
     met_at: dict[object, int] = {}
     solves, number, began = 0, 0, time.perf_counter()
@@ -135,7 +135,7 @@ def recall(strategy: Strategy, complete: set, most: int):
     return needed, len(times) / len(complete), solves / seconds, evidence, seen, number
 
 
-def unseen_of(strategy: Strategy, evidence: Evidence, seen: dict, number: int) -> float:
+def unseen_of(strategy: Strategy, evidence: StartTally, seen: dict, number: int) -> float:
     """Give the true share of converging starts that lead to what `evidence` has not met: from 8 new blocks."""
     rounds = Rounds(cached_lanes(strategy.model.num_states, 1), MOVES)
     known, unknown = 0, 0

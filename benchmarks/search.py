@@ -7,7 +7,6 @@ is compose, solve, run of the true map and comparison; all contestants count one
 
 import argparse
 import contextlib
-import copy
 import datetime
 import itertools
 import math
@@ -27,9 +26,12 @@ import numpy as np
 
 import cyclax as cx
 from benchmarks import reference_numpy
+from cyclax.core.budget import Budget
+from cyclax.core.interruption import Interruption
 from cyclax.cycles.word import word_key
 from cyclax.maps.affine import affine_form
-from cyclax.search import find
+from cyclax.maps.stack import checked_models
+from cyclax.search import driver
 from cyclax.search.lanes import POOL, default_lanes
 from cyclax.search.linear import UNROLLED_SIZE
 from cyclax.search.tally import Network
@@ -76,22 +78,18 @@ class OneOrder:
 
     def __init__(self, model):
         with jax.enable_x64(True):
-            self.model = find.checked_models(model)[0][0]
+            self.model = checked_models(model)[0][0]
             self.bounds = affine_form(self.model)
-        self.networks: dict[int, Network] = {}
         self.threads = (os.cpu_count() or 1) if self.model.num_states <= UNROLLED_SIZE else 1  # as find_cycles chooses
         self.keys = itertools.cycle(list(jax.random.split(jax.random.key(1), 2048)))  # threads share it
 
     def once(self, order: int) -> int:
         """Search the order once; give the number of solves."""
         with jax.enable_x64(True):
-            if order not in self.networks:
-                self.networks[order] = Network(self.model, self.bounds, jax.random.key(0), [order])
-            network = copy.copy(self.networks[order])
-            network.key, network.evidence = next(self.keys), {order: Evidence(order)}
-            search = find._Search([network], cx.SCYFI(), time.perf_counter())
-            search._search(find._Job(order, network.evidence[order].segments, [network]), 1)
-        return network.evidence[order].solves
+            network = Network(self.model, self.bounds, next(self.keys), [order])
+            search = driver.Driver([network], cx.SCYFI(), Budget.clock(), Interruption())
+            search.search(driver.Job(order, network.tallies[order].segments, [network]), 1)
+        return network.tallies[order].solves
 
     def rate(self, order: int, window: float, threads: int) -> tuple[float, float]:
         """Search side by side in threads until the window is over; give solves per second and solves per search."""

@@ -289,7 +289,7 @@ def test_scale_does_not_matter():
 def pruned(seed):
     """Give a program, the decisions of a node without points, and the multipliers that HiGHS gives for it."""
     with numerics():
-        program = relax(borders(large(8, seed)), 1, Box(np.full(8, -100.0), np.full(8, 100.0)))
+        program = relax(affine_form(large(8, seed)), 1, Box(np.full(8, -100.0), np.full(8, 100.0)))
     simplex, rng = Simplex(program), np.random.default_rng(seed)
     while True:
         sides = rng.integers(-1, 2, 8).astype(np.int8)

@@ -6,6 +6,7 @@ import json
 import re
 
 import equinox as eqx
+import flint
 import jax
 import jax.numpy as jnp
 import mpmath
@@ -16,14 +17,13 @@ from test_no_false_cycle import DIGITS, ExactMap, exact
 
 import cyclax as cx
 from cyclax.core.numerics import numerics
+from cyclax.cycles import forms
+from cyclax.cycles.pieces import Pieces
 from cyclax.cycles.solve import solve_words
 from cyclax.maps.affine import affine_form
 from cyclax.maps.base import real_array, relu_where, times
 
-flint = pytest.importorskip("flint")
-pieces_module = importlib.import_module("cyclax.cycles.pieces")
 certify_module = importlib.import_module("cyclax.proofs.certify")
-Pieces = pieces_module.Pieces
 
 
 def rational(value) -> mpmath.mpf:
@@ -118,7 +118,7 @@ def test_large_products_are_done_by_matrices_and_are_the_same(monkeypatch):
     model = cx.ShallowPLRNN.random(4, 20, key=jax.random.key(0))
     gates = np.arange(20) % 3 == 0
     by_terms = Pieces(model).piece(gates)
-    monkeypatch.setattr(pieces_module, "_MANY_TERMS", 0)
+    monkeypatch.setattr(forms, "_MANY_TERMS", 0)
     assert Pieces(model).piece(gates) == by_terms
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import cyclax as cx
 from cyclax import cli
-from cyclax.search import find
+from cyclax.search import driver
 
 NETWORKS = Path(__file__).resolve().parents[1] / "examples" / "networks"
 NETWORK = str(NETWORKS / "plrnn_2d_order16.json")
@@ -276,15 +276,15 @@ def test_missing_arguments(capsys):
 def test_ctrl_c_prints_and_saves_what_was_found(lozi, tmp_path, capsys, monkeypatch):
     """Sent to the main thread by a thread that searches, for which it then waits; alone, that would go on and on."""
     path = tmp_path / "cycles.npz"
-    absorb, calls = find._absorb, itertools.count()
+    absorb, calls = driver.absorb, itertools.count()
 
     def absorb_and_interrupt(*arguments, **settings):
         absorb(*arguments, **settings)
         if next(calls) == 0:
             _thread.interrupt_main()
 
-    monkeypatch.setattr(find, "_absorb", absorb_and_interrupt)
-    monkeypatch.setattr(Evidence, "enough", lambda self, unseen: False)
+    monkeypatch.setattr(driver, "absorb", absorb_and_interrupt)
+    monkeypatch.setattr(StartTally, "enough", lambda self, unseen: False)
     endless = ["--orders", "40,", "--starts", "1000000000", "--seconds", "600"]
     code = cli.main(["cycles", lozi, *endless, "--json", "--save", str(path)])
     assert code == 130

@@ -192,7 +192,7 @@ def test_too_expensive():
 def test_budget_runs_out():
     budget = Budget()
     with numerics():
-        bounds = borders(tent := cx.TentMap(2.0))
+        bounds = affine_form(tent := cx.TentMap(2.0))
     budget._deadline = 0.0
     candidates = exhaustive(tent, bounds, [1, 2], Box(np.array([-9.0]), np.array([9.0])), budget, silent)
     assert candidates.complete == ()

@@ -18,7 +18,7 @@ from cyclax.cycles.index import _enumerated_degree, contracts, degrees, index_of
 from cyclax.cycles.verify import Verified, verify_hits
 from cyclax.cycles.word import word_key
 from cyclax.maps.affine import affine_form
-from cyclax.search import find
+from cyclax.search import driver
 
 
 def check_case(name: str, seed: int) -> None:
@@ -218,8 +218,8 @@ def test_contraction_is_proved_and_not_guessed():
     """A fixed point that attracts everything is no proof; a bound on all Jacobians is."""
     build = lambda w: cx.PLRNN(A=[0.5, 0.5], W=[[0, w], [-w, 0]], h=[1.0, 1.0])  # noqa: E731
     with numerics():
-        assert contracts(borders(build(0.49)))
-        assert not contracts(borders(build(0.51)))
+        assert contracts(affine_form(build(0.49)))
+        assert not contracts(affine_form(build(0.51)))
         assert not contracts(affine_form(cx.LoziMap(1.7, 0.5)))
     for w, reason in ((0.49, "the map contracts"), (0.51, "det(I - P) has one sign")):
         entry = cx.find_cycles(build(w), 1, key=0).report["orders"]["1"]
@@ -261,7 +261,7 @@ def test_clipped_network_has_the_degree_of_its_linear_part():
     expanding = cx.ClippedShallowPLRNN(A=[1.5, 0.5, 0.2], W1=np.eye(3), W2=np.eye(3), h1=np.ones(3), h2=np.ones(3))
     with numerics():
         assert degrees(affine_form(model), [1, 2]) == {1: 1, 2: 1}
-        assert degrees(borders(expanding), [1, 2]) == {1: -1, 2: -1}
+        assert degrees(affine_form(expanding), [1, 2]) == {1: -1, 2: -1}
 
 
 # -- what is no isolated cycle ----------------------------------------------------------------------
@@ -398,14 +398,14 @@ LONG = dict(orders=40, key=0, finder=cx.SCYFI(starts=10**7, unseen=1e-9))
 
 def test_time_budget_returns_what_was_found(monkeypatch):
     """A second is a pool of starts that has been taken in, however long that takes."""
-    absorb, absorbed = find._absorb, itertools.count()
+    absorb, absorbed = driver.absorb, itertools.count()
     seconds = [0]
 
     def absorb_and_count(*arguments, **settings):
         absorb(*arguments, **settings)
         seconds[0] = next(absorbed)
 
-    monkeypatch.setattr(find, "_absorb", absorb_and_count)
+    monkeypatch.setattr(driver, "absorb", absorb_and_count)
     monkeypatch.setattr(cx.Budget, "clock", staticmethod(lambda: seconds[0]))
     finder = cx.SCYFI(starts=10**7, unseen=1e-9, seconds=20.0)
     cycles = cx.find_cycles(MODEL, 40, key=0, finder=finder)
@@ -418,14 +418,14 @@ def test_time_budget_returns_what_was_found(monkeypatch):
 
 def test_ctrl_c_returns_what_was_found(monkeypatch):
     """Sent to the main thread by a thread that searches, for which it then waits, however slow the machine is."""
-    absorb, calls = find._absorb, itertools.count()
+    absorb, calls = driver.absorb, itertools.count()
 
     def absorb_and_interrupt(*arguments, **settings):
         absorb(*arguments, **settings)
         if next(calls) == 20:
             _thread.interrupt_main()
 
-    monkeypatch.setattr(find, "_absorb", absorb_and_interrupt)
+    monkeypatch.setattr(driver, "absorb", absorb_and_interrupt)
     try:
         cycles = cx.find_cycles(MODEL, **LONG)
     except KeyboardInterrupt:

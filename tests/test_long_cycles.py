@@ -7,7 +7,7 @@ import pytest
 from plain import plain_map
 
 import cyclax as cx
-from cyclax.search.find import segments_for
+from cyclax.search.driver import segments_for
 
 FEW = cx.SCYFI(starts=512)
 

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.quiver import Quiver
 
 from cyclax import plot
-from cyclax.cycles.result import Cycle, Cycles
+from cyclax.cycles.cycle import Cycle
+from cyclax.cycles.result import Cycles
 
 drawing = importlib.import_module("cyclax.plot.cycles")  # `cyclax.plot.cycles` is the function
 

@@ -122,7 +122,7 @@ def test_inert_gates_do_not_matter():
     model = cx.PLRNN(A=[0.5, 0.4, 0.3], W=[[0.2, 0, 0.1], [0.3, 0, 0.2], [0, 0, 0.5]], h=[1, 2, 3])
     shallow = cx.ShallowPLRNN(A=[0.5], W1=[[1.0, 2.0]], W2=[[0.0], [1.0]], h1=[0], h2=[1, 1])
     assert affine_form(model).effective.tolist() == [True, False, True]  # column 1 of W is zero
-    assert borders(shallow).effective.tolist() == [False, True]  # row 0 of W2 is zero
+    assert affine_form(shallow).effective.tolist() == [False, True]  # row 0 of W2 is zero
     assert np.all(affine_form(cx.LoziMap(1.7, 0.5)).effective)
 
 

@@ -4,7 +4,8 @@ from cyclax.bifurcations.compare import compare
 from cyclax.bifurcations.event import Event
 from cyclax.core.budget import Budget, TooExpensiveError
 from cyclax.core.version import __version__
-from cyclax.cycles.result import Cycle, Cycles, Degenerate, NearMiss, Proof
+from cyclax.cycles.cycle import Cycle, Degenerate, NearMiss, Proof
+from cyclax.cycles.result import Cycles
 from cyclax.data.simulate import simulate
 from cyclax.grids.boundaries import Boundaries
 from cyclax.grids.grid import Parameter
@@ -31,7 +32,8 @@ from cyclax.proofs.certify import certify
 from cyclax.proofs.enumerate import BranchAndBound, Exhaustive, WordGraph, enumerate_cycles
 from cyclax.search.attractors import attractors
 from cyclax.search.destinations import Attractor, Attractors
-from cyclax.search.find import SCYFI, find_cycles
+from cyclax.search.find import find_cycles
+from cyclax.search.scyfi import SCYFI
 from cyclax.tracking.loss_jumps import Jump, JumpRule
 from cyclax.tracking.result import Track
 from cyclax.tracking.track import track

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Array, Float
 
+from cyclax.cycles.cycle import Cycle, Degenerate, NearMiss
 from cyclax.cycles.decide import Decider
 from cyclax.cycles.families import extent
-from cyclax.cycles.result import Cycle, Cycles, Degenerate, NearMiss
+from cyclax.cycles.result import Cycles
 from cyclax.maps.affine import AffineForm, affine_form, itineraries
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 

@@ -7,7 +7,6 @@ are cut by the borders to a polyhedron, and it is decided exactly whether that h
 """
 
 import enum
-import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -15,7 +14,9 @@ import flint
 import numpy as np
 
 from cyclax.core.balls import LOCK, working_precision
-from cyclax.cycles.pieces import Pieces, UnsupportedError
+from cyclax.cycles.forms import UnsupportedError
+from cyclax.cycles.pieces import Pieces
+from cyclax.cycles.polyhedra import choices_of, columns_of, inside_of, solution_space, to_float, value_at
 from cyclax.cycles.word import minimal_period
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
@@ -25,8 +26,6 @@ _BITS = (256, 1024, 4096)
 _NARROW = 2.0**-60
 # Rationals are asked up to this size k M^3: about a second.
 _LARGEST = 2_000_000
-# Most inequalities that elimination may make; up to so many dimensions a family is decided.
-_MOST_ROWS = 20_000
 # A multiplier nearer to the unit circle than this may be a root of unity.
 _NEAR_CIRCLE = 1e-2
 
@@ -98,8 +97,8 @@ class Decider:
             except UnsupportedError:
                 return None
         inner = range(1, self._model.num_states + 1)
-        jacobian = np.array([[_float(difference[i, j]) for j in inner] for i in inner])
-        return jacobian, np.array([_float(difference[i, 0]) for i in inner])
+        jacobian = np.array([[to_float(difference[i, j]) for j in inner] for i in inner])
+        return jacobian, np.array([to_float(difference[i, 0]) for i in inner])
 
     # -- the code of the model --------------------------------------------------------------------------------------
 
@@ -182,11 +181,11 @@ class Decider:
         total = steps[0]
         for step in steps[1:]:
             total = step * total
-        base, null = _solution(total, size)
+        base, null = solution_space(total, size)
         if base is None:
             return Decision(Outcome.NONE, "I - P is singular (in rationals), and no state solves the word")
         # Columns: the point (1, x) and the directions (0, n), carried along.
-        columns, rows, orbit = _columns(base, null), [], []
+        columns, rows, orbit = columns_of(base, null), [], []
         planes = self._planes()
         for gates, step in zip(word, steps, strict=True):
             orbit.append(columns)
@@ -199,7 +198,7 @@ class Decider:
         period = _generic_period(orbit, order)
         if period < order:
             return Decision(Outcome.NONE, f"its solutions have the period {period}", period=period)
-        jacobian = np.array([[_float(total[i, j]) for j in range(1, size + 1)] for i in range(1, size + 1)])
+        jacobian = np.array([[to_float(total[i, j]) for j in range(1, size + 1)] for i in range(1, size + 1)])
         jacobian = jacobian.reshape(size, size)
         if not null:
             return self._isolated(word, rows, orbit, jacobian)
@@ -212,7 +211,7 @@ class Decider:
             met[:, self._matter] ^= np.array([value < 0 for value in values]).reshape(len(word), -1)
             return Decision(Outcome.NONE, "a gate stands the other way (in rationals)", met=met)
         slopes = np.tile(self._at(_BITS[0]).slopes[self._matter], len(word))
-        margin = min((_float(v) / s for v, s in zip(values, slopes.tolist(), strict=True)), default=math.inf)
+        margin = min((to_float(v) / s for v, s in zip(values, slopes.tolist(), strict=True)), default=math.inf)
         points = np.array([_point(columns) for columns in orbit])
         decision = _rounded(points, 0.0, margin, jacobian)
         if decision.outcome in (Outcome.CYCLE, Outcome.BORDER) and any(value == 0 for value in values):
@@ -237,12 +236,12 @@ class Decider:
         if any(value < 0 for value in flat):
             return Decision(Outcome.NONE, "the whole family lies beyond a border (in rationals)")
         walls = [row for row in rows if any(row[1:])]
-        inside, touching = _inside(walls, len(null))
+        inside, touching = inside_of(walls, len(null))
         if inside is None:
             return Decision(Outcome.OPEN, f"whether a family of {len(null)} dimensions meets its region is open")
         if not inside and touching is None:
             return Decision(Outcome.NONE, "no member of the family meets the word (in rationals)")
-        directions = np.linalg.svd(np.array([[_float(x) for x in row] for row in null]), full_matrices=False)[2].T
+        directions = np.linalg.svd(np.array([[to_float(x) for x in row] for row in null]), full_matrices=False)[2].T
         if not inside:
             points = _members(orbit, touching or [])
             decision = _rounded(points, 0.0, math.inf, jacobian)
@@ -251,8 +250,8 @@ class Decider:
             reason = "a family of solutions touches the region of its word in this point"
             return decision._replace(outcome=Outcome.BORDER, margin=0.0, reason=reason)
         scale = max(map(abs, _point(orbit[0]))) or 1.0
-        for shares in _choices(walls, orbit[0], null, inside, scale):
-            if not all(_at(row, shares) >= 0 for row in walls) or _period(orbit, shares) < len(word):
+        for shares in choices_of(walls, orbit[0], null, inside, scale):
+            if not all(value_at(row, shares) >= 0 for row in walls) or _period(orbit, shares) < len(word):
                 continue
             decision = _rounded(_members(orbit, shares), 0.0, math.inf, jacobian)
             if decision.outcome == Outcome.OPEN:
@@ -297,37 +296,6 @@ class Decider:
 # -- solutions of a word ----------------------------------------------------------------------------------------------
 
 
-def _solution(total: Any, size: int) -> tuple[list | None, list[list]]:
-    """Solve (I - P) x = q in rationals: a solution (None: there is none), and a basis of the null space, as rows."""
-    inner = range(1, size + 1)
-    table = flint.fmpq_mat(
-        size, size + 1, [x for i in inner for x in [*(int(i == j) - total[i, j] for j in inner), total[i, 0]]]
-    )
-    reduced, rank = table.rref()
-    pivots = [next(j for j in range(size + 1) if reduced[i, j] != 0) for i in range(rank)]
-    if size in pivots:
-        return None, []
-    base = [flint.fmpq(0)] * size
-    for i, pivot in enumerate(pivots):
-        base[pivot] = reduced[i, size]
-    null = []
-    for free in sorted(set(range(size)) - set(pivots)):
-        row = [flint.fmpq(0)] * size
-        row[free] = flint.fmpq(1)
-        for i, pivot in enumerate(pivots):
-            row[pivot] = -reduced[i, free]
-        null.append(row)
-    return base, null
-
-
-def _columns(base: list, null: list[list]) -> Any:
-    """Give the columns (1, x) and (0, n) of all directions as one matrix."""
-    entries = [1] + [0] * len(null)
-    for i, x in enumerate(base):
-        entries += [x, *(row[i] for row in null)]
-    return flint.fmpq_mat(len(base) + 1, 1 + len(null), [flint.fmpq(entry) for entry in entries])
-
-
 def _generic_period(orbit: list, order: int) -> int:
     """Give the period that all solutions share."""
     return next(p for p in range(1, order + 1) if order % p == 0 and (p == order or orbit[p] == orbit[0]))
@@ -336,11 +304,11 @@ def _generic_period(orbit: list, order: int) -> int:
 def _member(columns: Any, shares: list) -> list:
     """Give the member x + sum s_i n_i of a family, as rationals."""
     rows = columns.tolist()[1:]
-    return [_at(row, shares) for row in rows]
+    return [value_at(row, shares) for row in rows]
 
 
 def _members(orbit: list, shares: list) -> np.ndarray:
-    return np.array([[_float(x) for x in _member(columns, shares)] for columns in orbit])
+    return np.array([[to_float(x) for x in _member(columns, shares)] for columns in orbit])
 
 
 def _period(orbit: list, shares: list) -> int:
@@ -349,20 +317,8 @@ def _period(orbit: list, shares: list) -> int:
     return next(p for p in range(1, order + 1) if order % p == 0 and points[p % order] == points[0])
 
 
-def _at(row: list, shares: list) -> Any:
-    return row[0] + sum((a * s for a, s in zip(row[1:], shares, strict=True)), flint.fmpq(0))
-
-
 def _point(columns: Any) -> list[float]:
-    return [_float(columns[i, 0]) for i in range(1, columns.nrows())]
-
-
-def _float(value: Any) -> float:
-    """Round a rational to float64, once."""
-    try:
-        return int(value.p) / int(value.q)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
+    return [to_float(columns[i, 0]) for i in range(1, columns.nrows())]
 
 
 def _rounded(points: np.ndarray, radius: float, margin: float, jacobian: np.ndarray) -> Decision:
@@ -383,111 +339,3 @@ def _apart(points: np.ndarray, period: int) -> float:
 
 
 # -- polyhedra --------------------------------------------------------------------------------------------------------
-
-
-def _inside(walls: list[list], dimensions: int) -> tuple[list | bool | None, list | None]:
-    """Decide whether {s : b + a . s >= 0 for all walls} has an inside.
-
-    **Returns:** a point inside (False where there is none, None where that stays open), and, where there is none, a
-    point that lies in all walls, if there is one.
-    """
-    if not walls:
-        return [flint.fmpq(0)] * dimensions, None
-    guess = _center(walls)
-    if guess is not None and all(_at(row, guess) > 0 for row in walls):
-        return guess, None
-    for strict in (True, False):
-        point = _eliminated(walls, dimensions, strict)
-        if point is None:
-            return None, None
-        if isinstance(point, list):
-            return (point, None) if strict else (False, point)
-    return False, None
-
-
-def _center(walls: list[list]) -> list | None:
-    """Guess a point as far from all walls as can be, up to the size of the numbers: a linear program in float64."""
-    from scipy.optimize import linprog  # slow to import, and hardly ever needed
-
-    # Rows are scaled in rationals: their floats may overflow.
-    table = []
-    for row in walls:
-        size = max(abs(x) for x in row[1:])
-        table.append([_float(x / size) for x in row])
-    array = np.array(table)
-    if not np.all(np.isfinite(array)):
-        return None
-    lengths = np.linalg.norm(array[:, 1:], axis=1)
-    unit = max(float(np.max(np.abs(array[:, 0]))), 1e-300)
-    number = array.shape[1] - 1
-    constraints = np.concatenate([-array[:, 1:], lengths[:, None]], axis=1)
-    found = linprog(
-        np.concatenate([np.zeros(number), [-1.0]]),
-        A_ub=constraints,
-        b_ub=array[:, 0] / unit,
-        bounds=[(None, None)] * number + [(None, 1.0)],
-    )
-    if not found.success:
-        return None
-    return [flint.fmpq(*float(x * unit).as_integer_ratio()) for x in found.x[:-1]]
-
-
-def _eliminated(walls: list[list], dimensions: int, strict: bool) -> list | bool | None:
-    """Solve b + a . s > 0 (or >= 0) by Fourier-Motzkin elimination: a point, False (none), or None (too many rows)."""
-    levels, rows = [], walls
-    for last in range(dimensions, 0, -1):
-        levels.append(rows)
-        plus = [row for row in rows if row[last] > 0]
-        minus = [row for row in rows if row[last] < 0]
-        if len(plus) * len(minus) + len(rows) > _MOST_ROWS:
-            return None
-        rest = [row[:last] for row in rows if row[last] == 0]
-        for one, other in itertools.product(plus, minus):
-            rest.append([x / one[last] - y / other[last] for x, y in zip(one[:last], other[:last], strict=True)])
-        rows = rest
-    if any(row[0] < 0 or (strict and row[0] == 0) for row in rows):
-        return False
-    shares: list = []
-    for number, level in zip(range(1, dimensions + 1), reversed(levels), strict=True):
-        bounds = [(row[number], -_at(row[:number], shares) / row[number]) for row in level if row[number] != 0]
-        low = max((end for slope, end in bounds if slope > 0), default=None)
-        high = min((end for slope, end in bounds if slope < 0), default=None)
-        shares.append(_between(low, high))
-    return shares
-
-
-def _between(low: Any, high: Any) -> Any:
-    if low is not None and high is not None:
-        return (low + high) / 2
-    if low is not None:
-        return low + max(abs(low), 1)
-    return flint.fmpq(0) if high is None else high - max(abs(high), 1)
-
-
-def _choices(walls: list[list], columns: Any, null: list[list], inside: Any, scale: float):
-    """Propose members of a family: such as do not depend on how it was met first, and then any."""
-    size = len(null)
-    gram = flint.fmpq_mat(size, size, [sum(a * b for a, b in zip(r, s, strict=True)) for r in null for s in null])
-    base = [columns[i, 0] for i in range(1, columns.nrows())]
-    right = flint.fmpq_mat(size, 1, [-sum(a * b for a, b in zip(row, base, strict=True)) for row in null])
-    nearest = gram.solve(right).entries()
-    if size == 1:
-        ends = [-row[0] / row[1] for row in walls if row[1] > 0], [-row[0] / row[1] for row in walls if row[1] < 0]
-        low, high = max(ends[0], default=None), min(ends[1], default=None)
-        if low is not None and high is not None:
-            yield [(low + high) / 2]
-            yield [(7 * low + 3 * high) / 10]
-        else:
-            unit = flint.fmpq(*float(scale / math.sqrt(_float(gram[0, 0]))).as_integer_ratio())
-            first = nearest[0]
-            first = first if low is None else max(first, low + unit)
-            first = first if high is None else min(first, high - unit)
-            yield [first]
-            yield [first + unit if high is None else first - unit]
-    else:
-        yield nearest
-    yield list(inside)
-    room = min((_at(row, inside) / sum(abs(x) for x in row[1:]) for row in walls), default=flint.fmpq(1))
-    rng = np.random.default_rng(0)
-    for _ in range(4):
-        yield [s + room * flint.fmpq(int(n), 2**10) for s, n in zip(inside, rng.integers(-512, 512, size), strict=True)]

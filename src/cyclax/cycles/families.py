@@ -9,9 +9,9 @@ described as well, as "slow".
 
 import numpy as np
 
+from cyclax.cycles.cycle import Degenerate
 from cyclax.cycles.decide import Decision
 from cyclax.cycles.multipliers import multipliers_of
-from cyclax.cycles.result import Degenerate
 from cyclax.cycles.solve import solve_words
 from cyclax.maps.affine import AffineForm, itineraries
 from cyclax.maps.base import AbstractPiecewiseLinearMap

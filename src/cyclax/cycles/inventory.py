@@ -13,17 +13,20 @@ import numpy as np
 from cyclax.core.identity import fingerprint
 from cyclax.core.version import __version__
 from cyclax.cycles.balance import Balanced
+from cyclax.cycles.cycle import Cycle, Degenerate
 from cyclax.cycles.decide import Decider
 from cyclax.cycles.families import lies_in
 from cyclax.cycles.index import contracts, degrees, index_of, keeps_orientation
 from cyclax.cycles.orders import divisors
-from cyclax.cycles.result import Cycle, Cycles, Degenerate
+from cyclax.cycles.result import Cycles
 from cyclax.cycles.seal import sealed
 from cyclax.cycles.verify import Verified, verify_repetitions, verify_words
 from cyclax.cycles.word import WordKey, word_of
 from cyclax.maps.affine import AffineForm
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
+# What an order cost, and what its starts tell, where there were none.
+_NO_EFFORT = {"starts": 0, "solves": 0, "hits": 0, "loops": 0, "unseen_mass": None, "unseen_bound": None}
 # Of an undecided word so many letters are named.
 _LONGEST_WORD = 80
 
@@ -166,6 +169,7 @@ class Inventory:
         return {
             "verdict": verdict[0],
             "reason": verdict[1],
+            **_NO_EFFORT,
             **effort,
             "rejected": self.verified[order].rejected,
             "undecided": len(self.undecided(order)),

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from cyclax.cycles.cycle import Cycle, NearMiss
 from cyclax.cycles.multipliers import multipliers_of
-from cyclax.cycles.result import Cycle, NearMiss
 from cyclax.cycles.solve import Solutions, solve_words
 from cyclax.cycles.word import WordKey, canonical_rotation, word_key
 from cyclax.maps.affine import AffineForm, itineraries, state_scale

@@ -11,8 +11,7 @@ arithmetic*, IEEE Transactions on Computers 66, 2017), through python-flint.
 import functools
 import itertools
 import math
-import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import flint
@@ -23,12 +22,21 @@ import numpy as np
 
 from cyclax.core.balls import working_precision
 from cyclax.core.numerics import numerics
+from cyclax.cycles.forms import (
+    ELEMENTWISE,
+    GATE,
+    Form,
+    NotAffineError,
+    UnsupportedError,
+    _rational,
+    added,
+    dot_general,
+    elementwise,
+    filled,
+    integer_power,
+    lifted,
+)
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-
-# A number that may depend on the state: {column: coefficient}, without zeros. Column 0 is the constant, column 1 + j
-# state j; d * _GATE further on they are multiplied by the d-th of the gates that are left open to be 0 or 1.
-Form = dict[int, Any]
-_GATE = 2**32
 
 # Primitives that only move entries about, and which of their operands hold entries (None: all).
 _MOVES: dict[str, tuple[int, ...] | None] = {
@@ -39,193 +47,11 @@ _MOVES: dict[str, tuple[int, ...] | None] = {
     "dynamic_update_slice": (0, 1),
     "scatter": (0, 2),
 }
-# Products of so many terms are done by matrices, not term by term.
-_MANY_TERMS = 10_000
 # Memory for matrices of balls.
 _CACHE_BYTES = 2**26
 
 
-class UnsupportedError(ValueError):
-    """The code of a model does what cannot be followed exactly; the message says what, and the remedy."""
-
-
-class _NotAffineError(Exception):
-    """Something was asked of a number that depends on the state, or on a gate left open."""
-
-
 # -- arithmetic of forms ----------------------------------------------------------------------------------------------
-
-
-def _form(value: Any) -> Form:
-    if isinstance(value, bool | int | float | np.generic):
-        if not np.isfinite(value):
-            raise UnsupportedError(f"certify: the code of the model holds the number {value}, which is not finite.")
-        value = flint.fmpq(*float(value).as_integer_ratio())
-    return {} if value == 0 else {0: value}
-
-
-def _sum(a: Form, b: Form) -> Form:
-    total = dict(a)
-    for column, value in b.items():
-        value = total.pop(column) + value if column in total else value
-        vanishes = value == 0  # a ball around 0 is neither equal to it nor different
-        if not vanishes:
-            total[column] = value
-    return total
-
-
-def _scaled(a: Form, factor: Any) -> Form:
-    return {column: value * factor for column, value in a.items()}
-
-
-def _difference(a: Form, b: Form) -> Form:
-    return _sum(a, _scaled(b, -1))
-
-
-def _product(a: Form, b: Form) -> Form:
-    for one, other in ((a, b), (b, a)):
-        if not one.keys() - {0}:
-            return _scaled(other, one[0]) if one else {}
-    total: Form = {}
-    for (column, value), (other, factor) in itertools.product(a.items(), b.items()):
-        (gate, state), (other_gate, other_state) = divmod(column, _GATE), divmod(other, _GATE)
-        if (state and other_state) or (gate and other_gate and gate != other_gate):
-            raise _NotAffineError("a product of two states or of two gates")
-        # A gate is 0 or 1, and so is its square.
-        total = _sum(total, {max(gate, other_gate) * _GATE + max(state, other_state): value * factor})
-    return total
-
-
-def _constant(a: Form) -> Any:
-    if a.keys() - {0}:
-        raise _NotAffineError("a comparison, or a nonlinear function, of something that depends on the state")
-    return a.get(0, flint.fmpq(0))
-
-
-def _quotient(a: Form, b: Form) -> Form:
-    divisor = _constant(b)
-    if divisor == 0:
-        raise _NotAffineError("a division by zero")
-    return {column: value / divisor for column, value in a.items()}
-
-
-def _of_constants(function: Callable[..., Any]) -> Callable[..., Form]:
-    return lambda *arguments: _form(function(*map(_constant, arguments)))
-
-
-def _in_balls(name: str) -> Callable[..., Form]:
-    return _of_constants(lambda x: getattr(flint.arb(x), name)())
-
-
-def _comparison(compare: Callable[[Any, Any], bool], negation: Callable[[Any, Any], bool]) -> Callable[..., Form]:
-    def decide(a: Any, b: Any) -> bool:
-        if not compare(a, b) and not negation(a, b):
-            raise _NotAffineError("a comparison of weights that balls cannot tell apart")
-        return compare(a, b)
-
-    return _of_constants(decide)
-
-
-def _integer_power(a: Form, exponent: int) -> Form:
-    power = functools.reduce(_product, [a] * abs(exponent), _form(1))
-    return power if exponent >= 0 else _quotient(_form(1), power)
-
-
-def _selected(which: Form, *cases: Form) -> Form:
-    if not which.keys() - {0}:
-        return cases[int(_constant(which).p)]
-    return _sum(cases[0], _product(which, _difference(cases[1], cases[0])))
-
-
-_ONE = {0: flint.fmpq(1)}
-_ELEMENTWISE: dict[str, Callable[..., Form]] = {
-    "add": _sum,
-    "add_any": _sum,
-    "sub": _difference,
-    "mul": _product,
-    "neg": lambda a: _scaled(a, -1),
-    "div": _quotient,
-    "square": lambda a: _product(a, a),
-    "select_n": _selected,
-    "convert_element_type": lambda a: a,
-    "stop_gradient": lambda a: a,
-    "optimization_barrier": lambda a: a,
-    "not": lambda a: _difference(_ONE, a),
-    "and": _product,
-    "or": lambda a, b: _difference(_sum(a, b), _product(a, b)),
-    "xor": lambda a, b: _difference(_sum(a, b), _scaled(_product(a, b), 2)),
-    "max": lambda a, b: a if _comparison(operator.ge, operator.lt)(a, b) else b,
-    "min": lambda a, b: a if _comparison(operator.le, operator.gt)(a, b) else b,
-    "abs": _of_constants(abs),
-    "eq": _comparison(operator.eq, operator.ne),
-    "ne": _comparison(operator.ne, operator.eq),
-    "gt": _comparison(operator.gt, operator.le),
-    "ge": _comparison(operator.ge, operator.lt),
-    "lt": _comparison(operator.lt, operator.ge),
-    "le": _comparison(operator.le, operator.gt),
-    "pow": _of_constants(lambda x, y: flint.arb(x) ** flint.arb(y)),
-    "logistic": _of_constants(lambda x: 1 / (1 + (-flint.arb(x)).exp())),
-    **{name: _in_balls(name) for name in ("exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "tanh", "sin", "cos")},
-}
-
-
-def _lifted(values: Any) -> np.ndarray:
-    """Make an array of forms of an array of numbers."""
-    values = np.asarray(values)
-    if values.dtype == object:
-        return values
-    return _filled(map(_form, values.reshape(-1)), values.shape)
-
-
-def _filled(forms: Iterable[Form], shape: tuple[int, ...]) -> np.ndarray:
-    array = np.empty(shape, dtype=object)
-    array.reshape(-1)[:] = list(forms)
-    return array
-
-
-def _elementwise(function: Callable[..., Form], operands: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    columns = [np.broadcast_to(operand, shape).reshape(-1) for operand in operands]
-    return _filled(map(function, *columns), shape)
-
-
-def _dot_general(left: np.ndarray, right: np.ndarray, dimension_numbers: Any) -> np.ndarray:
-    (left_sum, right_sum), (left_batch, right_batch) = dimension_numbers
-    left_free = [i for i in range(left.ndim) if i not in (*left_sum, *left_batch)]
-    right_free = [i for i in range(right.ndim) if i not in (*right_sum, *right_batch)]
-    batch = [left.shape[i] for i in left_batch]
-    terms = int(np.prod([left.shape[i] for i in left_sum], dtype=int))
-    shape = (*batch, *(left.shape[i] for i in left_free), *(right.shape[i] for i in right_free))
-    number = int(np.prod(batch, dtype=int))
-    left = left.transpose(*left_batch, *left_free, *left_sum).reshape(number, -1, terms)
-    right = right.transpose(*right_batch, *right_sum, *right_free).reshape(number, terms, -1)
-    return _filled(
-        (form for one, other in zip(left, right, strict=True) for form in _matrix_product(one, other)), shape
-    )
-
-
-def _rational(forms: np.ndarray) -> bool:
-    return all(isinstance(value, flint.fmpq) for form in forms.flat for value in form.values())
-
-
-def _matrix_product(left: np.ndarray, right: np.ndarray) -> list[Form]:
-    """Multiply `(n, t)` by `(t, m)` forms; a large product of rational weights and forms is done by matrices."""
-    if any(form.keys() - {0} for form in left.flat) and not any(form.keys() - {0} for form in right.flat):
-        flipped = _matrix_product(right.T, left.T)
-        return [flipped[j * len(left) + i] for i in range(len(left)) for j in range(right.shape[1])]
-    columns = sorted({column for form in right.flat for column in form})
-    exact = _rational(left) and _rational(right)
-    constant = not any(form.keys() - {0} for form in left.flat)
-    width = right.shape[1] * len(columns)
-    if not exact or not constant or left.size * width < _MANY_TERMS:
-        return [functools.reduce(_sum, map(_product, row, column), {}) for row in left for column in right.T]
-    zero = flint.fmpq(0)
-    weights = flint.fmpq_mat(len(left), len(right), [form.get(0, zero) for form in left.flat])
-    forms = flint.fmpq_mat(len(right), width, [form.get(c, zero) for form in right.flat for c in columns])
-    entries = iter((weights * forms).entries())
-    return [
-        {column: value for column, value in zip(columns, itertools.islice(entries, len(columns)), strict=True) if value}
-        for _ in range(len(left) * right.shape[1])
-    ]
 
 
 # -- following traced code --------------------------------------------------------------------------------------------
@@ -292,7 +118,7 @@ class _Program:
     def _held(self, value: Any) -> int:
         number, value = next(self._numbers), np.asarray(value)
         # Integers and booleans stay as they are: they may be indices.
-        self.values[number] = _lifted(value) if jnp.issubdtype(value.dtype, jnp.floating) else value
+        self.values[number] = lifted(value) if jnp.issubdtype(value.dtype, jnp.floating) else value
         return number
 
     def _drop_unused(self) -> None:
@@ -311,12 +137,12 @@ class _Program:
         """Run the rest with more values."""
         values = self.values | values
         self._run(values)
-        return _lifted(values[self.output])
+        return lifted(values[self.output])
 
     def _moved(self, operation: _Operation, operands: list[np.ndarray]) -> list[np.ndarray]:
         """Let JAX move the numbers of the entries, once, and then move the entries."""
         which = _MOVES[operation.primitive.name] or range(len(operands))
-        pool = np.concatenate([_lifted(operands[i]).reshape(-1) for i in which])
+        pool = np.concatenate([lifted(operands[i]).reshape(-1) for i in which])
         if operation.results not in self._routes:
             arguments, first = list(operands), 0
             for i in which:
@@ -331,7 +157,7 @@ class _Program:
             if any(np.any(route < 0) or np.any(route >= first) for route in routes):
                 raise UnsupportedError("certify: the code of the model reads beyond the end of an array.")
             self._routes[operation.results] = routes
-        return [_filled(pool[route.reshape(-1)], route.shape) for route in self._routes[operation.results]]
+        return [filled(pool[route.reshape(-1)], route.shape) for route in self._routes[operation.results]]
 
     def _run(self, values: dict[int, np.ndarray]) -> list[_Operation]:
         left = []
@@ -354,8 +180,8 @@ def _performed(operation: _Operation, operands: list[np.ndarray]) -> list[np.nda
     if all(operand.dtype != object for operand in operands):  # integers and booleans
         results = operation.primitive.bind(*map(jnp.asarray, operands), **params)
         results = results if operation.primitive.multiple_results else [results]
-        return [_lifted(r) if jnp.issubdtype(r.dtype, jnp.floating) else np.asarray(r) for r in results]
-    operands = [_lifted(operand) for operand in operands]
+        return [lifted(r) if jnp.issubdtype(r.dtype, jnp.floating) else np.asarray(r) for r in results]
+    operands = [lifted(operand) for operand in operands]
     if name == "convert_element_type":
         rounds = jnp.issubdtype(operation.source, jnp.floating) and operation.target != np.float64
         if rounds or operation.target == np.bool_:
@@ -363,16 +189,16 @@ def _performed(operation: _Operation, operands: list[np.ndarray]) -> list[np.nda
                 f"certify: the code of the model converts {operation.source} to {operation.target}, which rounds; "
                 "compute in the precision of the weights."
             )
-    if name in _ELEMENTWISE:
-        return [_elementwise(_ELEMENTWISE[name], operands, operation.shape)]
+    if name in ELEMENTWISE:
+        return [elementwise(ELEMENTWISE[name], operands, operation.shape)]
     if name == "integer_pow":
-        return [_elementwise(lambda a: _integer_power(a, params["y"]), operands, operation.shape)]
+        return [elementwise(lambda a: integer_power(a, params["y"]), operands, operation.shape)]
     if name == "reduce_sum":
         axes = params["axes"]
         rows = np.moveaxis(operands[0], axes, range(len(axes))).reshape(-1, int(np.prod(operation.shape, dtype=int)))
-        return [_filled((functools.reduce(_sum, row, {}) for row in rows.T), operation.shape)]
+        return [filled((functools.reduce(added, row, {}) for row in rows.T), operation.shape)]
     if name == "dot_general":
-        return [_dot_general(operands[0], operands[1], params["dimension_numbers"])]
+        return [dot_general(operands[0], operands[1], params["dimension_numbers"])]
     raise _unsupported(name)
 
 
@@ -403,10 +229,10 @@ class Pieces:
         with numerics():
             self._planes = _Program(lambda w, z: structure.unflatten(w).preactivations(z), leaves, state)
             self._step = _Program(lambda w, z, g: structure.unflatten(w).step(z, g), leaves, state, gates)
-            symbols = _filled(({1 + j: flint.fmpq(1)} for j in range(self.num_states)), (self.num_states,))
+            symbols = filled(({1 + j: flint.fmpq(1)} for j in range(self.num_states)), (self.num_states,))
             for program in (self._planes, self._step):
                 program.check = check
-                weights = [_lifted(np.asarray(leaf, np.float64)) for leaf in leaves]
+                weights = [lifted(np.asarray(leaf, np.float64)) for leaf in leaves]
                 program.values.update(zip(program.inputs, [*weights, symbols], strict=False))
                 self._followed(program.advance)
             self.planes: list[Form] = list(self._followed(lambda: self._planes.result({})).reshape(-1))
@@ -424,7 +250,7 @@ class Pieces:
     def _followed(work: Callable[[], Any]) -> Any:
         try:
             return work()
-        except _NotAffineError as error:
+        except NotAffineError as error:
             raise UnsupportedError(
                 f"certify: the code of the model holds {error}. preactivations must be affine in z, and step affine in "
                 "z while the gates are held: select by gates, not by the sign of z."
@@ -433,22 +259,22 @@ class Pieces:
     def piece(self, gates: np.ndarray) -> list[Form]:
         """Give the next state as forms, with the gates `(G,)` held."""
         with numerics():
-            return list(self._followed(lambda: self._step.result({self._step.inputs[-1]: _lifted(gates)})))
+            return list(self._followed(lambda: self._step.result({self._step.inputs[-1]: lifted(gates)})))
 
     def inert(self, gates: np.ndarray, among: tuple[int, ...]) -> bool:
         """Say whether it is proved that the piece is the same however the gates `among` stand, the others held."""
         return self._cached_inert(gates.tobytes(), among)
 
     def _inert(self, gates: bytes, among: tuple[int, ...]) -> bool:
-        forms = _lifted(np.frombuffer(gates, bool))
+        forms = lifted(np.frombuffer(gates, bool))
         for d, gate in enumerate(among, start=1):
-            forms[gate] = {d * _GATE: flint.fmpq(1)}
+            forms[gate] = {d * GATE: flint.fmpq(1)}
         try:
             with numerics():
                 step = self._step.result({self._step.inputs[-1]: forms})
-        except _NotAffineError:  # gates that do not add up
+        except NotAffineError:  # gates that do not add up
             return False
-        return all(column < _GATE for form in step for column in form)
+        return all(column < GATE for form in step for column in form)
 
     def matrix(self, gates: np.ndarray, bits: int) -> Any:
         """Give the piece as a matrix of balls `(M + 1, M + 1)` that maps (1, z) to (1, z')."""

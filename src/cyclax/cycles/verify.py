@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from cyclax.cycles.cycle import Cycle, Degenerate
 from cyclax.cycles.decide import Decider, Decision, Outcome
 from cyclax.cycles.families import described, slow_family
 from cyclax.cycles.multipliers import multipliers_of
-from cyclax.cycles.result import Cycle, Degenerate
 from cyclax.cycles.solve import Solutions, solve_words
 from cyclax.cycles.word import WordKey, canonical_rotation, minimal_period, word_key
 from cyclax.maps.affine import AffineForm, itineraries

@@ -21,7 +21,7 @@ from cyclax.grids.grid import Grid
 from cyclax.grids.sequence import Line
 from cyclax.maps.affine import AffineForm, affine_form, affine_forms, itineraries
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.search.find import segments_for
+from cyclax.search.driver import segments_for
 from cyclax.search.lanes import Fate, Rounds, cached_lanes
 from cyclax.search.starts import drawn_starts, growth
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cyclax.core.checks import whole
-from cyclax.cycles.result import Cycle, Cycles
+from cyclax.cycles.cycle import Cycle
+from cyclax.cycles.result import Cycles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,6 @@ Schur-Cohn recursion, in which multiple roots do no harm; what float64 computed 
 Smith (*Error bounds for zeros of a polynomial based upon Gerschgorin's theorems*, J. ACM 17, 1970).
 """
 
-import cmath
 import dataclasses
 import itertools
 import math
@@ -23,12 +22,22 @@ from cyclax.core.balls import working_precision
 from cyclax.core.budget import SpentError
 from cyclax.core.checks import whole
 from cyclax.core.progress import progress_bar
+from cyclax.cycles.cycle import Cycle, Degenerate, Proof
 from cyclax.cycles.inventory import model_hash
-from cyclax.cycles.result import Cycle, Cycles, Degenerate, Proof
+from cyclax.cycles.result import Cycles
 from cyclax.cycles.seal import upheld
 from cyclax.cycles.word import minimal_period
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.stack import checked_model
+from cyclax.proofs.multiplier_discs import (
+    _CIRCLE,
+    OpenError,
+    RefusedError,
+    check_multipliers,
+    count_outside,
+    lower_bound,
+    upper_bound,
+)
 
 if TYPE_CHECKING:
     from cyclax.cycles.pieces import Pieces
@@ -38,12 +47,7 @@ _FIRST_BITS = 128
 _NARROW = 2.0**-64
 # .. or than this, where all coordinates are 0.
 _TINY = 2.0**-1000
-# A multiplier so close to the unit circle, or closer, is not said to be on either side.
-_CIRCLE = (20, 64)  # bits: first a coarse look, then the last word
 _MOST_BITS_OF_CIRCLE = 4096
-# How far a stated multiplier may be from the true one, relative to 1 + its modulus. float64 loses more where several
-# coincide without as many eigenvectors: then it may be that of a Jacobian so near, relative to its norm.
-_TOLERANCE, _BACKWARD_TOLERANCE = 1e-6, 1e-10
 # Stated Jacobians: rounding in the product of k matrices, with a margin.
 _ROUNDING = 1e-12
 # From so many bits on rational numbers are asked whether a point is exactly on a border, up to this size k M^2.
@@ -184,18 +188,6 @@ def _stated(entry: Cycle | Degenerate) -> _Stated:
     return _Stated(entry.order, entry.points, gates, entry.error, entry.multipliers, entry.jacobian, entry.stability)
 
 
-class _Open(Exception):
-    """Not decided at this precision; `margin` bounds from above the distance that is too small to tell from 0."""
-
-    def __init__(self, reason: str, margin: float = math.nan, *, final: bool = False):
-        super().__init__(reason)
-        self.margin, self.final = margin, final
-
-
-class _Refused(Exception):
-    """Proved not to be so."""
-
-
 def _prove(pieces_at: "Callable[[int], Pieces]", stated: _Stated, first: int, most: int) -> Proof:
     """Prove one cycle at the smallest precision that serves."""
 
@@ -206,54 +198,54 @@ def _prove(pieces_at: "Callable[[int], Pieces]", stated: _Stated, first: int, mo
             try:
                 with working_precision(bits):
                     return _attempt(pieces_at(bits), stated, bits, last=2 * bits > most)
-            except _Open as open_:
+            except OpenError as open_:
                 if open_.final or 2 * bits > most:
                     text = str(open_) if open_.final else f"{open_} ({bits} bits)"
                     return Proof("ambiguous", text, bits, margin=open_.margin)
             bits *= 2
-    except _Refused as refused:
+    except RefusedError as refused:
         return Proof("refused", str(refused), bits)
 
 
 def _check_shapes(stated: _Stated) -> None:
     order, lengths = stated.order, (len(stated.points), len(stated.gates))
     if lengths != (order, order):
-        raise _Refused(f"order {order} is stated, with {lengths[0]} points and {lengths[1]} gates")
+        raise RefusedError(f"order {order} is stated, with {lengths[0]} points and {lengths[1]} gates")
     if not np.all(np.isfinite(stated.points)) or not stated.error >= 0:
-        raise _Refused("its points, or the bound on their error, are not finite")
+        raise RefusedError("its points, or the bound on their error, are not finite")
     period = minimal_period(stated.gates)
     if period < order:
-        raise _Refused(f"the word repeats after {period} steps: this is order {period}, {order // period} times")
+        raise RefusedError(f"the word repeats after {period} steps: this is order {period}, {order // period} times")
     if stated.multipliers is not None and stated.multipliers.shape != stated.points.shape[1:]:
-        raise _Refused(f"{stated.multipliers.size} multipliers are stated, of {stated.points.shape[1]}")
+        raise RefusedError(f"{stated.multipliers.size} multipliers are stated, of {stated.points.shape[1]}")
 
 
 def _attempt(pieces: "Pieces", stated: _Stated, bits: int, *, last: bool) -> Proof:
     orbit, product = _enclosed(pieces, stated.gates, bits)
     points = [orbit[i, t] for t in range(stated.order) for i in range(1, pieces.num_states + 1)]
-    radius = max(_above(point.rad()) for point in points)
-    if not radius <= max(_NARROW * max(map(_above, points)), _TINY):
-        raise _Open(f"its points are enclosed to within {radius:.2g} only")
+    radius = max(upper_bound(point.rad()) for point in points)
+    if not radius <= max(_NARROW * max(map(upper_bound, points)), _TINY):
+        raise OpenError(f"its points are enclosed to within {radius:.2g} only")
     signs, margin = _signs(pieces, stated.gates, pieces.planes_matrix(bits) * orbit, bits)
     _check_period(signs)
-    distance = max(_above(point - x) for point, x in zip(points, stated.points.ravel().tolist(), strict=True))
+    distance = max(upper_bound(point - x) for point, x in zip(points, stated.points.ravel().tolist(), strict=True))
     if not distance <= stated.error + 2 * radius:
-        raise _Refused(
+        raise RefusedError(
             f"its points are {distance:.2g} from the exact ones, and their error is stated as {stated.error:.2g}"
         )
     coefficients = product.charpoly().coeffs()
     multiplier_error = math.nan
     if stated.multipliers is not None:
-        multiplier_error = _check_multipliers(product, coefficients, stated.multipliers.tolist())
+        multiplier_error = check_multipliers(product, coefficients, stated.multipliers.tolist())
     if stated.jacobian is not None:
         _check_jacobian(pieces, stated, product)
-    unstable = _outside(coefficients, last=last or bits >= _MOST_BITS_OF_CIRCLE)
+    unstable = count_outside(coefficients, last=last or bits >= _MOST_BITS_OF_CIRCLE)
     stability, reason = None, f"stability is open: a multiplier is within {2.0 ** -_CIRCLE[1]:.2g} of the unit circle"
     if unstable is not None:
         stability = {0: "stable", pieces.num_states: "repeller"}.get(unstable, "saddle")
         reason = ""
         if stated.stability not in (None, "neutral", stability):
-            raise _Refused(f"it is {stability}, and stated as {stated.stability}")
+            raise RefusedError(f"it is {stability}, and stated as {stated.stability}")
     return Proof("proved", reason, bits, radius, distance, margin, stability, unstable, multiplier_error)
 
 
@@ -281,8 +273,10 @@ def _enclosed(pieces: "Pieces", word: np.ndarray, bits: int) -> tuple[Any, Any]:
             try:
                 rational_preactivation(pieces, word, 0, 0)
             except ZeroDivisionError:
-                raise _Refused("I - P is singular (in rational arithmetic): no isolated cycle has this word") from None
-        raise _Open("I - P cannot be told from a singular matrix: perhaps a whole family of solutions") from None
+                raise RefusedError(
+                    "I - P is singular (in rational arithmetic): no isolated cycle has this word"
+                ) from None
+        raise OpenError("I - P cannot be told from a singular matrix: perhaps a whole family of solutions") from None
     states = [flint.arb_mat([[1], *start.tolist()])]
     for matrix in matrices[:-1]:
         states.append(matrix * states[-1])
@@ -308,13 +302,13 @@ def _signs(pieces: "Pieces", word: np.ndarray, preactivations: Any, bits: int) -
         if not (sign > 0 if is_open else sign < 0 or (not slopes[gate] and value <= 0)):
             doubts.setdefault(step, []).append(gate)
         elif slopes[gate]:
-            margin = min(margin, math.nextafter(_below(value) / slopes[gate], 0.0))
+            margin = min(margin, math.nextafter(lower_bound(value) / slopes[gate], 0.0))
     for step, gates in doubts.items():
         if not pieces.inert(word[step], tuple(gates)):
             for gate in gates:
                 if not pieces.inert(word[step], (gate,)):
                     _raise_of_gate(pieces, word, step, gate, entries[gate * order + step], bits)
-            raise _Open(f"at point {step} gates {gates} are not proved inert together", 0.0)
+            raise OpenError(f"at point {step} gates {gates} are not proved inert together", 0.0)
     return signs, margin
 
 
@@ -323,14 +317,14 @@ def _raise_of_gate(pieces: "Pieces", word: np.ndarray, step: int, gate: int, val
     where = f"gate {gate} at point {step}"
     if value > 0 or value < 0:
         stands = "open" if value > 0 else "closed"
-        by = f" by {_below(value) / slope:.2g} in state" if slope else ""
-        raise _Refused(f"{where} is {stands}{by}, and the word says {'open' if is_open else 'closed'}")
+        by = f" by {lower_bound(value) / slope:.2g} in state" if slope else ""
+        raise RefusedError(f"{where} is {stands}{by}, and the word says {'open' if is_open else 'closed'}")
     from cyclax.cycles.pieces import rational_preactivation
 
     if value == 0 or (_rationals_serve(pieces, word, bits) and rational_preactivation(pieces, word, step, gate) == 0):
-        raise _Open(f"{where}: the point is exactly on its border (margin 0)", 0.0, final=True)
-    close = _above(value) / slope if slope else math.nan
-    raise _Open(f"{where}: the point is within {close:.2g} of its border, on either side", close)
+        raise OpenError(f"{where}: the point is exactly on its border (margin 0)", 0.0, final=True)
+    close = upper_bound(value) / slope if slope else math.nan
+    raise OpenError(f"{where}: the point is within {close:.2g} of its border, on either side", close)
 
 
 def _rationals_serve(pieces: "Pieces", word: np.ndarray, bits: int) -> bool:
@@ -343,58 +337,9 @@ def _check_period(signs: np.ndarray) -> None:
     primes = (p for p in range(2, order + 1) if order % p == 0 and all(p % d for d in range(2, math.isqrt(p) + 1)))
     for prime in primes:
         if not np.any(signs * np.roll(signs, -(order // prime), axis=0) < 0):
-            raise _Refused(
+            raise RefusedError(
                 f"the word repeats after {order // prime} steps, inert gates aside: its order is not {order}"
             )
-
-
-def _check_multipliers(product: Any, coefficients: list[Any], stated: list[complex]) -> float:
-    """Enclose the multipliers around the stated ones: each connected set of m discs holds exactly m of them."""
-    import flint
-
-    size = len(stated)
-    if not all(cmath.isfinite(value) for value in stated):
-        raise _Refused("a multiplier is stated that is not finite")
-    centers = []
-    for value in dict.fromkeys(stated):
-        # Equal ones are set apart a little, on a circle: centers must differ, and discs grow the least this way.
-        turns = range(number) if (number := stated.count(value)) > 1 else ()
-        apart = 2.0**-40 * (1 + abs(value))
-        centers += [value + apart * cmath.exp(2j * math.pi * turn / number) for turn in turns] or [value]
-    balls = [flint.acb(value.real, value.imag) for value in centers]
-    discs = []
-    for i, center in enumerate(balls):
-        value = flint.acb(0)
-        for coefficient in reversed(coefficients):
-            value = value * center + coefficient
-        for j, other in enumerate(balls):
-            if j != i:
-                value = value / (center - other)
-        discs.append(size * abs(value))
-    radii = [_above(disc) for disc in discs]
-    for i, (center, disc) in enumerate(zip(centers, discs, strict=True)):
-        allowed = _TOLERANCE * (1 + abs(center))
-        if radii[i] <= allowed:
-            continue
-        if disc > allowed and not _explained_by_rounding(product, coefficients, stated):
-            raise _Refused(f"the multipliers stated are not its own: {center:.6g} is off, by about {radii[i]:.2g}")
-        if not disc > allowed:
-            raise _Open(f"the multiplier stated as {center:.6g} is confirmed to within {radii[i]:.2g} only")
-    return max(radii)
-
-
-def _explained_by_rounding(product: Any, coefficients: list[Any], stated: list[complex]) -> bool:
-    """Whether values are, together, the eigenvalues of a matrix that differs by rounding: by their polynomial."""
-    size = len(stated)
-    matrix = np.array([float(entry) for entry in product.entries()]).reshape(size, size)
-    if not np.all(np.isfinite(matrix)):
-        return False
-    # The j-th coefficient is a sum of binom(M, j) minors, none of them larger than norm^j.
-    with np.errstate(all="ignore"):
-        differences = np.abs(np.poly(stated) - [float(x) for x in reversed(coefficients)])
-        binomials = np.array([math.comb(size, j) for j in range(size + 1)], float)
-        scales = binomials * np.linalg.norm(matrix, 2) ** np.arange(size + 1)
-        return bool(np.all(differences <= _BACKWARD_TOLERANCE * scales))
 
 
 def _check_jacobian(pieces: "Pieces", stated: _Stated, product: Any) -> None:
@@ -409,54 +354,4 @@ def _check_jacobian(pieces: "Pieces", stated: _Stated, product: Any) -> None:
         or not np.all(np.isfinite(given))
         or any(abs(a - x) > allowed for a, x in zip(product.entries(), given.ravel().tolist(), strict=True))
     ):
-        raise _Refused("the jacobian stated is not that of the cycle")
-
-
-def _outside(coefficients: list[Any], *, last: bool) -> int | None:
-    """Count the roots outside the unit circle; None where one is too close to it."""
-    import flint
-
-    inner = outer = None
-    for bits in _CIRCLE:
-        small = flint.arb(1) / 2**bits
-        inner, outer = (_inside(coefficients, radius) for radius in (1 - small, 1 + small))
-        if inner is not None and inner == outer:
-            return len(coefficients) - 1 - inner
-    if (inner is None or outer is None) and not last:
-        raise _Open("the multipliers are not told apart from the unit circle")
-    return None
-
-
-def _inside(coefficients: list[Any], radius: Any) -> int | None:
-    """Count the roots of a real polynomial inside a circle by Schur and Cohn; None where balls cannot tell.
-
-    Of p and its reverse p*, which have the same modulus on the unit circle, the one with the larger leading (constant)
-    coefficient is subtracted from; by Rouche's theorem the count changes by 1 (by 0), and the degree falls.
-    """
-    scaled, power = [], radius**0
-    for coefficient in coefficients:
-        scaled.append(coefficient * power)
-        power = power * radius
-    count = 0
-    while len(scaled) > 1:
-        first, last = scaled[0], scaled[-1]
-        reverse = scaled[::-1]
-        if abs(last) > abs(first):
-            ratio, count = first / last, count + 1
-            scaled = [a - ratio * b for a, b in zip(scaled[1:], reverse[1:], strict=True)]
-        elif abs(first) > abs(last):
-            ratio = last / first
-            scaled = [a - ratio * b for a, b in zip(scaled[:-1], reverse[:-1], strict=True)]
-        else:
-            return None
-    return count
-
-
-def _above(ball: Any) -> float:
-    """Bound the modulus from above."""
-    return 0.0 if ball == 0 else math.nextafter(float(ball.abs_upper()), math.inf)
-
-
-def _below(ball: Any) -> float:
-    """Bound the modulus from below."""
-    return max(0.0, math.nextafter(float(ball.abs_lower()), 0.0))
+        raise RefusedError("the jacobian stated is not that of the cycle")

@@ -15,9 +15,10 @@ from cyclax.core.interruption import Interruption
 from cyclax.core.numerics import numerics
 from cyclax.core.progress import progress_bar
 from cyclax.cycles.balance import balanced, in_own_units
+from cyclax.cycles.cycle import Cycle
 from cyclax.cycles.inventory import Inventory
 from cyclax.cycles.orders import checked_orders, divisors
-from cyclax.cycles.result import Cycle, Cycles
+from cyclax.cycles.result import Cycles
 from cyclax.cycles.seal import seal
 from cyclax.cycles.verify import Verified
 from cyclax.maps.affine import AffineForm, adds_up, state_scale
@@ -309,9 +310,7 @@ def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, 
     reports = {}
     for order in orders:
         verdict = _verdict(inventory, order, order in complete, certified)
-        tried = len(found.words.get(order, ()))
-        effort = dict(starts=0, solves=tried, hits=0, loops=0, unseen_mass=None, unseen_bound=None)
-        reports[str(order)] = inventory.order_report(order, verdict, **effort)
+        reports[str(order)] = inventory.order_report(order, verdict, solves=len(found.words.get(order, ())))
     stopped = {"interrupted": unfinished} if unfinished else {}
     seconds = Budget.clock() - began
     report = {**result.report, "orders": reports, "completeness": certified, "seconds": seconds, **stopped}

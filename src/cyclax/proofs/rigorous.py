@@ -24,7 +24,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
     raise ImportError("A rigorous proof needs python-flint: pip install 'cyclax[exact]'.") from error
 
 from cyclax.core.balls import working_precision
-from cyclax.cycles.pieces import Form
+from cyclax.cycles.forms import Form
 from cyclax.cycles.pieces import Pieces as ExactPieces
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.proofs.boxes import Pieces

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 from cyclax.core.checks import checked_key, whole
 from cyclax.core.numerics import numerics
 from cyclax.cycles.balance import balanced, restored
+from cyclax.cycles.cycle import Degenerate
 from cyclax.cycles.decide import Decider, Outcome
 from cyclax.cycles.families import described, lies_in, slow_family
-from cyclax.cycles.result import Degenerate
 from cyclax.cycles.verify import Verified, verify_hits, verify_words
 from cyclax.cycles.word import WordKey, word_key
 from cyclax.maps.affine import AffineForm, affine_form, itineraries, state_scale

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int
 
-from cyclax.cycles.result import Cycle, Degenerate
+from cyclax.cycles.cycle import Cycle, Degenerate
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

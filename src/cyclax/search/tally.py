@@ -9,9 +9,10 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from cyclax.cycles.cycle import NearMiss
 from cyclax.cycles.inventory import Inventory
 from cyclax.cycles.near_misses import near_misses
-from cyclax.cycles.result import Cycles, NearMiss
+from cyclax.cycles.result import Cycles
 from cyclax.cycles.verify import Verified
 from cyclax.maps.affine import AffineForm, state_scale
 from cyclax.maps.base import AbstractPiecewiseLinearMap

@@ -1,0 +1,43 @@
+"""SCYFI: the search that moves from word to word until a candidate meets its own."""
+
+import dataclasses
+
+from cyclax.core.checks import real, whole
+
+
+@dataclasses.dataclass(frozen=True)
+class SCYFI:
+    """The search of Eisenmann, Monfared, Goering and Durstewitz (NeurIPS 2023), in batches and with a stopping rule.
+
+    Starts are numbered 0, 1, 2, ..; each moves from word to word until it hits a cycle, repeats a word, or has moved
+    `moves` times. An order is done when at most a share `unseen` of its starts can lead to a cycle not yet met (95 %
+    bound) and, where few starts converge, none was met only once; or when `starts` are used up. Where the index sum
+    then proves that something is missing, the search goes on up to four times as far.
+
+    **Arguments:**
+
+    - `unseen`: the tolerated share of starts that lead elsewhere. The verdict "likely" asks for more: the same bound
+      for the converging starts alone.
+    - `starts`: most starts for each order.
+    - `moves`: most moves of one start; each is one solve.
+    - `lanes`: starts that move together; chosen for the cache by default. The result does not depend on it.
+    - `seconds`: time budget of the whole call; what has been found by then is returned, marked so.
+    """
+
+    unseen: float = 1e-3
+    starts: int = 32_768
+    moves: int = 64
+    lanes: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self):
+        for name in ("starts", "moves", "lanes"):
+            value = getattr(self, name)
+            if name != "lanes" or value is not None:
+                object.__setattr__(self, name, whole(value, f"SCYFI: {name}"))
+        object.__setattr__(self, "unseen", real(self.unseen, "SCYFI: unseen", "a share below 1", positive=True))
+        if self.unseen >= 1:
+            raise ValueError(f"SCYFI: unseen must lie between 0 and 1, got {self.unseen!r}.")
+        if self.seconds is not None:
+            seconds = real(self.seconds, "SCYFI: seconds", "a time budget or None", positive=True, finite=False)
+            object.__setattr__(self, "seconds", seconds)
