@@ -26,8 +26,8 @@ import numpy as np
 
 import cyclax as cx
 from benchmarks import reference_numpy
-from cyclax.core.budget import Budget
 from cyclax.core.interruption import Interruption
+from cyclax.core.stop import Stop
 from cyclax.cycles.word import word_key
 from cyclax.maps.affine import affine_form
 from cyclax.maps.stack import checked_models
@@ -87,7 +87,7 @@ class OneOrder:
         """Search the order once; give the number of solves."""
         with jax.enable_x64(True):
             network = Network(self.model, self.bounds, next(self.keys), [order])
-            search = driver.Driver([network], cx.SCYFI(), Budget.clock(), Interruption())
+            search = driver.Driver([network], cx.SCYFI(), Stop(None, Interruption(), 0.0))
             search.search(driver.Job(order, network.tallies[order].segments, [network]), 1)
         return network.tallies[order].solves
 

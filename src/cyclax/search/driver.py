@@ -2,23 +2,24 @@
 
 import dataclasses
 import os
-import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 from jaxtyping import Array
 
-from cyclax.core.budget import Budget
-from cyclax.core.interruption import Interruption
 from cyclax.core.numerics import numerics
 from cyclax.core.progress import progress_bar
+from cyclax.core.stop import Stop
 from cyclax.cycles.verify import verify_hits, verify_singular
 from cyclax.search.lanes import OPERATIONS, POOL, Fate, Rounds, cached_lanes, default_lanes, operations
 from cyclax.search.linear import UNROLLED_SIZE
-from cyclax.search.scyfi import SCYFI
 from cyclax.search.starts import drawn_starts, given_starts, growth
 from cyclax.search.tally import Network, StartTally
+
+if TYPE_CHECKING:
+    from cyclax.search.scyfi import SCYFI
 
 # Words on which I - P is singular are looked at one by one; no more than this many of one order.
 _MOST_FAMILIES = 32
@@ -52,17 +53,16 @@ class Job:
 class Driver:
     """One search: orders of networks of one shape, in threads, until each is done. Must be made under `numerics()`.
 
-    **Arguments:** `networks`; `finder`: how to search; `began`: when, by `Budget.clock`; `interruption`: Ctrl-C, noted.
+    **Arguments:** `networks`; `finder`: how to search; `stop`: when to stop.
     """
 
-    def __init__(self, networks: list[Network], finder: SCYFI, began: float, interruption: Interruption):
-        self.networks, self.finder, self.began, self.interruption = networks, finder, began, interruption
+    def __init__(self, networks: list[Network], finder: "SCYFI", stop: Stop):
+        self.networks, self.finder, self.stop = networks, finder, stop
         self.num_states = networks[0].model.num_states
         most = _MODELS_AT_ONCE if jax.default_backend() == "cpu" else len(networks)
         self.at_once = max(1, min(len(networks), most, _POOLS_BYTES // (8 * POOL * self.num_states)))
         # Batched LAPACK calls deadlock when two threads make them (jaxlib 0.10.2), and use all cores anyway.
         self.threads = min(os.cpu_count() or 1, 8) if self.num_states <= UNROLLED_SIZE else 1
-        self.halt = threading.Event()
         self._segment()
 
     def _segment(self) -> None:
@@ -92,8 +92,8 @@ class Driver:
 
     # -- driving ------------------------------------------------------------------------------------------------------
 
-    def run(self, given: dict[int, np.ndarray], progress: bool) -> str | None:
-        """Search all orders of all networks; return why it stopped early, if it did."""
+    def run(self, given: dict[int, np.ndarray], progress: bool) -> None:
+        """Search all orders of all networks."""
         try:
             for order, words in given.items():
                 for job in self._jobs([(order, network) for network in self.networks if order in network.tallies]):
@@ -103,16 +103,11 @@ class Driver:
             self._in_parallel(self._jobs([(k, network) for k in orders for network in self.networks]), 1, progress)
             for effort in (2, 4):
                 again = [(order, network) for network in self.networks for order in network.inventory.suspects()]
-                if not again or self._stop():
+                if not again or self.stop():
                     break
                 self._in_parallel(self._jobs(again), effort, progress)
         except KeyboardInterrupt:  # where it is not ours to note: the second, or that of a handler of the user's
-            self.halt.set()
-        if self.halt.is_set() or self.interruption.pressed:
-            return "interrupted by Ctrl-C; this is what had been found"
-        if self._time_left() <= 0:
-            return f"the time budget of {self.finder.seconds:g} s ran out; this is what had been found"
-        return None
+            self.stop.halted = True
 
     def _jobs(self, work: list[tuple[int, Network]]) -> list[Job]:
         """Gather what can be searched together: low orders first, they are what a user who interrupts wants most."""
@@ -124,13 +119,6 @@ class Driver:
             for (order, segments), networks in sorted(together.items(), key=lambda item: item[0])
             for some in _groups(networks, self.at_once)
         ]
-
-    def _time_left(self) -> float:
-        budget = self.finder.seconds
-        return float("inf") if budget is None else budget - (Budget.clock() - self.began)
-
-    def _stop(self) -> bool:
-        return self.halt.is_set() or self.interruption.pressed or self._time_left() <= 0
 
     def _in_parallel(self, jobs: list[Job], effort: int, progress: bool) -> None:
         """Search side by side: the host's work on one job overlaps the kernel's on another."""
@@ -148,7 +136,7 @@ class Driver:
                     pending |= {pool.submit(self.search, job, effort) for job in waiting}
                     waiting = []
         except BaseException:
-            self.halt.set()
+            self.stop.halted = True
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -164,7 +152,7 @@ class Driver:
                 job.networks, [jax.random.fold_in(network.key, job.order) for network in job.networks]
             )
             done = [False] * len(job.networks)
-            while not all(done) and not self._stop():
+            while not all(done) and not self.stop():
                 first = np.array([known.starts for known in job.tallies()])
                 sizes = np.where(done, 0, [self._next(known, effort) for known in job.tallies()])
                 if not np.any(sizes):
@@ -173,7 +161,7 @@ class Driver:
                 # Drawn in blocks of one size whatever the lanes: long chaotic orbits would tell the last bits apart.
                 shape = dict(pool=POOL, segments=job.segments, lanes=cached_lanes(self.num_states, job.segments))
                 z, word = drawn_starts(models, job.order, keys, first, scales, np.max(sizes), **shape)
-                outcome = rounds.run(models, job.order, np.asarray(z), np.asarray(word), sizes, self._stop)
+                outcome = rounds.run(models, job.order, np.asarray(z), np.asarray(word), sizes, self.stop)
                 for i, network in enumerate(job.networks):
                     if sizes[i]:
                         known = network.tallies[job.order]
@@ -183,7 +171,7 @@ class Driver:
                             known.starts >= effort * self.finder.starts
                         )
             for known in job.tallies():
-                known.complete_look = not self._stop()
+                known.complete_look = not self.stop()
         return job.order * len(job.networks)
 
     def _next(self, known: StartTally, effort: int) -> int:
@@ -205,7 +193,7 @@ class Driver:
         z = np.take_along_axis(z, turn[:, None, None], axis=-1)
         word = np.take_along_axis(word, turn, axis=-1)
         sizes = np.where(np.arange(len(usable)) < len(job.networks), np.sum(usable, axis=1), 0)
-        outcome = self._rounds(job.segments).run(models, job.order, z, word, sizes, self._stop)
+        outcome = self._rounds(job.segments).run(models, job.order, z, word, sizes, self.stop)
         for i, network in enumerate(job.networks):
             absorb(network, network.tallies[job.order], outcome, i, int(sizes[i]), counted=False)
 

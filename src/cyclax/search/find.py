@@ -11,6 +11,7 @@ from cyclax.core.budget import Budget
 from cyclax.core.checks import checked_key, whole
 from cyclax.core.interruption import Interruption
 from cyclax.core.numerics import numerics
+from cyclax.core.stop import Stop
 from cyclax.cycles.balance import balanced, in_own_units
 from cyclax.cycles.cycle import NearMiss
 from cyclax.cycles.orders import checked_orders, checked_words, divisors
@@ -18,7 +19,7 @@ from cyclax.cycles.result import Cycles
 from cyclax.cycles.seal import sealed
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.stack import checked_models
-from cyclax.search.driver import Driver
+from cyclax.search.finder import AbstractFinder
 from cyclax.search.scyfi import SCYFI
 from cyclax.search.tally import Network
 
@@ -29,7 +30,7 @@ def find_cycles(
     orders: int | Iterable[int],
     *,
     key: Array | int,
-    finder: SCYFI | None = ...,
+    finder: AbstractFinder | None = ...,
     words: Iterable[Bool[Any, "k G"]] = ...,
     near_misses: int = ...,
     progress: bool = ...,
@@ -40,7 +41,7 @@ def find_cycles(
     orders: int | Iterable[int],
     *,
     key: Array | int,
-    finder: SCYFI | None = ...,
+    finder: AbstractFinder | None = ...,
     words: Iterable[Bool[Any, "k G"]] = ...,
     near_misses: int = ...,
     progress: bool = ...,
@@ -56,7 +57,7 @@ def find_cycles(model, orders, *, key, finder=None, words=(), near_misses=0, pro
       for the index sum, and not returned).
     - `key`: a JAX random key, or an int seed. Equal keys give equal results, whatever the number of lanes. Model i of a
       batch is searched with `jax.random.fold_in(key, i)`.
-    - `finder`: how to search; `SCYFI()` by default.
+    - `finder`: how to search: `SCYFI()` by default, or a source of words of your own (`AbstractWordSource`).
     - `words`: gate words `(k, G)` to start from as well, such as the gates of cycles of a neighbouring network. They
       do not enter the estimate of what is unseen.
     - `near_misses`: list up to so many virtual cycles just outside their region, and as many ghosts (local minima of
@@ -68,7 +69,9 @@ def find_cycles(model, orders, *, key, finder=None, words=(), near_misses=0, pro
 
     **Raises:** `TypeError` and `ValueError` that name the argument and the remedy.
     """
-    began, finder = Budget.clock(), finder or SCYFI()
+    began, finder = Budget.clock(), SCYFI() if finder is None else finder
+    if not isinstance(finder, AbstractFinder):
+        raise TypeError(f"finder: expected cyclax.SCYFI(..), or a finder of your own, got {finder!r}.")
     wanted = checked_orders(orders)
     models, batch = checked_models(model)
     given = checked_words(words, models[0].num_gates)
@@ -79,7 +82,9 @@ def find_cycles(model, orders, *, key, finder=None, words=(), near_misses=0, pro
         keys = [jax.random.fold_in(key, i) for i in range(len(models))] if batch else [key]
         searchable, bounds, units = balanced(models)
         networks = [Network(one, some, k, searched) for one, some, k in zip(searchable, bounds, keys, strict=True)]
-        interrupted = Driver(networks, finder, began, interruption).run(given, progress)
+        stop = Stop(finder.seconds, interruption, began)
+        finder.search(networks, stop, given=given, progress=progress)
+        interrupted = stop.reason()
         missed: list[tuple[NearMiss, ...]] = [() for _ in networks]
         for i, network in enumerate(networks if near_misses and not interrupted else []):
             some = (network.near_misses(order, near_misses) for order in wanted if not interruption.pressed)

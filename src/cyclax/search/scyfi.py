@@ -3,10 +3,12 @@
 import dataclasses
 
 from cyclax.core.checks import real, whole
+from cyclax.search.driver import Driver
+from cyclax.search.finder import AbstractFinder
 
 
 @dataclasses.dataclass(frozen=True)
-class SCYFI:
+class SCYFI(AbstractFinder):
     """The search of Eisenmann, Monfared, Goering and Durstewitz (NeurIPS 2023), in batches and with a stopping rule.
 
     Starts are numbered 0, 1, 2, ..; each moves from word to word until it hits a cycle, repeats a word, or has moved
@@ -41,3 +43,11 @@ class SCYFI:
         if self.seconds is not None:
             seconds = real(self.seconds, "SCYFI: seconds", "a time budget or None", positive=True, finite=False)
             object.__setattr__(self, "seconds", seconds)
+
+    def search(self, networks, stop, *, given, progress):
+        """Search in threads, with the kernel."""
+        Driver(list(networks), self, stop).run(given, progress)
+
+    def verdict(self, network, order):
+        """Say what the starts that converged tell of those that did not."""
+        return network.tallies[order].verdict(self.unseen)

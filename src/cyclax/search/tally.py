@@ -141,11 +141,11 @@ class Network:
         reports = {}
         for order in orders:
             tally = self.tallies[order]
-            verdict = known.verdict(order) or tally.verdict(finder.unseen)
+            verdict = known.verdict(order) or finder.verdict(self, order)
             reports[str(order)] = known.order_report(order, verdict, **tally.effort())
         settings = {
             "key": np.asarray(jax.random.key_data(self.key)).tolist(),
-            "settings": dataclasses.asdict(finder),
+            "settings": finder.settings(),
         }
         stopped = {"interrupted": interrupted} if interrupted else {}
         return known.result(orders, reports, settings, seconds=seconds, **stopped)
