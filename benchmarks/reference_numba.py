@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 
-from benchmarks.reference_numpy import LONGEST_TRANSIENT, MOST_MOVES, Found, check, itinerary
+from benchmarks.reference_numpy import LONGEST_TRANSIENT, MOST_MOVES, CycleTable, check, itinerary
 from cyclax.cycles.word import word_key
 
 # Measured on 2 cores of an AMD EPYC: up to this size loops beat BLAS, then BLAS on all columns beats BLAS on the open
@@ -214,7 +214,7 @@ def kernel(M: int):
     return search
 
 
-def search(A, W, h, order: int, starts: int, seed: int = 0, *, all_cores: bool = False) -> Found:
+def search(A, W, h, order: int, starts: int, seed: int = 0, *, all_cores: bool = False) -> CycleTable:
     """Run `starts` starts, as `reference_numpy.search` does."""
     states, words = np.empty((starts, len(h))), np.zeros(starts, np.uint64)
     moves, fates = np.zeros(starts, np.int32), np.zeros(starts, np.int8)
@@ -229,7 +229,7 @@ def search(A, W, h, order: int, starts: int, seed: int = 0, *, all_cores: bool =
     hit = np.flatnonzero(fates == HIT)
     _, first = np.unique(words[hit], return_index=True)
     cycles = {word_key(itinerary(A, W, h, states[i], order)) for i in hit[first]}
-    return Found(int(moves.sum()), len(hit), cycles)
+    return CycleTable(int(moves.sum()), len(hit), cycles)
 
 
 def check_both() -> None:

@@ -21,7 +21,7 @@ KNOWN = (
 KNOWN_COUNTS = {1: 1, 16: 2}
 
 
-class Found(NamedTuple):
+class CycleTable(NamedTuple):
     """What one search of one order gave: solves counted as cyclax does, one for each word met and compared."""
 
     solves: int
@@ -62,7 +62,7 @@ def itinerary(A, W, h, z, order):
     return word
 
 
-def search(A, W, h, order: int, starts: int, seed: int = 0) -> Found:
+def search(A, W, h, order: int, starts: int, seed: int = 0) -> CycleTable:
     """Run `starts` starts, alternating between states on orbits and uniform words."""
     rng, scale = np.random.default_rng(seed), np.abs(h).max()
     solves, hits, found, loop_words = 0, 0, {}, set()
@@ -90,7 +90,7 @@ def search(A, W, h, order: int, starts: int, seed: int = 0) -> Found:
                 word, z = met, candidate(A, W, h, gates)
                 if z is None or not np.abs(z).max() < 1e120:
                     break
-    return Found(solves, hits, {word_key(gates) for gates in found.values()})
+    return CycleTable(solves, hits, {word_key(gates) for gates in found.values()})
 
 
 def check(search=search) -> None:

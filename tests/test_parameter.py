@@ -6,13 +6,15 @@ import pytest
 
 import cyclax as cx
 from cyclax.core.numerics import numerics
-from cyclax.grids.grid import Grid
+from cyclax.grids.grid import ParameterGrid
 
 MODEL = cx.PLRNN(A=[0.5, 0.6], W=[[0.0, 0.7], [0.8, 0.0]], h=[0.1, 0.2])
 
 
 def test_an_entry_is_replaced_or_moved():
-    grid = Grid(MODEL, {cx.Parameter("A", 0): [1.0, 2.0], cx.Parameter("W", 0, 1, offset=True): [-0.1, 0.0, 0.1]})
+    grid = ParameterGrid(
+        MODEL, {cx.Parameter("A", 0): [1.0, 2.0], cx.Parameter("W", 0, 1, offset=True): [-0.1, 0.0, 0.1]}
+    )
     model = grid.at(5)
     np.testing.assert_allclose(model.A, [2.0, 0.6])
     np.testing.assert_allclose(model.W, [[0.0, 0.8], [0.8, 0.0]])
@@ -23,18 +25,18 @@ def test_an_entry_is_replaced_or_moved():
 
 def test_names_and_functions():
     shared = cx.Parameter("slope", set=lambda m, a: cx.PLRNN(A=jax.numpy.stack([a, a]), W=m.W, h=m.h))
-    np.testing.assert_allclose(Grid(MODEL, {shared: [0.1, 0.3]}).at(1).A, [0.3, 0.3])
+    np.testing.assert_allclose(ParameterGrid(MODEL, {shared: [0.1, 0.3]}).at(1).A, [0.3, 0.3])
     assert cx.Parameter.parse(" W[0, 1] ") == cx.Parameter("W", 0, 1)
     assert cx.Parameter.parse("slope").name == "slope"
     assert len({cx.Parameter("A", 0), cx.Parameter("A", 0), cx.Parameter("A", 0, offset=True)}) == 2
-    assert Grid(cx.TentMap(1.5), {"slope": [1.0, 1.2]}).at(1).slope == 1.2
+    assert ParameterGrid(cx.TentMap(1.5), {"slope": [1.0, 1.2]}).at(1).slope == 1.2
     assert repr(cx.Parameter("A", 0, offset=True)) == "Parameter(A[0] (offset))"
 
 
 def test_entries_are_moved_as_functions_move_them():
     values = {"W[0,1]": [5.0, 6.0], "A[0]": np.linspace(0.1, 0.3, 3), "h[1]": [1, 2]}
     offsets = {cx.Parameter.parse(name, offset=name == "A[0]"): some for name, some in values.items()}
-    grid = Grid(MODEL, offsets)
+    grid = ParameterGrid(MODEL, offsets)
     for cell in range(grid.size):
         expected = MODEL
         with numerics():
@@ -77,7 +79,7 @@ def test_entries_are_moved_as_functions_move_them():
 )
 def test_bad_grids(axes, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        Grid(MODEL, axes)
+        ParameterGrid(MODEL, axes)
 
 
 def test_bad_parameters():

@@ -21,8 +21,8 @@ import cyclax as cx
 from cyclax.core.storage import write_atomically
 from cyclax.core.workers import _computed
 from cyclax.cycles.seal import upheld
-from cyclax.grids import neighbors as sweeps
-from cyclax.grids.cells import Checked, Found, Searcher
+from cyclax.cycles.table import CycleTable
+from cyclax.grids.cells import GridSearch, VerifiedTables
 
 TENT = cx.SkewTentMap(left=0.5, right=-1.5, offset=1.0)
 
@@ -92,10 +92,10 @@ def test_what_meets_at_a_border_is_tried_on_both_of_its_sides(monkeypatch):
 
     def drawn(self, stack, order, *_):
         cells = np.arange(len(stack.cells))
-        return self.check(stack, cells, np.tile(one, (len(cells), 1, 1))) if order == 3 else Checked({}, {})
+        return self.check(stack, cells, np.tile(one, (len(cells), 1, 1))) if order == 3 else VerifiedTables({}, {})
 
-    monkeypatch.setattr(Searcher, "drawn", drawn)
-    monkeypatch.setattr(Searcher, "moved", lambda *_: Checked({}, {}))
+    monkeypatch.setattr(GridSearch, "drawn", drawn)
+    monkeypatch.setattr(GridSearch, "moved", lambda *_: VerifiedTables({}, {}))
     result = cx.scan(TENT, {"left": [2 / 3], "right": [-2.501, -2.499]}, [3, 6], key=0, orbit_steps=0)
     assert result.counts[:, 0].tolist() == [[2, 0], [1, 0]]
     assert result.words(3, 0, 0)[:, :, 0].tolist() == [[False, False, True], [False, True, True]]
@@ -104,16 +104,20 @@ def test_what_meets_at_a_border_is_tried_on_both_of_its_sides(monkeypatch):
 
 def test_an_index_sum_unlike_its_neighbors_has_a_cell_searched_again(monkeypatch):
     """The first starts of one cell find nothing, and its neighbors hand nothing over."""
-    real = Searcher.drawn
+    real = GridSearch.drawn
 
     def drawn(self, stack, order, segments, first=0, number=None):
         checked = real(self, stack, order, segments, first, number)
         if first:
             return checked
-        return Checked({k: table.take(np.flatnonzero(table.cell != 1)) for k, table in checked.found.items()}, {})
+        return VerifiedTables(
+            {k: table.take(np.flatnonzero(table.cell != 1)) for k, table in checked.found.items()}, {}
+        )
 
-    monkeypatch.setattr(Searcher, "drawn", drawn)
-    monkeypatch.setattr(sweeps.Sweeps, "_tried", lambda *_: {f"{k}.degenerate": np.zeros(0, int) for k in (1, 2)})
+    monkeypatch.setattr(GridSearch, "drawn", drawn)
+    monkeypatch.setattr(
+        neighbors.NeighborSearch, "_tried", lambda *_: {f"{k}.degenerate": np.zeros(0, int) for k in (1, 2)}
+    )
     result = cx.scan(TENT, {"left": [0.5], "right": [-1.4, -1.3, -1.2]}, 2, key=0, orbit_steps=0, starts=8, cells=8)
     assert result.counts[:, 0].tolist() == [[1, 1, 1], [1, 1, 1]]
     assert result.report["mended"] == 1
@@ -261,14 +265,14 @@ def test_proved_cells():
 
 
 def test_ctrl_c_keeps_the_proofs_that_are_done(monkeypatch):
-    real, calls = sweeps.Sweeps._proved, itertools.count()
+    real, calls = neighbors.NeighborSearch._proved, itertools.count()
 
     def interrupted(self, cells):
         if next(calls):
             raise KeyboardInterrupt
         return real(self, cells)
 
-    monkeypatch.setattr(sweeps.Sweeps, "_proved", interrupted)
+    monkeypatch.setattr(neighbors.NeighborSearch, "_proved", interrupted)
     result = cx.scan(TENT, {"right": np.linspace(-2.2, -0.3, 20)}, 1, key=0, exact=True, orbit_steps=0)
     assert "while cells were proved" in result.report["interrupted"]
     assert np.flatnonzero(result.layers["proved"]).tolist() == list(range(16))
@@ -346,9 +350,9 @@ def test_a_store_is_gone_on_with(tmp_path, monkeypatch):
             (tmp_path / "a" / name).unlink()
         same(small_scan(store=tmp_path / "a"), whole, 0)
     # And what is there is not computed again.
-    monkeypatch.setattr(sweeps.Sweeps, "_first", None)
-    monkeypatch.setattr(sweeps.Sweeps, "_tried", None)
-    monkeypatch.setattr(sweeps.Sweeps, "_drawn", None)
+    monkeypatch.setattr(neighbors.NeighborSearch, "_first", None)
+    monkeypatch.setattr(neighbors.NeighborSearch, "_tried", None)
+    monkeypatch.setattr(neighbors.NeighborSearch, "_drawn", None)
     same(small_scan(store=tmp_path / "a"), whole, 0)
 
 
@@ -421,7 +425,7 @@ def test_other_folders_are_refused(tmp_path):
 
 
 def test_ctrl_c_keeps_the_cells_that_are_done(monkeypatch):
-    real = sweeps.Sweeps._first
+    real = neighbors.NeighborSearch._first
     calls = itertools.count()
 
     def interrupted(self, cells):
@@ -429,7 +433,7 @@ def test_ctrl_c_keeps_the_cells_that_are_done(monkeypatch):
             raise KeyboardInterrupt
         return real(self, cells)
 
-    monkeypatch.setattr(sweeps.Sweeps, "_first", interrupted)
+    monkeypatch.setattr(neighbors.NeighborSearch, "_first", interrupted)
     result = small_scan()
     assert "interrupted by Ctrl-C" in result.report["interrupted"]
     assert 0 < np.count_nonzero(result.searched) < result.grid.size
@@ -571,7 +575,7 @@ def test_killed_at_any_moment_and_resumed(tmp_path):
 def test_tables_are_sorted():
     result = small_scan()
     for table in result.found.values():
-        assert isinstance(table, Found)
+        assert isinstance(table, CycleTable)
         assert np.all(np.diff(table.cell) >= 0)
 
 

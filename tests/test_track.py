@@ -10,7 +10,7 @@ import pytest
 
 import cyclax as cx
 from cyclax.grids.map import BifurcationMap
-from cyclax.grids.neighbors import Sweeps
+from cyclax.grids.neighbors import NeighborSearch
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 RIGHT = np.linspace(-0.53, -2.53, 21)
@@ -167,7 +167,7 @@ def test_one_model_and_other_arguments():
 
 @pytest.mark.parametrize(("order", "cells"), [(1, [3]), (2, [9, 10, 20])])
 def test_what_every_start_missed_is_met_from_its_neighbors(tent, monkeypatch, order, cells):
-    search = Sweeps.run
+    search = NeighborSearch.run
 
     def forgetful(self, *arguments):
         said = search(self, *arguments)
@@ -175,7 +175,7 @@ def test_what_every_start_missed_is_met_from_its_neighbors(tent, monkeypatch, or
         self.found[order] = table.take(np.flatnonzero(~np.isin(table.cell, cells)))
         return said
 
-    monkeypatch.setattr(Sweeps, "run", forgetful)
+    monkeypatch.setattr(NeighborSearch, "run", forgetful)
     mended = cx.track(tents(), 2, key=0)
     assert mended.counts == tent.counts
     assert [event.to_dict() for event in mended.events] == [event.to_dict() for event in tent.events]

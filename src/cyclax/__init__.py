@@ -8,12 +8,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from cyclax import data, metrics, plot, testing  # noqa: F401
+    from cyclax import (  # noqa: F401
+        bifurcations,
+        data,
+        lyapunov,
+        maps,
+        metrics,
+        plot,
+        proofs,
+        search,
+        testing,
+        training,
+    )
     from cyclax.api import *  # noqa: F403
     from cyclax.api import __all__, __version__  # noqa: F401
 
 # Imported when asked for. Matplotlib is an extra, and slow to import: only who plots pays for it.
-_ROOMS = ("data", "metrics", "plot", "testing")
+_ROOMS = ("bifurcations", "data", "lyapunov", "maps", "metrics", "plot", "proofs", "search", "testing", "training")
 
 
 def __getattr__(name: str) -> "Any":

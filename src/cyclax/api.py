@@ -29,7 +29,8 @@ from cyclax.maps.plrnn import PLRNN, LowRankPLRNN, MeanCenteredPLRNN
 from cyclax.maps.relu_rnn import LeakyReLURNN, ReLURNN
 from cyclax.maps.shallow import ClippedShallowPLRNN, ShallowPLRNN
 from cyclax.proofs.certify import certify
-from cyclax.proofs.enumerate import BranchAndBound, Exhaustive, WordGraph, enumerate_cycles
+from cyclax.proofs.enumerate import enumerate_cycles
+from cyclax.proofs.methods import BranchAndBound, Exhaustive, WordGraph
 from cyclax.search.attractors import attractors
 from cyclax.search.destinations import Attractor, Attractors
 from cyclax.search.find import find_cycles

@@ -1,1 +1,7 @@
-"""Maps of bifurcations over parameters, and the events in them."""
+"""What happens to cycles between two models: events, followed and classified."""
+
+from cyclax.bifurcations.branch import Branch
+from cyclax.bifurcations.event import Event
+from cyclax.bifurcations.watched import AbstractEventType
+
+__all__ = ["AbstractEventType", "Branch", "Event"]

@@ -30,7 +30,7 @@ _NARROW = 2.0**-52
 _HALVINGS = 55
 
 
-class Held(NamedTuple):
+class Branch(NamedTuple):
     """What n words of order k fix, each at its place; every array has the words on its first axis."""
 
     points: np.ndarray  # (n, k, M)
@@ -58,7 +58,7 @@ class Held(NamedTuple):
         return np.where(np.isnan(tests), 1.0, tests)
 
 
-def held(path: Path, pairs: np.ndarray, places: np.ndarray, words: np.ndarray) -> Held:
+def held(path: Path, pairs: np.ndarray, places: np.ndarray, words: np.ndarray) -> Branch:
     """Solve words `(n, k, G)` for models at places `(n,)` of the paths of pairs `(n,)`.
 
     Must be called under `numerics()`. Never raises on numbers: what cannot be solved is nan.
@@ -76,10 +76,10 @@ def held(path: Path, pairs: np.ndarray, places: np.ndarray, words: np.ndarray) -
         return parts[0]
     bounds = AffineForm(*(np.concatenate(some) for some in zip(*(part.bounds for part in parts), strict=True)))
     columns = zip(*(part[:-1] for part in parts), strict=True)
-    return Held(*map(np.concatenate, columns), bounds)  # pyright: ignore[reportCallIssue]
+    return Branch(*map(np.concatenate, columns), bounds)  # pyright: ignore[reportCallIssue]
 
 
-def _held(path: Path, pairs, places, words, num_states: int) -> Held:
+def _held(path: Path, pairs, places, words, num_states: int) -> Branch:
     number, order, _ = words.shape
     models = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), path(pairs, places))
     bounds = affine_forms(models, number, num_states)
@@ -105,7 +105,7 @@ def _held(path: Path, pairs, places, words, num_states: int) -> Held:
         reach = np.broadcast_to(np.max(np.abs(points), axis=1, keepdims=True), points.shape)
         sizes = reach @ np.abs(np.swapaxes(bounds.gradients, 1, 2)) + np.abs(bounds.offsets)[:, None]
         heights = np.where(bounds.effective[:, None], np.where(words, heights, -heights), np.inf)
-    return Held(points, heights, sizes, jacobians, product, offset, minus, plus, bounds)
+    return Branch(points, heights, sizes, jacobians, product, offset, minus, plus, bounds)
 
 
 def _mend_signs(jacobians, product, largest, minus, plus) -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from cyclax.bifurcations.branch import Held
+from cyclax.bifurcations.branch import Branch
 from cyclax.bifurcations.event import Event, EventType, Feigin, Flip, Side, feigin
 from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.word import canonical_rotation, minimal_period
@@ -27,7 +27,7 @@ _ROOT = 1e-6
 _IN_RANGE = 1e-8
 
 
-class Walker(Protocol):
+class Continued(Protocol):
     """What is asked of a walk."""
 
     pair: int
@@ -39,7 +39,7 @@ class Walker(Protocol):
         ...
 
 
-class Branch(NamedTuple):
+class Emanating(NamedTuple):
     """A word that is a cycle on one side of an event; tentative: that may be one."""
 
     pair: int
@@ -48,20 +48,20 @@ class Branch(NamedTuple):
     tentative: bool = False
 
 
-class Turn(NamedTuple):
+class SpecialPoint(NamedTuple):
     """An event with what identifies it (kind and words), and all words that meet there."""
 
     kind: str
     words: tuple[np.ndarray, ...]
     event: Event | None  # None: nothing happens, the gates that switch there cancel
-    branches: tuple[Branch, ...]
+    branches: tuple[Emanating, ...]
 
 
 def _other(side: Side) -> Side:
     return "after" if side == "before" else "before"
 
 
-def at_infinity(walk: Walker, found: Held, row: int, values, both, place: float, width: float) -> Turn:
+def at_infinity(walk: Continued, found: Branch, row: int, values, both, place: float, width: float) -> SpecialPoint:
     """det(I - P) vanishes: the cycle runs to infinity, or, where the points stay, belongs to a line of cycles."""
     system = np.eye(found.product.shape[1]) - found.product[row]
     kind: EventType = "degenerate transcritical"
@@ -82,10 +82,10 @@ def at_infinity(walk: Walker, found: Held, row: int, values, both, place: float,
         multipliers=both,
         reason="codimension two: several multipliers are +1" if several else "",
     )
-    return Turn("infinity", (walk.word,), event, (Branch(walk.pair, walk.word, _other(walk.side), True),))
+    return SpecialPoint("infinity", (walk.word,), event, (Emanating(walk.pair, walk.word, _other(walk.side), True),))
 
 
-def of_stability(walk: Walker, flips: bool, values, both, place: float, width: float) -> Turn:
+def of_stability(walk: Continued, flips: bool, values, both, place: float, width: float) -> SpecialPoint:
     """A multiplier, or a pair of them, passes the unit circle with the word held."""
     passing = values[np.argmin(np.abs(np.abs(values) - 1))]
     kind: EventType = "center" if not flips and passing.imag != 0 else "degenerate flip"
@@ -94,18 +94,18 @@ def of_stability(walk: Walker, flips: bool, values, both, place: float, width: f
         reason = "codimension two: two real multipliers pass the unit circle at once"
         kind = "degenerate flip" if passing.real < 0 else "family"
     event = Event(kind, len(walk.word), place, width, (walk.word,), ("both",), both, reason=reason)
-    return Turn(kind, (walk.word,), event, ())
+    return SpecialPoint(kind, (walk.word,), event, ())
 
 
 def at_border(
-    walk: Walker, found: Held, row: int, values, near, matter, scale: float, place: float, width: float
-) -> Turn:
+    walk: Continued, found: Branch, row: int, values, near, matter, scale: float, place: float, width: float
+) -> SpecialPoint:
     """One or more points of a word are on borders: `near (k, G)`; `scale` is the size of its points elsewhere."""
     word, side, order = walk.word, walk.side, len(walk.word)
     bounds = AffineForm(*(part[row] for part in found.bounds))
     near, crossed = _heard(bounds, word, near & bounds.effective)
     if not np.any(near):
-        return Turn("none", (word,), None, (Branch(walk.pair, crossed, _other(side)),))
+        return SpecialPoint("none", (word,), None, (Emanating(walk.pair, crossed, _other(side)),))
     jacobians, points = found.jacobians[row], found.points[row]
     period = _collapsed_period(points, word, near, matter, scale)
     steps, gates = np.nonzero(np.any(near.reshape(-1, period, near.shape[1]), axis=0))
@@ -120,11 +120,11 @@ def at_border(
         gate=int(gates[0]),
         step=int(steps[0]),
     )
-    only = Branch(walk.pair, word, side)
+    only = Emanating(walk.pair, word, side)
     if np.any(steps != steps[0]) or not all(_same_plane(bounds, int(gates[0]), int(gate)) for gate in gates[1:]):
         what = "points" if np.any(steps != steps[0]) else "gates"
         reason = f"codimension two: several {what} meet their borders at once"
-        return Turn("border", (word,), replace(own, reason=reason), (only,))
+        return SpecialPoint("border", (word,), replace(own, reason=reason), (only,))
     # All gates with that plane switch together.
     group = _group(bounds, int(gates[0]))
     gate, step = int(group[0]), int(steps[0])
@@ -142,12 +142,12 @@ def at_border(
     if period < order and not doubles:
         noun = "fixed point" if period == 1 else f"{period}-cycle"
         reason = f"born, or ending, with the border collision of a {noun}, onto which it shrinks"
-        return Turn("border", (word,), replace(own, gate=gate, step=step, reason=reason), (only,))
+        return SpecialPoint("border", (word,), replace(own, gate=gate, step=step, reason=reason), (only,))
     here = rule.doubled if doubles else rule.open if root[step, gate] else rule.closed
     return _by_rule(walk, own, rule, here, closed, opened, gate, step, matter)
 
 
-def _by_rule(walk: Walker, own: Event, rule: Feigin, here: int, closed, opened, gate, step, matter) -> Turn:
+def _by_rule(walk: Continued, own: Event, rule: Feigin, here: int, closed, opened, gate, step, matter) -> SpecialPoint:
     """Write down what Feigin's rule says; `here` is the sign of the common test function on the side of the walk."""
     turn = canonical_rotation(closed & matter)
     closed, opened = np.roll(closed, -turn, axis=0), np.roll(opened, -turn, axis=0)
@@ -159,7 +159,7 @@ def _by_rule(walk: Walker, own: Event, rule: Feigin, here: int, closed, opened, 
             walk.side if np.array_equal(word, _rolled(walk, turn)) else "neither" for word in event.words
         ]
         event = replace(event, sides=tuple(sides))
-        return Turn("border", (closed, opened), event, (Branch(walk.pair, walk.word, walk.side),))
+        return SpecialPoint("border", (closed, opened), event, (Emanating(walk.pair, walk.word, walk.side),))
 
     def where(sign: int) -> Side:
         return walk.side if sign == here else _other(walk.side)
@@ -173,17 +173,17 @@ def _by_rule(walk: Walker, own: Event, rule: Feigin, here: int, closed, opened, 
         multipliers=rule.multipliers,
         flip=Flip(twice, where(rule.doubled)) if rule.flips else None,
     )
-    branches = [Branch(walk.pair, word, side) for word, side in zip(event.words, event.sides, strict=True)]
+    branches = [Emanating(walk.pair, word, side) for word, side in zip(event.words, event.sides, strict=True)]
     if event.flip is not None:
-        branches.append(Branch(walk.pair, twice, event.flip.side))
-    return Turn("border", (closed, opened), event, tuple(branches))
+        branches.append(Emanating(walk.pair, twice, event.flip.side))
+    return SpecialPoint("border", (closed, opened), event, tuple(branches))
 
 
-def _rolled(walk: Walker, turn: int) -> np.ndarray:
+def _rolled(walk: Continued, turn: int) -> np.ndarray:
     return np.roll(walk.word, -turn, axis=0)
 
 
-def _at_the_rim(walk: Walker, own: Event, shorter: np.ndarray, opposite, only: Branch) -> Turn:
+def _at_the_rim(walk: Continued, own: Event, shorter: np.ndarray, opposite, only: Emanating) -> SpecialPoint:
     """The partner repeats a shorter word: at the rim of the disk, or segment, of cycles around one of lower order.
 
     Where the shorter cycle has an m-th root of unity as a multiplier, I - P^m is singular, and cycles of m times its
@@ -202,7 +202,7 @@ def _at_the_rim(walk: Walker, own: Event, shorter: np.ndarray, opposite, only: B
         kind = "degenerate flip" if times == 2 else "center"
         reason = f"comes with the event of the {noun} of which a multiplier is a root of unity there"
     event = replace(own, type=kind, words=(walk.word, shorter), sides=(walk.side, "both"), reason=reason)
-    return Turn("rim", (walk.word, shorter), event, (only,))
+    return SpecialPoint("rim", (walk.word, shorter), event, (only,))
 
 
 def _group(bounds: AffineForm, gate: int) -> list[int]:

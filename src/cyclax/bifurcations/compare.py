@@ -6,7 +6,7 @@ walks of all pairs of models go side by side, in generations.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,9 +14,10 @@ import numpy as np
 from jaxtyping import Bool
 
 from cyclax.bifurcations.branch import Path, held
-from cyclax.bifurcations.classify import NEAR, OUTSIDE, Branch, Turn, at_border, at_infinity, of_stability
-from cyclax.bifurcations.continuation import Ends, Walk, alike, signs_of, walked
+from cyclax.bifurcations.classify import NEAR, OUTSIDE, Emanating, SpecialPoint, at_border, at_infinity, of_stability
+from cyclax.bifurcations.continuation import Continuation, Ends, alike, signs_of, walked
 from cyclax.bifurcations.event import Event, Side
+from cyclax.bifurcations.watched import AbstractEventType, Stretch, watched
 from cyclax.core.numerics import numerics
 from cyclax.cycles.balance import balanced_stack, units_of
 from cyclax.cycles.orders import checked_words
@@ -45,6 +46,7 @@ def compare(
     cycles_b: Cycles | Iterable[Bool[Any, "k G"]],
     *,
     orders: Iterable[int] | None = None,
+    event_types: Sequence[AbstractEventType] = (),
 ) -> tuple[Event, ...]:
     """Give the events on the straight line from one model to another.
 
@@ -55,6 +57,7 @@ def compare(
       `(k, G)`.
     - `orders`: which orders were searched for both models. By default `Cycles` say it themselves, and of words it is
       taken to be those that they have. Words of other orders are left out.
+    - `event_types`: events of your own to look for as well, on every stretch on which a word is a cycle.
 
     **Returns:** the events, in the order in which they are met. A cycle that the search missed at one end gives an
     event "unexplained" that says so.
@@ -79,12 +82,19 @@ def compare(
 
         return jax.tree.map(between, first, last)
 
-    (events,) = compare_pairs(line, 1, *({k: end[k] for k in end if k in wanted} for end in ends), orders=wanted)
+    given = ({k: end[k] for k in end if k in wanted} for end in ends)
+    (events,) = compare_pairs(line, 1, *given, orders=wanted, event_types=event_types)
     return events
 
 
 def compare_pairs(
-    path: Path, number: int, before: Groups, after: Groups, *, orders: Iterable[int] | None = None
+    path: Path,
+    number: int,
+    before: Groups,
+    after: Groups,
+    *,
+    orders: Iterable[int] | None = None,
+    event_types: Sequence[AbstractEventType] = (),
 ) -> list[tuple[Event, ...]]:
     """Give the events between many pairs of models, such as the cells at both ends of each edge of a grid.
 
@@ -97,6 +107,7 @@ def compare_pairs(
       words `(n, k, G)`, in any rotation, in any order.
     - `orders`: which orders were searched at both ends: those of the words by default. A cycle of one of these orders
       that is there and not on the list is an event "unexplained" with `missing` set.
+    - `event_types`: events of one's own to look for as well.
 
     **Returns:** for each pair its events by place; those of the same cycle in the order in which they are met.
 
@@ -105,7 +116,12 @@ def compare_pairs(
     """
     wanted = set(before) | set(after) if orders is None else set(orders)
     with numerics():
-        return _Comparison(_balanced(path, number), number, wanted).run(before, after)
+        comparison = _Comparison(_balanced(path, number), number, wanted)
+        found = comparison.run(before, after)
+        own: dict[int, list[Event]] = {}
+        for pair, event in watched(path, comparison.stretches(), event_types):
+            own.setdefault(pair, []).append(event)
+    return [tuple(sorted((*some, *own.get(pair, ())), key=_rank)) for pair, some in enumerate(found)]
 
 
 def _balanced(path: Path, number: int) -> Path:
@@ -123,7 +139,7 @@ class _Node:
 
     key: tuple
     event: Event
-    branches: tuple[Branch, ...]
+    branches: tuple[Emanating, ...]
     followed: set[tuple[int, Side]]
     meeting: frozenset[tuple[int, Side]] = frozenset()  # all of them
 
@@ -138,6 +154,7 @@ class _Comparison:
         self.nodes: list[list[_Node]] = [[] for _ in range(number)]
         self.present: dict[float, set[tuple[int, int]]] = {0.0: set(), 1.0: set()}
         self.calm: dict[tuple[int, int], np.ndarray] = {}  # words that are the same at both ends
+        self.followed: list[Stretch] = []  # where walks found their words to be cycles
         self.reached: set[tuple[int, int]] = set()  # cycles at s = 1 to which a walk has come
         self.matter = np.zeros((number, 0), bool)
 
@@ -154,10 +171,12 @@ class _Comparison:
                 calm[there] = self._calm(pair[there], words[there])
             for i in np.flatnonzero(calm):
                 self.calm[int(pair[i]), int(codes[i])] = words[i]
-            forward += [Walk(int(pair[i]), words[i], int(codes[i]), 1, 0.0, 0.0, True) for i in np.flatnonzero(~calm)]
+            forward += [
+                Continuation(int(pair[i]), words[i], int(codes[i]), 1, 0.0, 0.0, True) for i in np.flatnonzero(~calm)
+            ]
         self._follow(forward)
         backward = [
-            Walk(pair, word, code, -1, 1.0, 1.0, True)
+            Continuation(pair, word, code, -1, 1.0, 1.0, True)
             for pairs, words, codes in ends.values()
             for pair, word, code in zip(pairs.tolist(), words, codes.tolist(), strict=True)
             if (pair, code) not in self.reached and (pair, code) not in self.calm
@@ -166,6 +185,10 @@ class _Comparison:
         while again := self._called_back():
             self._follow(again)
         return [tuple(sorted((node.event for node in some), key=_rank)) for some in self.nodes]
+
+    def stretches(self) -> list[Stretch]:
+        """Give all stretches of the paths on which a word was found to be a cycle."""
+        return self.followed + [Stretch(pair, word, 0.0, 1.0) for (pair, _), word in self.calm.items()]
 
     def _find_what_matters(self) -> None:
         pairs = np.arange(self.number)
@@ -212,20 +235,23 @@ class _Comparison:
         one, other = (signs_of(held(self.path, pair, np.full(len(pair), s), words)) for s in (0.0, 1.0))
         return one.inside & other.inside & alike(one, other)
 
-    def _called_back(self) -> list[Walk]:
+    def _called_back(self) -> list[Continuation]:
         """Words at both ends that an event on the way says to begin or to end there: they are followed after all."""
         walks = []
         for pair, nodes in enumerate(self.nodes):
             for code in {code for node in nodes for code, _ in node.meeting}:
                 word = self.calm.pop((pair, code), None)
                 if word is not None:
-                    walks += [Walk(pair, word, code, 1, 0.0, 0.0, True), Walk(pair, word, code, -1, 1.0, 1.0, True)]
+                    walks += [
+                        Continuation(pair, word, code, 1, 0.0, 0.0, True),
+                        Continuation(pair, word, code, -1, 1.0, 1.0, True),
+                    ]
         return walks
 
-    def _follow(self, walks: list[Walk]) -> None:
+    def _follow(self, walks: list[Continuation]) -> None:
         for _ in range(_GENERATIONS):
             touched: list[_Node] = []
-            onward: list[Walk] = []
+            onward: list[Continuation] = []
             for order in sorted({len(walk.word) for walk in walks}):
                 self._walk([walk for walk in walks if len(walk.word) == order], touched, onward)
             walks = onward + [walk for node in dict.fromkeys(touched) for walk in self._branches(node)]
@@ -234,7 +260,7 @@ class _Comparison:
         for walk in walks:
             self._unexplained(walk, walk.start, f"more than {_GENERATIONS} events in a row")
 
-    def _branches(self, node: _Node) -> list[Walk]:
+    def _branches(self, node: _Node) -> list[Continuation]:
         """What meets at an event and has not been followed from there."""
         walks = []
         for branch in node.branches:
@@ -246,11 +272,11 @@ class _Comparison:
             left = abs(float(toward > 0) - node.event.at)
             if left > _NOWHERE:
                 past = node.event.at + toward * min(_PAST, left / 2) if branch.tentative else node.event.at
-                walk = Walk(branch.pair, branch.word, code, toward, past, past, False, node, branch.tentative)
+                walk = Continuation(branch.pair, branch.word, code, toward, past, past, False, node, branch.tentative)
                 walks.append(walk)
         return walks
 
-    def _walk(self, walks: list[Walk], touched: list[_Node], onward: list[Walk]) -> None:
+    def _walk(self, walks: list[Continuation], touched: list[_Node], onward: list[Continuation]) -> None:
         """Take walks of one order to their end, or to their next event."""
         ends = walked(self.path, walks)
         for i, walk in enumerate(walks):
@@ -260,10 +286,14 @@ class _Comparison:
             elif not ends.started[i]:
                 what = "is no cycle of the model at its own end" if ends.solved[i] else "cannot be solved for"
                 self._unexplained(walk, walk.start, f"the word {what}")
+        for i in np.flatnonzero(ends.started):
+            walk = walks[i]
+            last = float(ends.low[i]) if ends.turned[i] else walk.end
+            self.followed.append(Stretch(walk.pair, walk.word, *sorted((walk.probe, last))))
         self._arrive(np.flatnonzero(ends.started & ~ends.turned), walks, ends, touched)
         self._turn(np.flatnonzero(ends.turned), walks, ends, touched, onward)
 
-    def _arrive(self, rows: np.ndarray, walks: list[Walk], ends: Ends, touched: list[_Node]) -> None:
+    def _arrive(self, rows: np.ndarray, walks: list[Continuation], ends: Ends, touched: list[_Node]) -> None:
         """Walks that come to the other end as they are: is their word on the list there?"""
         lost, scales = [], []
         for i in rows:
@@ -327,14 +357,14 @@ class _Comparison:
                 self._meet(walk, turn, touched)
                 if turn.event is None:
                     word, at = turn.branches[0].word, float(high[i])
-                    on = Walk(walk.pair, word, self._code(walk.pair, word), walk.toward, at, at)
+                    on = Continuation(walk.pair, word, self._code(walk.pair, word), walk.toward, at, at)
                     onward.append(on)
             else:
                 self._meet(walk, of_stability(walk, column[i] > num_tests, values[j], both, place, width), touched)
                 on = dataclasses.replace(walk, start=float(high[i]), probe=float(past[j]), given=False, tentative=False)
                 onward.append(dataclasses.replace(on, origin=None))
 
-    def _known(self, walk: Walk, place: float) -> _Node | None:
+    def _known(self, walk: Continuation, place: float) -> _Node | None:
         """Give the border collision at which a walk ends, where another has come to it before."""
         for node in self.nodes[walk.pair]:
             here = node.key[0] == "border" and abs(node.event.at - place) <= _SAME_PLACE
@@ -342,7 +372,7 @@ class _Comparison:
                 return node
         return None
 
-    def _meet(self, walk: Walk, turn: Turn, touched: list[_Node]) -> None:
+    def _meet(self, walk: Continuation, turn: SpecialPoint, touched: list[_Node]) -> None:
         """Take down an event, once, whichever walk comes to it."""
         if turn.event is None:
             return
@@ -360,7 +390,7 @@ class _Comparison:
         node.followed.add((walk.code, walk.side))
         touched.append(node)
 
-    def _unexplained(self, walk: Walk, at: float, reason: str, missing: bool = False) -> None:
+    def _unexplained(self, walk: Continuation, at: float, reason: str, missing: bool = False) -> None:
         other: Side = "after" if walk.toward > 0 else "before"
         event = Event(
             type="unexplained",

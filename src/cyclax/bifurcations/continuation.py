@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cyclax.bifurcations.branch import Held, Path, held, narrowed
+from cyclax.bifurcations.branch import Branch, Path, held, narrowed
 from cyclax.bifurcations.classify import OUTSIDE
 from cyclax.bifurcations.event import Side
 
@@ -18,7 +18,7 @@ _PASSING = 1e-7
 
 
 @dataclasses.dataclass(eq=False)
-class Walk:
+class Continuation:
     """One word on its way."""
 
     pair: int
@@ -57,7 +57,7 @@ class Signs:
         return Signs(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
 
 
-def signs_of(found: Held) -> Signs:
+def signs_of(found: Branch) -> Signs:
     """Read off the signs."""
     values = found.multipliers()
     finite = np.all(np.isfinite(found.points), axis=(1, 2)) & np.all(np.isfinite(values), axis=1)
@@ -75,7 +75,7 @@ def alike(one: Signs, other: Signs) -> np.ndarray:
 class Ends(NamedTuple):
     """How walks of one order ended; every array has the walks on its first axis."""
 
-    begin: Held  # where they began
+    begin: Branch  # where they began
     solved: np.ndarray  # the word had a solution there
     started: np.ndarray  # and is a cycle there
     turned: np.ndarray  # something changed on the way
@@ -83,10 +83,10 @@ class Ends(NamedTuple):
     high: np.ndarray  # the first after
     column: (
         np.ndarray
-    )  # which test function changed sign (`Held.tests`); -1 where the number of multipliers outside did
+    )  # which test function changed sign (`Branch.tests`); -1 where the number of multipliers outside did
 
 
-def walked(path: Path, walks: list[Walk]) -> Ends:
+def walked(path: Path, walks: list[Continuation]) -> Ends:
     """Take walks of one order to their end, or to their next event; given and tentative words must be cycles first."""
     pair, words = np.array([walk.pair for walk in walks]), np.stack([walk.word for walk in walks])
     start, end = np.array([walk.start for walk in walks]), np.array([walk.end for walk in walks])

@@ -27,7 +27,7 @@ Side = Literal["before", "after", "both", "neither"]
 # What `Event.to_dict` gives, as `cyclax.core.archive` compares it.
 _SIDES = frozenset(get_args(Side))
 EVENT = {
-    "type": frozenset(get_args(EventType)),
+    "type": str,
     "order": int,
     "at": float,
     "bracket": float | None,
@@ -71,6 +71,7 @@ class Event:
         - "family": a multiplier reaches +1 and there is a line of cycles.
         - "border collision": a cycle ends on a border in a way that Feigin's rule does not decide; `reason` says why.
         - "unexplained": `reason` says why; where a search missed a cycle, `missing` says at which end.
+        - the `name` of an `AbstractEventType` of one's own.
     - `order`: of the cycle.
     - `at`: the place s; `bracket`: the width of the interval to which it was narrowed.
     - `words`: `(k, G)` each. At a border first the word with the gate closed (w_L), then that with it open (w_R).
@@ -82,7 +83,7 @@ class Event:
       the model but not on its list.
     """
 
-    type: EventType
+    type: EventType | str
     order: int
     at: float
     bracket: float

@@ -17,7 +17,7 @@ from cyclax.core.progress import progress_bar
 Arrays = dict[str, np.ndarray]
 
 
-def spread(
+def distribute(
     work: Callable[[Any], Arrays],
     items: Sequence[Any],
     *,

@@ -1,1 +1,1 @@
-"""Cycles: words, solves, the batched search, results."""
+"""What cycles are: words, their solutions and verification, families, indices, inventories and results."""

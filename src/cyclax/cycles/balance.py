@@ -24,7 +24,7 @@ _OFF, _SPREAD = 5, 10
 _GAIN, _MOST = 0.5, 400
 # What a gate adds has lost digits that matter where it is smaller than this beside what it is added to.
 _LOST = 1e-6
-# Sweeps of reweighting toward the least sum of moduli, and the floor of the residuals that count the most.
+# NeighborSearch of reweighting toward the least sum of moduli, and the floor of the residuals that count the most.
 _SWEEPS, _FLOOR = 20, 0.5
 
 

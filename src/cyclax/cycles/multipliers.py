@@ -7,7 +7,7 @@ from jaxtyping import Complex, Float
 
 # Rounding in a product of this norm reaches 1e-11, which may turn a small multiplier into a large one.
 _LARGEST_PRODUCT = 1e5
-# Sweeps of orthogonal iteration, and the angle below which two subspaces count as separated.
+# NeighborSearch of orthogonal iteration, and the angle below which two subspaces count as separated.
 _SWEEPS = 16
 _SEPARATED = 1e-9
 

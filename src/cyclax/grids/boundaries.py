@@ -8,10 +8,9 @@ import numpy as np
 
 from cyclax.bifurcations.compare import compare_pairs
 from cyclax.bifurcations.event import Event
+from cyclax.cycles.table import CycleTable, codes_of
 from cyclax.cycles.word import word_key
-from cyclax.grids.cells import Found, codes_of
-from cyclax.grids.grid import Grid, cell_edges
-from cyclax.grids.sequence import Line
+from cyclax.grids.grid import AbstractGrid, cell_edges
 
 if TYPE_CHECKING:
     from cyclax.grids.map import BifurcationMap
@@ -29,7 +28,7 @@ class Boundaries:
     - `events`: for each edge a tuple of `Event`; `event.at` is a share of the way from the first cell to the second.
     """
 
-    grid: Grid | Line
+    grid: AbstractGrid
     first: np.ndarray
     second: np.ndarray
     axis: np.ndarray
@@ -176,11 +175,11 @@ def boundaries(result: "BifurcationMap") -> Boundaries:
     return Boundaries(grid, first, second, axis, tuple(events))
 
 
-def _next(cells: np.ndarray, grid: Grid | Line, axis: int) -> np.ndarray:
+def _next(cells: np.ndarray, grid: AbstractGrid, axis: int) -> np.ndarray:
     return cells + int(np.prod(grid.shape[axis + 1 :]))
 
 
-def _differs(table: Found, grid: Grid | Line, axis: int) -> np.ndarray:
+def _differs(table: CycleTable, grid: AbstractGrid, axis: int) -> np.ndarray:
     """Say of each cell whether the cycles of a table differ, in word or stability, from those of the next cell."""
     outside = np.sum(np.abs(table.multipliers) > 1, axis=1)
     # How many multipliers are outside the unit circle becomes part of the word.
@@ -197,7 +196,7 @@ def _differs(table: Found, grid: Grid | Line, axis: int) -> np.ndarray:
     return differs
 
 
-def _words_of(table: Found, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _words_of(table: CycleTable, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give the words in each of some cells: numbers of the cells in the list, and the words."""
     begin, end = np.searchsorted(table.cell, cells), np.searchsorted(table.cell, cells + 1)
     number = end - begin

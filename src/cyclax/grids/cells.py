@@ -1,6 +1,6 @@
 """Cycles of many models of a grid at once: starts drawn in every cell, words handed over, all checked in batches.
 
-Found cycles of one order are kept as arrays over all cells (`Found`); a cycle is still its word, now with its cell.
+Cycles of one order are kept as arrays over all cells (`CycleTable`); a cycle is still its word, now with its cell.
 """
 
 import dataclasses
@@ -16,9 +16,9 @@ from cyclax.cycles.balance import balanced_stack, units_of
 from cyclax.cycles.decide import Decider, Outcome
 from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.solve import Solutions, solve_words
+from cyclax.cycles.table import BORDER, KINDS, CycleTable, UncountedTable, codes_of, joined, joined_uncounted
 from cyclax.cycles.word import canonical_rotation, canonical_words, minimal_period
-from cyclax.grids.grid import Grid
-from cyclax.grids.sequence import Line
+from cyclax.grids.grid import AbstractGrid
 from cyclax.maps.affine import AffineForm, affine_form, affine_forms, itineraries
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.driver import segments_for
@@ -35,80 +35,7 @@ _ROOT = 1e-7
 _MOVES = 3
 
 
-class Found(NamedTuple):
-    """Cycles of one order in many cells, sorted by cell and word; the cycle is the first axis."""
-
-    cell: np.ndarray  # (n,)
-    words: np.ndarray  # (n, k, G) gates that matter; smallest rotation, the others closed
-    points: np.ndarray  # (n, k, M)
-    multipliers: np.ndarray  # (n, M)
-    margin: np.ndarray  # (n,)
-
-    def take(self, rows: np.ndarray) -> "Found":
-        """Give some of the cycles."""
-        return Found(*(part[rows] for part in self))
-
-    def codes(self) -> np.ndarray:
-        """Give cell and word as one row of bytes each, `(n, bytes)`: equal rows are equal cycles."""
-        return codes_of(self.cell, self.words)
-
-
-def codes_of(cell: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Give cells `(n,)` and words `(n, k, G)` as one scalar of bytes each, which sorts by cell and word."""
-    cells = np.ascontiguousarray(cell.astype(">i8")[:, None]).view(np.uint8)
-    bits = words.reshape(len(words), words.shape[1] * words.shape[2])
-    rows = np.concatenate([cells, np.packbits(bits, axis=1)], axis=1)
-    return np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1])))[:, 0]
-
-
-def nothing(order: int, num_gates: int, num_states: int) -> Found:
-    """No cycles."""
-    return Found(
-        np.zeros(0, np.int64),
-        np.zeros((0, order, num_gates), bool),
-        np.zeros((0, order, num_states)),
-        np.zeros((0, num_states), complex),
-        np.zeros(0),
-    )
-
-
-def joined(parts: list[Found]) -> Found:
-    """Join tables of one order; of equal cycles the first stays."""
-    together = Found(*map(np.concatenate, zip(*parts, strict=True)))
-    _, first = np.unique(together.codes(), return_index=True)
-    return together.take(first)
-
-
-class Uncounted(NamedTuple):
-    """Words of one order that no count includes, in many cells; the word is the first axis."""
-
-    cell: np.ndarray  # (n,)
-    words: np.ndarray  # (n, k, G) as in `Found`, and those that repeat shorter ones
-    kind: np.ndarray  # (n,) BORDER, FAMILY or UNDECIDED
-
-    def cells(self, *kinds: int) -> np.ndarray:
-        """Give the cells that have words of these kinds, of any kind if none is named."""
-        return np.unique(self.cell[np.isin(self.kind, kinds)] if kinds else self.cell)
-
-
-# A solution on a border; a family of solutions; neither proved to be a cycle nor not to be.
-BORDER, FAMILY, UNDECIDED = 1, 2, 3
-_KINDS = {Outcome.BORDER: BORDER, Outcome.FAMILY: FAMILY, Outcome.OPEN: UNDECIDED}
-
-
-def none_uncounted(order: int, num_gates: int) -> Uncounted:
-    """No words."""
-    return Uncounted(np.zeros(0, np.int64), np.zeros((0, order, num_gates), bool), np.zeros(0, np.int64))
-
-
-def joined_uncounted(parts: list[Uncounted]) -> Uncounted:
-    """Join tables of one order; of equal words the first stays."""
-    together = Uncounted(*map(np.concatenate, zip(*parts, strict=True)))
-    _, first = np.unique(codes_of(together.cell, together.words), return_index=True)
-    return Uncounted(*(part[first] for part in together))
-
-
-def filed(found: dict[int, Found], uncounted: dict[int, Uncounted], layers: dict[str, np.ndarray]):
+def filed(found: dict[int, CycleTable], uncounted: dict[int, UncountedTable], layers: dict[str, np.ndarray]):
     """Name tables and layers for an `.npz` file."""
     arrays = {f"layer.{name}": layer for name, layer in layers.items()}
     for order, table in found.items():
@@ -120,31 +47,31 @@ def filed(found: dict[int, Found], uncounted: dict[int, Uncounted], layers: dict
 # The report in the header of such a file, as far as anything relies on it.
 REPORT = {"mended": int, "sweeps": int, "seconds": float, "cells": int, "starts": int, "interrupted?": str}
 _LAYERS = {"exponent": float, "period": int, "bounded": float, "proved": bool}
-_FOUND = Found((int, "n"), (bool, "n k G"), (float, "n k M"), (complex, "n M"), (float, "n"))  # pyright: ignore
+_FOUND = CycleTable((int, "n"), (bool, "n k G"), (float, "n k M"), (complex, "n M"), (float, "n"))  # pyright: ignore
 
 
-def unfiled(archive: Archive, grid: Grid | Line):
+def unfiled(archive: Archive, grid: AbstractGrid):
     """Give orders, which cells were searched, and what `filed` was given."""
     orders = tuple(archive.header["orders"])
     if len(set(orders)) < len(orders) or min(orders, default=1) < 1:
         archive.refuse(f"its orders are {orders}")
     archive.sizes |= {"M": grid.model.num_states, "G": grid.model.num_gates, "cells": grid.size}
     archive.sizes |= {f"axis{i}": size for i, size in enumerate(grid.shape)}
-    found: dict[int, Found] = {}
-    uncounted: dict[int, Uncounted] = {}
+    found: dict[int, CycleTable] = {}
+    uncounted: dict[int, UncountedTable] = {}
     for k in orders:
         archive.sizes = {axis: size for axis, size in archive.sizes.items() if axis != "n"} | {"k": k}
-        table = Found(*(archive.array(f"found.{k}.{name}", *kind) for name, kind in _FOUND._asdict().items()))
+        table = CycleTable(*(archive.array(f"found.{k}.{name}", *kind) for name, kind in _FOUND._asdict().items()))
         if len(table.cell) and (table.cell[0] < 0 or table.cell[-1] >= grid.size or np.any(np.diff(table.cell) < 0)):
             archive.refuse(f"found.{k}.cell are not the numbers of cells, in order")
         found[k] = table
         archive.sizes.pop("n")
-        some = Uncounted(
+        some = UncountedTable(
             archive.array(f"uncounted.{k}.cell", int, "n"),
             archive.array(f"uncounted.{k}.words", bool, "n k G"),
             archive.array(f"uncounted.{k}.kind", int, "n"),
         )
-        if np.any((some.cell < 0) | (some.cell >= grid.size)) or not np.all(np.isin(some.kind, list(_KINDS.values()))):
+        if np.any((some.cell < 0) | (some.cell >= grid.size)) or not np.all(np.isin(some.kind, list(KINDS.values()))):
             archive.refuse(f"uncounted.{k} are not cells and kinds")
         uncounted[k] = some
     axes = " ".join(f"axis{i}" for i in range(len(grid.shape)))
@@ -161,11 +88,11 @@ class Stack(NamedTuple):
     bounds: AffineForm  # arrays (N, ...)
 
 
-class Checked(NamedTuple):
+class VerifiedTables(NamedTuple):
     """What words turned out to be, by minimal period."""
 
-    found: dict[int, Found]
-    uncounted: dict[int, Uncounted]
+    found: dict[int, CycleTable]
+    uncounted: dict[int, UncountedTable]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,10 +107,10 @@ class Settings:
     cells: int
 
 
-class Searcher:
+class GridSearch:
     """The search of the cells of one grid. Methods must be called under `numerics()`."""
 
-    def __init__(self, grid: Grid | Line, key: Array, settings: Settings):
+    def __init__(self, grid: AbstractGrid, key: Array, settings: Settings):
         self.grid, self.key, self.settings = grid, key, settings
         self.num_states, self.num_gates = grid.model.num_states, grid.model.num_gates
         # One set of units for all cells, so that they stay one stack.
@@ -210,7 +137,9 @@ class Searcher:
         models = balanced_stack(self.grid.models(self.grid.values(cells)), len(cells), self.units)
         return Stack(cells, models, affine_forms(models, len(cells), self.num_states))
 
-    def drawn(self, stack: Stack, order: int, segments: int, first: int = 0, number: int | None = None) -> Checked:
+    def drawn(
+        self, stack: Stack, order: int, segments: int, first: int = 0, number: int | None = None
+    ) -> VerifiedTables:
         """Search with drawn starts `first`, `first` + 1, .. of one order in every cell of a stack."""
         size, total = self.settings.cells, number or self.settings.starts
         pool = self.settings.starts
@@ -232,7 +161,7 @@ class Searcher:
             nodes.append(states)
         return self._reached(stack, np.concatenate(owners), np.concatenate(nodes), order)
 
-    def moved(self, stack: Stack, owner: np.ndarray, states: np.ndarray, order: int) -> Checked:
+    def moved(self, stack: Stack, owner: np.ndarray, states: np.ndarray, order: int) -> VerifiedTables:
         """Search from states `(n, M)`, those of cell `owner[i]` of the stack, in one segment."""
         size, pool = self.settings.cells, self.settings.starts
         rounds = Rounds(min(_LANES, pool), self.settings.moves, pool)
@@ -257,16 +186,16 @@ class Searcher:
             nodes.append(ends)
         return self._reached(stack, np.concatenate(owners), np.concatenate(nodes), order)
 
-    def _reached(self, stack: Stack, owner: np.ndarray, nodes: np.ndarray, order: int) -> Checked:
+    def _reached(self, stack: Stack, owner: np.ndarray, nodes: np.ndarray, order: int) -> VerifiedTables:
         if not len(owner):
-            return Checked({}, {})
+            return VerifiedTables({}, {})
         words, _ = itineraries(stack.models, nodes, order, owner)
         return self.check(stack, owner, words)
 
-    def check(self, stack: Stack, owner: np.ndarray, words: np.ndarray) -> Checked:
+    def check(self, stack: Stack, owner: np.ndarray, words: np.ndarray) -> VerifiedTables:
         """Check words `(n, k, G)` from scratch, word i in cell `owner[i]` of the stack."""
-        found: dict[int, list[Found]] = {}
-        uncounted: dict[int, list[Uncounted]] = {}
+        found: dict[int, list[CycleTable]] = {}
+        uncounted: dict[int, list[UncountedTable]] = {}
         matter = words & stack.bounds.effective[owner][:, None]
         periods, begins = canonical_words(matter)
         for period in np.unique(periods).tolist():
@@ -275,7 +204,7 @@ class Searcher:
             turned = matter[rows[:, None], steps]
             _, first = np.unique(codes_of(stack.cells[owner[rows]], turned), return_index=True)
             self._check_primitive(stack, owner[rows[first]], turned[first], found, uncounted, _MOVES)
-        return Checked(
+        return VerifiedTables(
             {order: joined(parts) for order, parts in found.items()},
             {order: joined_uncounted(parts) for order, parts in uncounted.items()},
         )
@@ -296,7 +225,7 @@ class Searcher:
                 if decision.outcome == Outcome.BORDER and not new:
                     # Only rounding gave it the smaller period: it is noted as what it is.
                     row = stack.cells[owner[i : i + 1]], words[i : i + 1], np.array([BORDER])
-                    uncounted.setdefault(order, []).append(Uncounted(*row))
+                    uncounted.setdefault(order, []).append(UncountedTable(*row))
             elif decision.met is not None and moves and not solutions.singular[i]:
                 met = decision.met & stack.bounds.effective[owner[i]]
                 if minimal_period(met) == order:
@@ -308,15 +237,15 @@ class Searcher:
                 for part, value in ((solutions.points, decision.points), (solutions.multipliers, values)):
                     part[i] = value
                 solutions.margin[i] = decision.margin
-            elif decision.outcome in _KINDS:
-                row = stack.cells[owner[i : i + 1]], words[i : i + 1], np.array([_KINDS[decision.outcome]])
-                uncounted.setdefault(order, []).append(Uncounted(*row))
+            elif decision.outcome in KINDS:
+                row = stack.cells[owner[i : i + 1]], words[i : i + 1], np.array([KINDS[decision.outcome]])
+                uncounted.setdefault(order, []).append(UncountedTable(*row))
         kept = np.flatnonzero(real)
         points, margin = solutions.points[kept], solutions.margin[kept]
         if self.units is not None and len(kept):
             points, margin = self._in_own_units(stack, owner[kept], points)
         cells, values = stack.cells[owner[kept]], solutions.multipliers[kept]
-        found.setdefault(order, []).append(Found(cells, words[kept], points, values, margin))
+        found.setdefault(order, []).append(CycleTable(cells, words[kept], points, values, margin))
         self._check_repetitions(stack, owner[kept], words[kept], solutions.gates[kept], values, uncounted)
 
     def _check_repetitions(self, stack: Stack, owner, words, gates, values, uncounted) -> None:
@@ -326,9 +255,11 @@ class Searcher:
             decider = self._decider(stack, int(owner[i]))
             for q in decider.orders_of_families(gates[i], values[i]) or ():
                 decision = decider.decide(np.tile(gates[i], (q, 1)))
-                if decision.outcome in _KINDS:
+                if decision.outcome in KINDS:
                     row = stack.cells[owner[i : i + 1]], np.tile(words[i : i + 1], (1, q, 1))
-                    uncounted.setdefault(q * order, []).append(Uncounted(*row, np.array([_KINDS[decision.outcome]])))
+                    uncounted.setdefault(q * order, []).append(
+                        UncountedTable(*row, np.array([KINDS[decision.outcome]]))
+                    )
 
     def _decider(self, stack: Stack, row: int) -> Decider:
         return Decider(jax.tree.map(lambda leaf: np.asarray(leaf)[row], stack.models), stack.bounds.effective[row])

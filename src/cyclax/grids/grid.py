@@ -1,22 +1,24 @@
 """Which entry of a model moves, and grids of the values that it takes."""
 
+import abc
 import functools
 import hashlib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from cyclax.core.checks import whole
 from cyclax.core.identity import fingerprint
 from cyclax.core.numerics import numerics
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.maps.stack import stacked_models
 
 _ENTRY = re.compile(r"^\s*([A-Za-z_]\w*)\s*(?:\[([\d\s,]+)\])?\s*$")
 # Models that a function makes are looked at in stacks of so many.
@@ -107,7 +109,39 @@ class Parameter:
         return self.leaf, *(i % n for i, n in zip(self.index, np.shape(getattr(model, self.leaf)), strict=True))
 
 
-class Grid:
+class AbstractGrid(abc.ABC):
+    """A family of models of one shape, whose cells have neighbors along each axis: what scans and tracks run over.
+
+    `model`: one of them, for shapes; `axes`: the values along each axis; `shape`, `size`: of the grid; `names`,
+    `labels`: of its axes.
+    """
+
+    model: AbstractPiecewiseLinearMap
+    axes: tuple[np.ndarray, ...]
+    shape: tuple[int, ...]
+    size: int
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    usable: Bool[np.ndarray, " n"]  # which cells have a model
+
+    @abc.abstractmethod
+    def values(self, cells: np.ndarray) -> Float[np.ndarray, "n P"]:
+        """Return the place of cells `(n,)` along each axis."""
+
+    @abc.abstractmethod
+    def models(self, values: Float[np.ndarray, "n P"]) -> AbstractPiecewiseLinearMap:
+        """Return a stack of the models at some places, between cells too. Must be called under `numerics()`."""
+
+    @abc.abstractmethod
+    def at(self, cell: int) -> AbstractPiecewiseLinearMap:
+        """Return the model of one cell."""
+
+    @abc.abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """Return what tells this family from another, in plain values."""
+
+
+class ParameterGrid(AbstractGrid):
     """A family of models over a grid of parameter values. Cells are numbered in C order, the last axis fastest."""
 
     def __init__(self, model: AbstractPiecewiseLinearMap, axes: Mapping[Any, Any]):
@@ -129,17 +163,11 @@ class Grid:
             raise ValueError(f"parameters: two of them have the same name ({', '.join(names)}).")
         self.shape = tuple(len(values) for values in self.axes)
         self.size = math.prod(self.shape)
+        self.names = tuple(names)
+        # What axes are called in pictures.
+        self.labels = tuple(f"offset of {p.name}" if p.offset else p.name for p in self.parameters)
+        self.usable = np.ones(self.size, bool)
         self._check_models()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the parameters."""
-        return tuple(parameter.name for parameter in self.parameters)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """What axes are called in pictures."""
-        return tuple(f"offset of {p.name}" if p.offset else p.name for p in self.parameters)
 
     def values(self, cells: np.ndarray) -> Float[np.ndarray, "n P"]:
         """Give the parameter values of cells `(n,)`."""
@@ -153,11 +181,6 @@ class Grid:
         size = 1 << max(4, (len(values) - 1).bit_length())
         stack = self._build(self.model, np.resize(values, (size, values.shape[1])))
         return jax.tree.map(lambda leaf: np.asarray(leaf)[: len(values)], stack)
-
-    @property
-    def usable(self) -> np.ndarray:
-        """Which cells have a model: here all."""
-        return np.ones(self.size, bool)
 
     def identity(self) -> dict[str, Any]:
         """Say what is scanned, in plain values."""
@@ -280,3 +303,53 @@ def _checked_values(parameter: Parameter, values: Any) -> Float[np.ndarray, " n"
     if not (np.all(steps > 0) or np.all(steps < 0)):
         raise ValueError(f"{parameter.name}: the values must all rise or all fall: neighbors in them are neighbors.")
     return values
+
+
+class ModelSequence(AbstractGrid):
+    """Models 0, 1, .. n - 1, and between i and i + 1 those on the straight line in the space of weights.
+
+    **Arguments:** `models`: a sequence of maps of one class and shape, or one map whose leaves are stacked. Models with
+    NaN or infinite weights are gaps: they stay in their place, and are not `usable`.
+
+    **Raises:** `TypeError` and `ValueError` that say which model is of another class or shape, or that all are gaps.
+    """
+
+    def __init__(self, models: Sequence[AbstractPiecewiseLinearMap] | AbstractPiecewiseLinearMap):
+        given = stacked_models(models, "models")
+        self._leaves = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf, np.float64) for leaf in leaves]), *given)
+        self.size = len(given)
+        finite = [np.isfinite(leaf).reshape(self.size, -1).all(axis=1) for leaf in jax.tree.leaves(self._leaves)]
+        self.usable = np.logical_and.reduce(finite)
+        if not np.any(self.usable):
+            raise ValueError("models: all of them hold NaN or inf; did the training diverge at once?")
+        self.shape, self.names, self.labels = (self.size,), ("model",), ("model",)
+        self.axes = (np.arange(self.size, dtype=float),)
+        self.model = self.at(int(np.argmax(self.usable)))
+
+    def values(self, cells: np.ndarray) -> Float[np.ndarray, "n 1"]:
+        """Give the places of models `(n,)` on the line: their numbers."""
+        return np.asarray(cells, float)[:, None]
+
+    def models(self, values: Float[np.ndarray, "n 1"]) -> AbstractPiecewiseLinearMap:
+        """Give a stack of the models at some places between 0 and n - 1."""
+        before = np.clip(np.floor(values[:, 0]).astype(int), 0, self.size - 1)
+        after, part = np.minimum(before + 1, self.size - 1), values[:, 0] - before
+
+        def between(leaf):
+            s = part.reshape(-1, *[1] * (leaf.ndim - 1))
+            # At a model itself its neighbor, which may be a gap, does not matter.
+            return np.where(s == 0, leaf[before], (1 - s) * leaf[before] + s * leaf[after])
+
+        return jax.tree.map(between, self._leaves)
+
+    def at(self, cell: int) -> AbstractPiecewiseLinearMap:
+        """Give one of the models."""
+        return jax.tree.map(lambda leaf: leaf[cell], self._leaves)
+
+    def stacked(self) -> AbstractPiecewiseLinearMap:
+        """Give all models, as one map with stacked leaves."""
+        return self._leaves
+
+    def identity(self) -> dict[str, Any]:
+        """Say what is tracked, in plain values."""
+        return {"models": fingerprint(self._leaves, "models"), "number": self.size}

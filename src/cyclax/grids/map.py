@@ -13,10 +13,10 @@ from cyclax.cycles.balance import balanced, in_own_units
 from cyclax.cycles.inventory import Inventory
 from cyclax.cycles.result import Cycles
 from cyclax.cycles.seal import sealed
+from cyclax.cycles.table import BORDER, FAMILY, UNDECIDED, CycleTable, UncountedTable
 from cyclax.grids.boundaries import Boundaries, boundaries
-from cyclax.grids.cells import BORDER, FAMILY, REPORT, UNDECIDED, Found, Uncounted, filed, unfiled
-from cyclax.grids.grid import Grid, Parameter
-from cyclax.grids.sequence import Line
+from cyclax.grids.cells import REPORT, filed, unfiled
+from cyclax.grids.grid import AbstractGrid, Parameter, ParameterGrid
 from cyclax.maps.io.registry import from_dict, to_dict
 
 _FORMAT = 2
@@ -44,10 +44,10 @@ class BifurcationMap:
     - `report`: seconds, cells, starts, how many cells were `mended` by their neighbors, in how many sweeps.
     """
 
-    grid: Grid | Line
+    grid: AbstractGrid
     orders: tuple[int, ...]
-    found: dict[int, Found]
-    uncounted: dict[int, Uncounted]
+    found: dict[int, CycleTable]
+    uncounted: dict[int, UncountedTable]
     layers: dict[str, np.ndarray]
     searched: np.ndarray
     report: dict[str, Any]
@@ -230,7 +230,7 @@ class BifurcationMap:
 
     @property
     def _offsets(self) -> list[Parameter]:
-        return [p for p in self.grid.parameters if p.offset] if isinstance(self.grid, Grid) else []
+        return [p for p in self.grid.parameters if p.offset] if isinstance(self.grid, ParameterGrid) else []
 
     def _coordinates(self) -> dict[str, tuple]:
         """Give the parameters as coordinates of a dataset: (dimension, values, attributes)."""
@@ -249,7 +249,7 @@ class BifurcationMap:
 
         **Raises:** `TypeError` for a model of your own, or a parameter with `set=`: these have no file format.
         """
-        if not isinstance(self.grid, Grid):
+        if not isinstance(self.grid, ParameterGrid):
             raise TypeError("save: this map is of a sequence of models; save the Track.")
         if any(parameter.set is not None for parameter in self.grid.parameters):
             raise TypeError("save: a parameter given by a function cannot be written; use to_xarray for the layers.")
@@ -280,11 +280,11 @@ class BifurcationMap:
             axes = {p: archive.array(f"axis.{i}", float, f"axis{i}") for i, p in enumerate(parameters)}
             if not 0 < len(axes) == len(parameters):
                 archive.refuse("it has no parameters, or one of them twice")
-            grid = Grid(model, axes)
+            grid = ParameterGrid(model, axes)
         orders, searched, tables = unfiled(archive, grid)
         archive.finish()
         return cls(grid, orders, *tables, searched, header["report"])
 
 
-def _spectral_radius(table: Found) -> np.ndarray:
+def _spectral_radius(table: CycleTable) -> np.ndarray:
     return np.max(np.abs(table.multipliers), axis=1, initial=0.0)

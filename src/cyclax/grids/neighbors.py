@@ -9,25 +9,21 @@ import numpy as np
 
 from cyclax.core.folder import Store
 from cyclax.core.version import __version__
-from cyclax.core.workers import Arrays, cores, spread
+from cyclax.core.workers import Arrays, cores, distribute
 from cyclax.cycles.index import index_of_each
 from cyclax.cycles.orders import divisors
-from cyclax.grids.cells import (
-    Checked,
-    Found,
-    Searcher,
-    Settings,
-    Stack,
-    Uncounted,
+from cyclax.cycles.table import (
+    CycleTable,
+    UncountedTable,
     codes_of,
     joined,
     joined_uncounted,
     none_uncounted,
     nothing,
 )
-from cyclax.grids.grid import Grid
+from cyclax.grids.cells import GridSearch, Settings, Stack, VerifiedTables
+from cyclax.grids.grid import AbstractGrid
 from cyclax.grids.orbit_layers import orbits
-from cyclax.grids.sequence import Line
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.linear import UNROLLED_SIZE
 
@@ -48,15 +44,25 @@ def cells_at_once(model: AbstractPiecewiseLinearMap, starts: int) -> int:
     return int(2 ** np.clip(np.log2(_BYTES / each).round(), 2, 8))
 
 
-class Sweeps:
+class NeighborSearch:
     """One scan, or one sequence of models tracked: what is known of all cells."""
 
-    def __init__(self, grid: Grid | Line, wanted, key, settings: Settings, orbit_steps, longest, store, progress):
+    def __init__(
+        self,
+        grid: AbstractGrid,
+        wanted,
+        key,
+        settings: Settings,
+        orbit_steps,
+        longest,
+        store,
+        progress,
+    ):
         self.grid, self.wanted, self.settings = grid, wanted, settings
         self.key, self.orbit_steps, self.longest, self.progress = key, orbit_steps, longest, progress
-        self.search = Searcher(grid, key, settings)
+        self.search = GridSearch(grid, key, settings)
         self.orders = sorted({d for order in wanted for d in divisors(order)})
-        self.found: dict[int, Found] = {k: self._blank(k) for k in self.orders}
+        self.found: dict[int, CycleTable] = {k: self._blank(k) for k in self.orders}
         self.tried: dict[int, np.ndarray] = {k: table.codes() for k, table in self.found.items()}
         self.uncounted = {k: none_uncounted(k, self.search.num_gates) for k in self.orders}
         self.layers: dict[str, np.ndarray] = {}
@@ -136,12 +142,12 @@ class Sweeps:
             parts += met
         return _packed(parts, self.orders) | layers | {"cells": cells}
 
-    def _drawn(self, stack: Stack, first: int, number: int, orders: list[int]) -> list[Checked]:
+    def _drawn(self, stack: Stack, first: int, number: int, orders: list[int]) -> list[VerifiedTables]:
         return [self.search.drawn(stack, order, self.segments[order], first, number) for order in orders]
 
     # -- neighbors ----------------------------------------------------------------------------------------------------
 
-    def heal(self, fresh: dict[int, Found]) -> None:
+    def heal(self, fresh: dict[int, CycleTable]) -> None:
         """Hand words to neighbors, sweep by sweep, until no cell gains any."""
         extra: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         while any(len(table.cell) for table in fresh.values()) or extra:
@@ -180,10 +186,10 @@ class Sweeps:
             gained[table.cell[~np.isin(table.codes(), known[order])]] = True
         return gained
 
-    def _blank(self, order: int) -> Found:
+    def _blank(self, order: int) -> CycleTable:
         return nothing(order, self.search.num_gates, self.search.num_states)
 
-    def _handed_over(self, table: Found):
+    def _handed_over(self, table: CycleTable):
         """Give every cycle of a table to the cells beside its own: cells, words, and the row it came from."""
         places = np.stack(np.unravel_index(table.cell, self.grid.shape))
         cells, rows = [], []
@@ -199,7 +205,7 @@ class Sweeps:
         row = np.concatenate(rows)
         return np.concatenate(cells), table.words[row], row
 
-    def _try(self, tasks: dict[int, tuple[np.ndarray, np.ndarray]]) -> dict[int, Found]:
+    def _try(self, tasks: dict[int, tuple[np.ndarray, np.ndarray]]) -> dict[int, CycleTable]:
         """Try words in cells; give what is new."""
         items = []
         for order, (cell, words) in tasks.items():
@@ -228,7 +234,7 @@ class Sweeps:
             checked.append(self.search.moved(stack, owner[movable], start[movable], order))
         return _packed(checked, self.orders)
 
-    def _partners(self, fresh: dict[int, Found], lost) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    def _partners(self, fresh: dict[int, CycleTable], lost) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Give words that border collisions between neighbors may lead to, in both cells.
 
         Where a neighbor has not the word w of a cycle, the cycle may have met the border nearest to it: beyond it is
@@ -254,7 +260,7 @@ class Sweeps:
             for order, parts in more.items()
         }
 
-    def _across(self, table: Found) -> np.ndarray:
+    def _across(self, table: CycleTable) -> np.ndarray:
         """Flip, in the word of each cycle, the gate at the border nearest to it."""
         cells, owner = np.unique(table.cell, return_inverse=True)
         words = table.words.copy()
@@ -358,14 +364,14 @@ class Sweeps:
     # -- bookkeeping --------------------------------------------------------------------------------------------------
 
     def _spread(self, work, items, stage: str, sizes):
-        return spread(
+        return distribute(
             work, items, threads=self.threads, stage=stage, sizes=sizes, store=self.store, progress=self.progress
         )
 
-    def _absorbed(self, result: Arrays) -> dict[int, Found]:
+    def _absorbed(self, result: Arrays) -> dict[int, CycleTable]:
         tables = {order: self._blank(order) for order in self.orders}
         for order in self.orders:
-            for kind, fields in (("uncounted", Uncounted._fields), ("found", Found._fields)):
+            for kind, fields in (("uncounted", UncountedTable._fields), ("found", CycleTable._fields)):
                 if f"{order}.{kind}.cell" not in result:
                     continue
                 columns = {name: result[f"{order}.{kind}.{name}"] for name in fields}
@@ -373,12 +379,12 @@ class Sweeps:
                 words = np.unpackbits(columns["words"], axis=1, count=bits[0] * bits[1]).astype(bool)
                 columns["words"] = words.reshape(-1, *bits)
                 if kind == "found":
-                    tables[order] = Found(**columns)
+                    tables[order] = CycleTable(**columns)
                 else:
-                    self.uncounted[order] = joined_uncounted([self.uncounted[order], Uncounted(**columns)])
+                    self.uncounted[order] = joined_uncounted([self.uncounted[order], UncountedTable(**columns)])
         return tables
 
-    def _merge(self, results: Iterable[tuple[int, Arrays]], mended: bool = False) -> dict[int, Found]:
+    def _merge(self, results: Iterable[tuple[int, Arrays]], mended: bool = False) -> dict[int, CycleTable]:
         """Take in results, in the order of their items, whichever was done first; give what was new in them."""
         parts = [self._absorbed(result) for _, result in sorted(results, key=lambda pair: pair[0])]
         fresh = {}

@@ -10,8 +10,9 @@ from jaxtyping import Array, Float
 
 from cyclax.core.checks import checked_key, whole
 from cyclax.core.numerics import numerics
-from cyclax.grids.cells import BORDER, FAMILY, Checked, Searcher, Stack, scales
-from cyclax.grids.grid import Grid
+from cyclax.cycles.table import BORDER, FAMILY
+from cyclax.grids.cells import GridSearch, Stack, VerifiedTables, scales
+from cyclax.grids.grid import ParameterGrid
 from cyclax.maps.affine import affine_forms, itineraries
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.orbits import follow_tangents, gate_hashes, period_of, word_periods
@@ -40,7 +41,9 @@ def _run(models, z, v, limits, matter, scale, steps, *, longest: int):
     return jax.vmap(one)(models, z, v, limits, matter, scale)
 
 
-def orbits(search: Searcher, stack: Stack, steps: int, longest: int) -> tuple[dict[str, np.ndarray], list[Checked]]:
+def orbits(
+    search: GridSearch, stack: Stack, steps: int, longest: int
+) -> tuple[dict[str, np.ndarray], list[VerifiedTables]]:
     """Follow a few orbits in each cell of a stack, `steps` to forget and `steps` to measure.
 
     **Returns:** arrays over the cells: `exponent` (nats per step, the largest of the orbits that stay; nan where none
@@ -70,7 +73,7 @@ def orbits(search: Searcher, stack: Stack, steps: int, longest: int) -> tuple[di
     return layers, met + more
 
 
-def _held(search: Searcher, stack: Stack, states: np.ndarray, again: np.ndarray, growth: np.ndarray, longest: int):
+def _held(search: GridSearch, stack: Stack, states: np.ndarray, again: np.ndarray, growth: np.ndarray, longest: int):
     """Find the orbits that follow a word for ever, among those whose words repeat after `again (N, orbits)` steps.
 
     Their exponents are those of the cycle, and are written into `growth`.
@@ -94,7 +97,7 @@ def _held(search: Searcher, stack: Stack, states: np.ndarray, again: np.ndarray,
     return periods, parts
 
 
-def _settled(search: Searcher, stack: Stack, states: np.ndarray, period: np.ndarray):
+def _settled(search: GridSearch, stack: Stack, states: np.ndarray, period: np.ndarray):
     """Keep the periods `(N, orbits)` at which a cycle attracts: the word that the orbit meets is solved and checked.
 
     A slow spiral into a cycle comes back near to itself after every turn, whatever the period of the cycle.
@@ -150,7 +153,7 @@ def attractor_points(
 
     **Raises:** `TypeError` and `ValueError` that name the argument.
     """
-    grid, key = Grid(checked_model(model), parameters), checked_key(key)
+    grid, key = ParameterGrid(checked_model(model), parameters), checked_key(key)
     if len(grid.shape) != 1:
         raise ValueError(f"attractor_points: expected one parameter, got {len(grid.shape)} ({', '.join(grid.names)}).")
     transient, points, orbits = whole(transient, "transient", 0), whole(points, "points"), whole(orbits, "orbits")

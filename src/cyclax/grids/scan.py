@@ -14,9 +14,9 @@ from cyclax.core.version import __version__
 from cyclax.cycles.inventory import model_hash
 from cyclax.cycles.orders import checked_orders
 from cyclax.grids.cells import Settings
-from cyclax.grids.grid import Grid
+from cyclax.grids.grid import ParameterGrid
 from cyclax.grids.map import BifurcationMap
-from cyclax.grids.neighbors import Sweeps, cells_at_once
+from cyclax.grids.neighbors import NeighborSearch, cells_at_once
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.stack import checked_model
 
@@ -73,11 +73,11 @@ def scan(
     model, key, wanted = checked_model(model), checked_key(key), checked_orders(orders)
     starts, moves = whole(starts, "starts"), whole(moves, "moves")
     longest_period, orbit_steps = whole(longest_period, "longest_period"), whole(orbit_steps, "orbit_steps", 0)
-    grid = Grid(model, parameters)
+    grid = ParameterGrid(model, parameters)
     starts += starts % 2  # in pairs, one of each kind
     settings = Settings(starts, moves, cells_at_once(model, starts) if cells is None else whole(cells, "cells"))
     with numerics():
-        job = Sweeps(grid, wanted, key, settings, orbit_steps, longest_period, store, progress)
+        job = NeighborSearch(grid, wanted, key, settings, orbit_steps, longest_period, store, progress)
         interrupted = job.run(heal, exact)
     report = {
         "seconds": time.perf_counter() - began,

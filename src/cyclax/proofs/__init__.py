@@ -1,1 +1,6 @@
-"""TODO."""
+"""Proving that none is missing: methods of exact enumeration, certificates, proofs of single cycles."""
+
+from cyclax.proofs.candidates import Box, Candidates
+from cyclax.proofs.methods import AbstractMethod, BranchAndBound, Exhaustive, WordGraph
+
+__all__ = ["AbstractMethod", "Box", "BranchAndBound", "Candidates", "Exhaustive", "WordGraph"]

@@ -4,12 +4,12 @@ import dataclasses
 import math
 import numbers
 from collections.abc import Iterable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from cyclax.core.budget import CERTIFICATION, DERIVATION, PROOF, SEARCH, Budget, SpentError, TooExpensiveError
+from cyclax.core.budget import CERTIFICATION, DERIVATION, PROOF, SEARCH, Budget, SpentError
 from cyclax.core.checks import real
 from cyclax.core.interruption import Interruption
 from cyclax.core.numerics import numerics
@@ -24,9 +24,10 @@ from cyclax.cycles.verify import Verified
 from cyclax.maps.affine import AffineForm, adds_up, state_scale
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.stack import checked_model
-from cyclax.proofs.candidates import Box, Candidates, Progress
+from cyclax.proofs.candidates import Box, Candidates
 from cyclax.proofs.certificate import certificate, sentence
 from cyclax.proofs.certify import certify_in_time
+from cyclax.proofs.methods import AbstractMethod, BranchAndBound, Exhaustive, WordGraph
 from cyclax.proofs.nearby import search_nearby
 from cyclax.proofs.paced import Paced
 
@@ -44,90 +45,12 @@ _SEARCHED = 8
 _DECIDED = 20
 
 
-class Method(Protocol):
-    """A way to enumerate."""
-
-    name: str
-    needs_box: bool
-
-    def candidates(
-        self,
-        model: AbstractPiecewiseLinearMap,
-        bounds: AffineForm,
-        orders: list[int] | None,
-        box: Box,
-        budget: Budget,
-        progress: Progress,
-    ) -> Candidates:
-        """Give words among which all cycles of the orders are (None: of all orders)."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Exhaustive:
-    """All gate words, one by one: for small networks and low orders. Needs no box: complete everywhere."""
-
-    name = "all words"
-    needs_box = False
-
-    def candidates(self, model, bounds, orders, box, budget, progress):
-        """Solve all words."""
-        from cyclax.proofs.exhaustive import exhaustive
-
-        if orders is None:
-            raise TooExpensiveError('Exhaustive: orders="all" asks for infinitely many words; use WordGraph().')
-        return exhaustive(model, bounds, orders, box, budget, progress)
-
-
-@dataclasses.dataclass(frozen=True)
-class WordGraph:
-    """The graph of feasible itineraries, refined until it is a union of disjoint cycles: all orders at once.
-
-    **Arguments:** `rigorous`: leave nothing out that is not refuted in ball arithmetic, and prove every cycle
-    (`certify`), so that no rounding can make the result incomplete or wrong. It holds inside the box: that a derived
-    box holds all cycles is proved numerically only. The box is not narrowed beforehand, which takes longer in many
-    dimensions. Where a word stays undecided (a point on a border, a multiplier on the unit circle), the certificate
-    says "numerical" and `notes["rigor"]` why.
-    """
-
-    rigorous: bool = False
-
-    name = "word graph"
-    needs_box = True
-
-    def candidates(self, model, bounds, orders, box, budget, progress):
-        """Refine the graph."""
-        from cyclax.proofs.word_graph.refinement import word_graph
-
-        if not self.rigorous:
-            return word_graph(bounds, orders, box, budget, progress)
-        from cyclax.proofs.rigorous import Judge
-
-        return word_graph(bounds, orders, box, budget, progress, judge=Judge(model, box, budget.check))
-
-
-@dataclasses.dataclass(frozen=True)
-class BranchAndBound:
-    """Branching over gates with a linear program per node: fixed points and low orders in many dimensions."""
-
-    name = "branch and bound"
-    needs_box = True
-
-    def candidates(self, model, bounds, orders, box, budget, progress):
-        """Branch."""
-        from cyclax.proofs.branch_and_bound.branching import branch_and_bound
-
-        if orders is None:
-            raise TooExpensiveError('BranchAndBound: orders="all" has no end; use WordGraph().')
-        return branch_and_bound(bounds, orders, box, budget, progress)
-
-
 def enumerate_cycles(
     model: AbstractPiecewiseLinearMap,
     orders: int | Iterable[int] | Literal["all"],
     *,
     box: float | tuple[Float[Any, " M"], Float[Any, " M"]] | None = None,
-    method: Method | None = None,
+    method: AbstractMethod | None = None,
     budget: Budget | float | None = None,
     progress: bool = True,
 ) -> Cycles:
@@ -175,7 +98,7 @@ def enumerate_cycles(
         own = np.ones(model.num_states) if units is None else units[0]
         region = _checked_box(model, bounds, box, derived, own)
         chosen = method or _default_method(bounds, searched)
-        if isinstance(chosen, WordGraph) and chosen.rigorous:
+        if chosen.rigorous:
             region = dataclasses.replace(region, derived=False)
         allowed.until(PROOF)
         try:
@@ -195,10 +118,11 @@ def _checked_budget(budget) -> Budget:
 
 
 def _check_method(method) -> None:
-    if method is None or (hasattr(method, "candidates") and not isinstance(method, type)):
+    if method is None or isinstance(method, AbstractMethod):
         return
     what = f"the class {method.__name__}; call it" if isinstance(method, type) else repr(method)
-    raise TypeError(f"method: expected cyclax.WordGraph(), BranchAndBound() or Exhaustive(), got {what}.")
+    known = "cyclax.WordGraph(), BranchAndBound(), Exhaustive(), or a method of your own (cyclax.proofs.AbstractMethod)"
+    raise TypeError(f"method: expected {known}, got {what}.")
 
 
 def _in_own_units(result: Cycles, model: AbstractPiecewiseLinearMap, units: np.ndarray) -> Cycles:
@@ -267,7 +191,7 @@ def _search_what_is_open(
         search_nearby(bounds, wanted, found, state_scale(model, bounds), budget)
 
 
-def _default_method(bounds: AffineForm, orders: list[int] | None) -> Method:
+def _default_method(bounds: AffineForm, orders: list[int] | None) -> AbstractMethod:
     gates = int(np.sum(bounds.effective))
     if orders is not None and gates * max(orders) <= math.log2(_FEW_WORDS):
         return Exhaustive()
@@ -276,9 +200,11 @@ def _default_method(bounds: AffineForm, orders: list[int] | None) -> Method:
     return WordGraph()
 
 
-def _result(model, bounds, method: Method, box: Box, wanted, found: Candidates, budget: Budget, began: float) -> Cycles:
+def _result(
+    model, bounds, method: AbstractMethod, box: Box, wanted, found: Candidates, budget: Budget, began: float
+) -> Cycles:
     region = box if method.needs_box else None
-    rigorous = isinstance(method, WordGraph) and method.rigorous
+    rigorous = method.rigorous
     inventory = Inventory(model, bounds)
     paced = Paced(found, model.num_states, budget, *([_DECIDED] if rigorous else []))
     for order, some in paced:

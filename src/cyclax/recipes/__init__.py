@@ -1,1 +1,1 @@
-"""TODO."""
+"""Work described in TOML files."""

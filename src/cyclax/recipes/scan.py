@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cyclax.core.storage import write_atomically
-from cyclax.grids.grid import Grid, Parameter
+from cyclax.grids.grid import Parameter, ParameterGrid
 from cyclax.grids.map import BifurcationMap
 from cyclax.grids.scan import scan
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -70,7 +70,7 @@ class ScanPlan:
                 "(save, netcdf) and draw slices, or drop plot."
             )
         try:
-            Grid(model, parameters)
+            ParameterGrid(model, parameters)
         except ValueError as error:
             raise ValueError(f"{path}, [parameters]: {error}") from error
         return cls(model, parameters, table["orders"], seed, dict(settings), files, boundaries)

@@ -14,8 +14,8 @@ from cyclax.bifurcations.event import EVENT, Event
 from cyclax.core.archive import Archive, write_archive
 from cyclax.cycles.result import Cycles
 from cyclax.grids.cells import REPORT, filed, unfiled
+from cyclax.grids.grid import ModelSequence
 from cyclax.grids.map import BifurcationMap
-from cyclax.grids.sequence import Line
 from cyclax.maps.io.registry import from_dict, to_dict
 from cyclax.tracking.loss_jumps import Jump, JumpRule
 
@@ -208,7 +208,7 @@ class Track:
     def save(self, path: str | Path) -> None:
         """Write everything to an `.npz` file, without pickle; `Track.load` reads it."""
         grid = self.cycles.grid
-        assert isinstance(grid, Line)
+        assert isinstance(grid, ModelSequence)
         header = {
             "format": _FORMAT,
             "model": {name: np.asarray(value).tolist() for name, value in to_dict(grid.model).items()},
@@ -240,7 +240,7 @@ class Track:
             shapes = [np.shape(leaf) for leaf in jax.tree.leaves(model)]
             leaves = [archive.array(f"leaf.{i}", float, f"models {_axes(shape)}") for i, shape in enumerate(shapes)]
             stack = [jax.tree.unflatten(jax.tree.structure(model), leaf) for leaf in zip(*leaves, strict=True)]
-            line = Line(stack)
+            line = ModelSequence(stack)
             events = tuple(map(Event.from_dict, header["events"]))
             rule = JumpRule(header["rule"]["threshold"], header["rule"]["least"])
         orders, searched, tables = unfiled(archive, line)

@@ -18,9 +18,9 @@ from cyclax.core.numerics import numerics
 from cyclax.core.version import __version__
 from cyclax.cycles.orders import checked_orders
 from cyclax.grids.cells import Settings
+from cyclax.grids.grid import ModelSequence
 from cyclax.grids.map import BifurcationMap
-from cyclax.grids.neighbors import Sweeps, cells_at_once
-from cyclax.grids.sequence import Line
+from cyclax.grids.neighbors import NeighborSearch, cells_at_once
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.tracking.loss_jumps import JumpRule
 from cyclax.tracking.result import Track
@@ -75,7 +75,7 @@ def track(
         models = models.maps
     elif isinstance(models, Sequence):
         models = [one.map if isinstance(one, LatentModel) else one for one in models]
-    line, key, wanted = Line(models), checked_key(key), checked_orders(orders)
+    line, key, wanted = ModelSequence(models), checked_key(key), checked_orders(orders)
     starts, moves = whole(starts, "starts"), whole(moves, "moves")
     if rule is not None and not isinstance(rule, JumpRule):
         raise TypeError(f"rule: expected JumpRule(threshold, least), got {rule!r}.")
@@ -87,7 +87,7 @@ def track(
     # a `Tracker` compiles once.
     cells = min(cells_at_once(line.model, starts), 1 << max(1, (line.size - 1).bit_length()))
     with numerics():
-        job = Sweeps(line, wanted, key, Settings(starts + starts % 2, moves, cells), 0, 1, store, progress)
+        job = NeighborSearch(line, wanted, key, Settings(starts + starts % 2, moves, cells), 0, 1, store, progress)
         interrupted = job.run(True, exact)
     report = {
         "cells": int(np.sum(line.usable)),
@@ -107,13 +107,13 @@ def track(
     return Track(_known(job, wanted, report), in_order, series["losses"], series["gradient_norms"], rule or JumpRule())
 
 
-def _known(job: Sweeps, orders: list[int], report: dict[str, Any]) -> BifurcationMap:
+def _known(job: NeighborSearch, orders: list[int], report: dict[str, Any]) -> BifurcationMap:
     found = {order: job.found[order] for order in orders}
     return BifurcationMap(job.grid, tuple(orders), found, job.uncounted, job.layers, job.searched, report)
 
 
 def _fill_events(
-    job: Sweeps, orders: list[int], report: dict[str, Any], events: dict[int, tuple[Event, ...]], mend: bool
+    job: NeighborSearch, orders: list[int], report: dict[str, Any], events: dict[int, tuple[Event, ...]], mend: bool
 ):
     """Fill in the events from each model to the next, by its number.
 

@@ -1,1 +1,16 @@
 """Training on time series: a latent map, how it is forced by the data, and the loop."""
+
+from cyclax.training.forcing import AbstractForcing, AbstractStrength
+from cyclax.training.jacobians import AbstractNorm
+from cyclax.training.model import AbstractObservation
+from cyclax.training.optimizers import AbstractOptimizer
+from cyclax.training.regularizers import AbstractRegularizer
+
+__all__ = [
+    "AbstractForcing",
+    "AbstractNorm",
+    "AbstractObservation",
+    "AbstractOptimizer",
+    "AbstractRegularizer",
+    "AbstractStrength",
+]

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Branching over gates, with a linear program at each node."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The graph of feasible itineraries, refined until only cycles are left."""

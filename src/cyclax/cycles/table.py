@@ -1,0 +1,80 @@
+"""Tables: the cycles of many models as arrays, a cycle a row, and the words that no count includes."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from cyclax.cycles.decide import Outcome
+
+
+class CycleTable(NamedTuple):
+    """Cycles of one order in many cells, sorted by cell and word; the cycle is the first axis."""
+
+    cell: np.ndarray  # (n,)
+    words: np.ndarray  # (n, k, G) gates that matter; smallest rotation, the others closed
+    points: np.ndarray  # (n, k, M)
+    multipliers: np.ndarray  # (n, M)
+    margin: np.ndarray  # (n,)
+
+    def take(self, rows: np.ndarray) -> "CycleTable":
+        """Give some of the cycles."""
+        return CycleTable(*(part[rows] for part in self))
+
+    def codes(self) -> np.ndarray:
+        """Give cell and word as one row of bytes each, `(n, bytes)`: equal rows are equal cycles."""
+        return codes_of(self.cell, self.words)
+
+
+def codes_of(cell: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Give cells `(n,)` and words `(n, k, G)` as one scalar of bytes each, which sorts by cell and word."""
+    cells = np.ascontiguousarray(cell.astype(">i8")[:, None]).view(np.uint8)
+    bits = words.reshape(len(words), words.shape[1] * words.shape[2])
+    rows = np.concatenate([cells, np.packbits(bits, axis=1)], axis=1)
+    return np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1])))[:, 0]
+
+
+def nothing(order: int, num_gates: int, num_states: int) -> CycleTable:
+    """No cycles."""
+    return CycleTable(
+        np.zeros(0, np.int64),
+        np.zeros((0, order, num_gates), bool),
+        np.zeros((0, order, num_states)),
+        np.zeros((0, num_states), complex),
+        np.zeros(0),
+    )
+
+
+def joined(parts: list[CycleTable]) -> CycleTable:
+    """Join tables of one order; of equal cycles the first stays."""
+    together = CycleTable(*map(np.concatenate, zip(*parts, strict=True)))
+    _, first = np.unique(together.codes(), return_index=True)
+    return together.take(first)
+
+
+class UncountedTable(NamedTuple):
+    """Words of one order that no count includes, in many cells; the word is the first axis."""
+
+    cell: np.ndarray  # (n,)
+    words: np.ndarray  # (n, k, G) as in `CycleTable`, and those that repeat shorter ones
+    kind: np.ndarray  # (n,) BORDER, FAMILY or UNDECIDED
+
+    def cells(self, *kinds: int) -> np.ndarray:
+        """Give the cells that have words of these kinds, of any kind if none is named."""
+        return np.unique(self.cell[np.isin(self.kind, kinds)] if kinds else self.cell)
+
+
+# A solution on a border; a family of solutions; neither proved to be a cycle nor not to be.
+BORDER, FAMILY, UNDECIDED = 1, 2, 3
+KINDS = {Outcome.BORDER: BORDER, Outcome.FAMILY: FAMILY, Outcome.OPEN: UNDECIDED}
+
+
+def none_uncounted(order: int, num_gates: int) -> UncountedTable:
+    """No words."""
+    return UncountedTable(np.zeros(0, np.int64), np.zeros((0, order, num_gates), bool), np.zeros(0, np.int64))
+
+
+def joined_uncounted(parts: list[UncountedTable]) -> UncountedTable:
+    """Join tables of one order; of equal words the first stays."""
+    together = UncountedTable(*map(np.concatenate, zip(*parts, strict=True)))
+    _, first = np.unique(codes_of(together.cell, together.words), return_index=True)
+    return UncountedTable(*(part[first] for part in together))
