@@ -60,20 +60,23 @@ def watched(
         looks = [held(path, pair, place, words) for place in places]
         for kind in event_types:
             values = np.stack([np.asarray(kind.test(look), float) for look in looks])
-            for turn, row in np.argwhere(values[:-1] * values[1:] < 0):
-                event = _located(path, kind, some[row], places[turn : turn + 2, row], values[turn : turn + 2, row])
+            known = np.isfinite(values[:-1]) & np.isfinite(values[1:])
+            for turn, row in np.argwhere(known & ((values[:-1] > 0) != (values[1:] > 0))):
+                ends = [turn, turn + 1] if values[turn, row] > 0 else [turn + 1, turn]
+                event = _located(path, kind, some[row], places[ends, row], values[ends, row])
                 key = (kind.name, some[row].pair, words[row].tobytes(), round(event.at / _SAME_PLACE))
                 found.setdefault(key, (some[row].pair, event))
     return list(found.values())
 
 
 def _located(path: Path, kind: AbstractEventType, stretch: Stretch, places: np.ndarray, values: np.ndarray) -> Event:
-    pair, word, sign = np.array([stretch.pair]), stretch.word[None], np.sign(values[0])
+    """Close in on a zero; the test is positive at the first of two places, and not at the second."""
+    pair, word = np.array([stretch.pair]), stretch.word[None]
 
     def test(_, place):
-        return (sign * kind.test(held(path, pair, place, word)))[:, None]
+        return np.asarray(kind.test(held(path, pair, place, word)), float)[:, None]
 
-    low, high, _ = narrowed(test, places[:1], places[1:], sign * values[:1, None], sign * values[1:, None])
-    ends = [held(path, pair, place, word).multipliers()[0] for place in sorted([low, high], key=float)]
+    low, high, _ = narrowed(test, places[:1], places[1:], values[:1, None], values[1:, None])
+    both = [held(path, pair, place, word).multipliers()[0] for place in sorted((low, high), key=lambda end: end[0])]
     at, width = float(low[0] + high[0]) / 2, float(abs(high[0] - low[0]))
-    return Event(kind.name, len(stretch.word), at, width, (stretch.word,), ("both",), tuple(ends))
+    return Event(kind.name, len(stretch.word), at, width, (stretch.word,), ("both",), tuple(both))

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -57,7 +58,7 @@ class AbstractWordSource(AbstractFinder):
         with progress_bar(total=len(work), shown=progress, desc="cycles", unit="order") as bar:
             for order, network in work:
                 tally = network.tallies[order]
-                for words in (given.get(order, ()), *self.propose(network, order)):
+                for words in itertools.chain([given.get(order, ())], self.propose(network, order)):
                     if stop():
                         return
                     if len(words):

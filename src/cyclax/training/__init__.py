@@ -1,6 +1,6 @@
 """Training on time series: a latent map, how it is forced by the data, and the loop."""
 
-from cyclax.training.forcing import AbstractForcing, AbstractStrength
+from cyclax.training.forcing import AbstractForcing, AbstractStrength, Constant
 from cyclax.training.jacobians import AbstractNorm
 from cyclax.training.model import AbstractObservation
 from cyclax.training.optimizers import AbstractOptimizer
@@ -13,4 +13,5 @@ __all__ = [
     "AbstractOptimizer",
     "AbstractRegularizer",
     "AbstractStrength",
+    "Constant",
 ]
