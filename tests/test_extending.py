@@ -70,13 +70,13 @@ def test_a_finder_is_stopped_and_believed_nothing():
 
 
 def test_a_method():
-    model = cx.PLRNN.random(2, key=jax.random.key(3), gain=2.5)
+    model = cx.LoziMap(1.7, 0.5)
     expected = cx.enumerate_cycles(model, 3, method=cx.Exhaustive(), progress=False)
-    found = cx.enumerate_cycles(model, 3, method=BoxedWords(), box=1.0, progress=False)
+    found = cx.enumerate_cycles(model, 3, method=BoxedWords(), box=0.7, progress=False)
     assert found.report["completeness"]["orders"] == [1, 2, 3]
     assert found.report["completeness"]["where"] == "inside the box"
-    assert "words of the box, inside |z_i| <= 1" in found.report["orders"]["1"]["reason"]
-    inside = [c for c in expected if np.max(np.abs(c.points)) < 1]
+    assert "words of the box, inside |z_i| <= 0.7" in found.report["orders"]["1"]["reason"]
+    inside = [c for c in expected if np.max(np.abs(c.points)) < 0.7]
     assert 0 < len(inside) < len(expected)
     assert [c.gates.tolist() for c in found] == [c.gates.tolist() for c in inside]
     with pytest.raises(TypeError, match="the class BoxedWords; call it"):
