@@ -66,6 +66,43 @@ def test_an_upward_import_would_be_seen(tmp_path):
     assert violations(tmp_path) == ["maps/base.py imports cyclax.search.find.find_cycles"]
 
 
+def circles(source: Path) -> list[set[str]]:
+    """Modules that import one another, at import time, in a circle."""
+    package = source.name
+    needs: dict[str, set[str]] = {}
+    for path in source.rglob("*.py"):
+        name = ".".join([package, *path.relative_to(source).with_suffix("").parts]).removesuffix(".__init__")
+        # What stands in functions, or is for type checkers, is not run at import time.
+        nodes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ImportFrom)]
+        needs[name] = {f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
+        needs[name] |= {node.module for node in nodes if node.module}
+    needs = {name: (wanted & needs.keys()) - {name} for name, wanted in needs.items()}
+    left = dict(needs)
+    while free := [name for name, wanted in left.items() if not wanted & left.keys()]:
+        for name in free:
+            del left[name]
+    return [set(left)] if left else []
+
+
+def test_no_imports_go_in_a_circle(tmp_path):
+    assert circles(SOURCE) == []
+    (tmp_path / "a.py").write_text(f"from {tmp_path.name}.b import x\n")
+    (tmp_path / "b.py").write_text(f"from {tmp_path.name}.a import y\n")
+    assert circles(tmp_path) == [{f"{tmp_path.name}.a", f"{tmp_path.name}.b"}]
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text().splitlines())
+
+
+def test_no_file_and_no_folder_grows_too_large():
+    files = list(SOURCE.rglob("*.py"))
+    assert not {str(path.relative_to(SOURCE)): lines(path) for path in files if lines(path) > 450}
+    total = sum(map(lines, files))
+    rooms = {folder.name: sum(map(lines, folder.rglob("*.py"))) for folder in SOURCE.iterdir() if folder.is_dir()}
+    assert not {name: number for name, number in rooms.items() if number > 0.2 * total}
+
+
 def test_import_changes_nothing():
     program = (
         "import jax, numpy as np; before = (jax.config.jax_enable_x64, np.geterr())\n"

@@ -14,6 +14,7 @@ import pytest
 import cyclax as cx
 from cyclax import cli
 from cyclax.search import driver
+from cyclax.search.tally import StartTally
 
 NETWORKS = Path(__file__).resolve().parents[1] / "examples" / "networks"
 NETWORK = str(NETWORKS / "plrnn_2d_order16.json")

@@ -12,7 +12,7 @@ import pytest
 from cyclax.core.interruption import leave_at_once, to_work
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-NETWORK = str(Path(__file__).resolve().parents[1] / "examples" / "networks" / "plrnn_2d_order40.json")
+NETWORK = str(Path(__file__).resolve().parents[2] / "examples" / "networks" / "plrnn_2d_order40.json")
 SEARCH = ["cycles", NETWORK, "--orders", "30"]
 
 # Ctrl-C at the moment at which a module is asked for, wherever that is: what is imported may be native code.

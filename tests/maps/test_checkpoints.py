@@ -9,13 +9,13 @@ import zipfile
 import zlib
 from collections import OrderedDict
 from pathlib import Path
-from typing import NamedTuple
 
 import conftest
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from torch_files import Call, Global, Set, Storage, pickled, tensor, write, write_arrays
 
 import cyclax as cx
 from cyclax import cli
@@ -24,7 +24,7 @@ from cyclax.maps.io.mat_file import read_mat
 from cyclax.maps.io.registry import MODELS, to_dict
 from cyclax.maps.io.torch_file import read_torch
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 rng = np.random.default_rng(0)
 PLRNN = {"A": rng.uniform(size=3), "W": rng.normal(size=(3, 3)), "h": rng.normal(size=3)}
@@ -255,7 +255,7 @@ def test_nothing_fits():
 
 
 def test_the_documented_table():
-    page = (Path(__file__).resolve().parents[1] / "docs" / "checkpoints.md").read_text()
+    page = (Path(__file__).resolve().parents[2] / "docs" / "checkpoints.md").read_text()
     for layout in LAYOUTS:
         if "weight_hh" not in layout.needs:  # "the same without `_l0`"
             assert f"`{', '.join(layout.needs)}`" in page
@@ -673,84 +673,6 @@ def test_mat_without_scipy(tmp_path, monkeypatch, capsys):
 
 
 # -- PyTorch's files, written by hand ----------------------------------------------------------------------------------
-
-
-class Global(NamedTuple):
-    name: str
-
-
-class Call(NamedTuple):
-    function: str
-    arguments: tuple
-
-
-class Set(NamedTuple):
-    """An object whose state the pickle sets."""
-
-    target: object
-    state: object
-
-
-class Storage(NamedTuple):
-    kind: str
-    key: str
-    length: int
-
-
-def pickled(value) -> bytes:
-    """A pickle of protocol 2, with the objects that torch would write in it."""
-    match value:
-        case Global(name):
-            return f"c{name.rpartition('.')[0]}\n{name.rpartition('.')[2]}\n".encode()
-        case Call(function, arguments):
-            return pickled(Global(function)) + pickled(arguments) + b"R"
-        case Set(target, state):
-            return pickled(target) + pickled(state) + b"b"
-        case Storage(kind, key, length):
-            return pickled(("storage", Global(f"torch.{kind}"), key, "cuda:0", length)) + b"Q"
-        case None:
-            return b"N"
-        case bool():
-            return b"\x88" if value else b"\x89"
-        case int():
-            return f"L{value}L\n".encode()
-        case str():
-            return b"X" + struct.pack("<i", len(value.encode())) + value.encode()
-        case tuple() | list():
-            return b"(" + b"".join(map(pickled, value)) + (b"t" if isinstance(value, tuple) else b"l")
-        case dict():
-            return b"(" + b"".join(pickled(key) + pickled(item) for key, item in value.items()) + b"d"
-    raise TypeError(value)
-
-
-def tensor(storage, size, stride, offset=0, **metadata):
-    extra = (metadata,) if metadata else ()
-    hooks = Call("collections.OrderedDict", ())
-    return Call("torch._utils._rebuild_tensor_v2", (storage, offset, size, stride, False, hooks, *extra))
-
-
-def write(path, content, storages=None, *, byteorder="little", folder="archive"):
-    records = {"data.pkl": b"\x80\x02" + (content if isinstance(content, bytes) else pickled(content)) + b"."}
-    records |= {"byteorder": byteorder.encode()} if byteorder else {}
-    records |= {f"data/{key}": raw for key, raw in (storages or {}).items()} | {"version": b"3\n"}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, raw in records.items():
-            archive.writestr(f"{folder}/{name}", raw)
-    return path
-
-
-def contiguous(array):
-    return tuple(int(step) // array.itemsize for step in array.strides)
-
-
-def write_arrays(path, arrays, kind="FloatStorage", dtype="<f4", **options):
-    arrays = {name: np.ascontiguousarray(array, dtype) for name, array in arrays.items()}
-    content = {
-        name: tensor(Storage(kind, str(i), array.size), array.shape, contiguous(array))
-        for i, (name, array) in enumerate(arrays.items())
-    }
-    write(path, content, {str(i): array.tobytes() for i, array in enumerate(arrays.values())}, **options)
-    return {name: array.astype(np.float64) for name, array in arrays.items()}
 
 
 @pytest.mark.parametrize("suffix", ["pt", "pth", "ckpt"])

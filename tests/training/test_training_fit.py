@@ -379,7 +379,7 @@ def test_store_resumes_bitwise_and_refuses_others(tmp_path):
 @pytest.mark.slow
 def test_killed_and_resumed_is_the_same_bitwise(tmp_path):
     program = (
-        "import sys, jax, numpy as np; sys.path.insert(0, sys.argv[2])\n"
+        "import sys, jax, numpy as np; sys.path[:0] = [sys.argv[2], sys.argv[2] + '/..']\n"
         "from test_training_fit import *\n"
         "result = fit(network(), SERIES, forcing=GeneralizedForcing(), steps=6000, checkpoint_every=500,\n"
         "             store=sys.argv[1], **SMALL)\n"

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
+from fifty_digits import DIGITS, ExactMap, exact
 from planting import PLANTERS, planted
-from test_no_false_cycle import DIGITS, ExactMap, exact
 
 import cyclax as cx
 from cyclax.core.numerics import numerics

@@ -15,7 +15,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from test_checkpoints import write_arrays
+from torch_files import write_arrays
 
 import cyclax as cx
 from cyclax import data

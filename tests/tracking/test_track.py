@@ -12,7 +12,7 @@ import cyclax as cx
 from cyclax.grids.map import BifurcationMap
 from cyclax.grids.neighbors import NeighborSearch
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 RIGHT = np.linspace(-0.53, -2.53, 21)
 
 

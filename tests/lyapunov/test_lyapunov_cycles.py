@@ -8,7 +8,7 @@ from planting import planted_plrnn
 
 import cyclax as cx
 
-NETWORKS = Path(__file__).resolve().parents[1] / "examples" / "networks"
+NETWORKS = Path(__file__).resolve().parents[2] / "examples" / "networks"
 
 
 def moduli(model: cx.PLRNN, points: np.ndarray) -> np.ndarray:
