@@ -22,6 +22,7 @@ from cyclax.proofs.word_graph.refinement import _Refinement
 from cyclax.proofs.word_graph.sample import random_closed_walks
 from cyclax.search.lanes import POOL, Fate, Rounds, cached_lanes
 from cyclax.search.starts import drawn_starts, follow, given_starts, initial_states
+from cyclax.search.tally import StartTally
 
 RESULTS = Path(__file__).resolve().parent / "results" / "recall.md"
 STRATEGIES = ("orbits", "attractor", "uniform words", "both (the default)", "word graph")

@@ -29,6 +29,31 @@ def test_writing_a_model(capsys):
     assert len(namespace["cycles"]) > 10
 
 
+def test_extending(capsys):
+    page = DOCS / "extending.md"
+    ((line, code),) = code_blocks(page)
+    exec(compile("\n" * line + code, str(page), "exec"), {"__name__": page.stem})
+    assert "proved incomplete for orders 2" in capsys.readouterr().out
+
+
+def test_what_the_pages_name_is_there():
+    """Every file and every name of cyclax in the pages on the house."""
+    import cyclax as cx
+
+    root = DOCS.parent
+    text = (DOCS / "architecture.md").read_text()
+    rooms = [row.split("|")[1:4] for row in text.splitlines() if row.startswith("| `")]
+    for names, _, files in [row for row in rooms if len(row) == 3 and row[2].strip()]:
+        room = names.strip().strip("`").split("`")[0]
+        for file in re.findall(r"`([\w/]+\.py)`", files):
+            folder = root / "src" / "cyclax"
+            assert (folder / room / file).is_file() or (folder / file).is_file(), file
+    for name in re.findall(r"`cx\.([\w.]+)", (DOCS / "extending.md").read_text()):
+        thing = cx
+        for part in name.split("."):
+            thing = getattr(thing, part)
+
+
 @pytest.mark.slow
 def test_tracking_a_training(capsys, monkeypatch, tmp_path):
     import matplotlib

@@ -22,6 +22,7 @@ from cyclax.core.storage import write_atomically
 from cyclax.core.workers import _computed
 from cyclax.cycles.seal import upheld
 from cyclax.cycles.table import CycleTable
+from cyclax.grids import neighbors
 from cyclax.grids.cells import GridSearch, VerifiedTables
 
 TENT = cx.SkewTentMap(left=0.5, right=-1.5, offset=1.0)
