@@ -270,3 +270,12 @@ def test_exact_decisions_need_no_extra():
         "assert len(c) == 2, c\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_multipliers_of_a_cycle_decided_exactly_whose_jacobians_cancel():
+    """right - left has lost right: the multiplier is not that of the sum left + (right - left), which is 0."""
+    left, right = -3.1732805081590633e112, 0.947880027998128
+    cycles = cx.enumerate_cycles(cx.SkewTentMap(left, right, -9.228678508642422e112), 2, progress=False)
+    (cycle,) = cycles.of_order(2)
+    np.testing.assert_allclose(cycle.multipliers, left * right, rtol=1e-12)
+    assert cycle.stability == "repeller"

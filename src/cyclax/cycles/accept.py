@@ -174,7 +174,7 @@ def _take(
         if slow is not None:
             accepted.families[_full_key(word, bounds, b"slow")] = slow
     if decision.outcome == Outcome.CYCLE:
-        accepted.cycles[key] = _exact_cycle(model, bounds, word, decision)
+        accepted.cycles[key] = _exact_cycle(model, word, decision)
         return key
     accepted.rejected += 1
     return None
@@ -203,11 +203,11 @@ def _cycle(solutions: Solutions, j: int) -> Cycle:
     )
 
 
-def _exact_cycle(model, bounds: Borders, word: np.ndarray, decision: Decision) -> Cycle:
+def _exact_cycle(model, word: np.ndarray, decision: Decision) -> Cycle:
     """Write down a cycle that was decided exactly: its points are the exact ones, rounded."""
     images = itineraries(model, decision.points[:, None], 1)[1]
     with np.errstate(all="ignore"):
-        values = multipliers_of(bounds.jacobians(word)[None], decision.jacobian[None])[0]
+        values = multipliers_of(decision.steps[None], decision.jacobian[None])[0]
         system = np.eye(len(decision.jacobian)) - decision.jacobian
         condition = float(np.linalg.cond(system)) if np.all(np.isfinite(system)) else float("inf")
     return Cycle(

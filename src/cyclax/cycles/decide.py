@@ -50,6 +50,7 @@ class Decision(NamedTuple):
     error: float = 0.0  # by how much the points are rounded, at most
     margin: float = 0.0  # distance to the nearest border
     jacobian: np.ndarray = np.zeros((0, 0))  # (M, M) P, rounded
+    steps: np.ndarray = np.zeros((0, 0, 0))  # (k, M, M) the Jacobians that it is the product of, each rounded
     directions: np.ndarray = np.zeros((0, 0))  # (M, d) of a family, orthonormal
     inexact: bool = False  # P has entries that are no float64 numbers
     period: int = 0  # of its solutions, up to rounding, where that is smaller than the word's
@@ -70,7 +71,10 @@ class Decider:
     def decide(self, word: np.ndarray) -> Decision:
         """Decide a word `(k, G)`; a word that repeats a shorter one can only come to a family, or to nothing."""
         with LOCK:
-            return self._decide(np.ascontiguousarray(word, bool))
+            decision = self._decide(np.ascontiguousarray(word, bool))
+            if decision.outcome not in (Outcome.CYCLE, Outcome.BORDER, Outcome.FAMILY):
+                return decision
+            return decision._replace(steps=np.stack([self._jacobian(gates) for gates in word]))
 
     def orders_of_families(self, word: np.ndarray, multipliers: np.ndarray) -> list[int] | None:
         """Give the numbers q > 1 such that the word, repeated q times, has solutions of that minimal period.
@@ -100,6 +104,17 @@ class Decider:
         inner = range(1, self._model.num_states + 1)
         jacobian = np.array([[_float(difference[i, j]) for j in inner] for i in inner])
         return jacobian, np.array([_float(difference[i, 0]) for i in inner])
+
+    def jacobian(self, gates: np.ndarray) -> np.ndarray | None:
+        """Give the Jacobian `(M, M)` of the held map for gates `(G,)`, each entry rounded once.
+
+        None where the code of the model cannot be followed.
+        """
+        with LOCK:
+            try:
+                return self._jacobian(np.ascontiguousarray(gates, bool))
+            except UnsupportedError:
+                return None
 
     # -- the code of the model --------------------------------------------------------------------------------------
 
@@ -287,6 +302,13 @@ class Decider:
         size = self._model.num_states + 1
         forms = [{0: 1}, *self._at(_BITS[0]).piece(gates)]
         return flint.fmpq_mat(size, size, [flint.fmpq(form.get(j, 0)) for form in forms for j in range(size)])
+
+    def _jacobian(self, gates: np.ndarray) -> np.ndarray:
+        """Give the Jacobian `(M, M)` of the held map, each entry rounded once: a sum of what gates add loses digits."""
+        size, bits = self._model.num_states, _BITS[0]
+        with working_precision(bits):
+            entries = self._at(bits).matrix(gates, bits).entries()
+        return np.array([float(x.mid()) for x in entries]).reshape(size + 1, size + 1)[1:, 1:]
 
     def _planes(self) -> Any:
         forms, size = self._at(_BITS[0]).planes, self._model.num_states + 1

@@ -106,9 +106,9 @@ class Network:
     def __init__(self, model: AbstractPiecewiseLinearMap, bounds: Borders, key: Array, orders: list[int]):
         self.model, self.bounds, self.key = model, bounds, key
         self.scale = state_scale(model, bounds)
-        self.degrees = degrees(bounds, orders)
-        self.evidence = {order: Evidence(order) for order in orders}
         self.decider = Decider(model, bounds.effective)
+        self.degrees = degrees(bounds, orders, self.decider.jacobian)
+        self.evidence = {order: Evidence(order) for order in orders}
 
     def add_repetitions(self) -> None:
         """Add the families that repeat the words of what is known, in the orders that are searched."""
@@ -153,7 +153,9 @@ class Network:
     def all_met(self, order: int) -> bool:
         """Whether as many solutions of F^k(z) = z are known as there can be, where a sign proves how many."""
         number = sum(key.order for key in self.cycles if order % key.order == 0)
-        return number == abs(self.degrees[order] or 0) > 0 and keeps_orientation(self.bounds, order)
+        return number == abs(self.degrees[order] or 0) > 0 and keeps_orientation(
+            self.bounds, order, self.decider.jacobian
+        )
 
     def suspects(self) -> list[int]:
         """Give the orders to search again: a wrong sum can be the fault of a divisor too."""

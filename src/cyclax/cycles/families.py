@@ -26,7 +26,8 @@ def described(bounds: Borders, word: np.ndarray, kind: str, decision: Decision) 
     directions = np.zeros((size, 0))
     if kind == "family":
         directions = np.stack([_pointing(column) for column in decision.directions.T], axis=1)
-    return _entry(bounds, word, kind, decision.points, directions, decision.jacobian, decision.margin, decision.error)
+    values = multipliers_of(decision.steps[None], decision.jacobian[None])[0]
+    return _entry(bounds, word, kind, decision.points, directions, values, decision.margin, decision.error)
 
 
 def slow_family(model: AbstractPiecewiseLinearMap, bounds: Borders, word: np.ndarray) -> Degenerate | None:
@@ -64,7 +65,8 @@ def slow_family(model: AbstractPiecewiseLinearMap, bounds: Borders, word: np.nda
             points = _orbit(bounds, some, word)
             margin = float(np.min(bounds.distances(points), initial=np.inf))
             error = float(np.max(np.abs(back - some)))
-            return _entry(bounds, word, "slow", points, directions, product, margin, error)
+            values = multipliers_of(bounds.jacobians(word)[None], product[None])[0]
+            return _entry(bounds, word, "slow", points, directions, values, margin, error)
     return None
 
 
@@ -85,7 +87,7 @@ def lies_in(bounds: Borders, family: Degenerate, point: np.ndarray) -> bool:
     return True
 
 
-def _entry(bounds: Borders, word, kind: str, points, directions, product, margin: float, error: float) -> Degenerate:
+def _entry(bounds: Borders, word, kind: str, points, directions, values, margin: float, error: float) -> Degenerate:
     with np.errstate(all="ignore"):
         if kind == "family":
             margin = float(np.min(bounds.distances(points), initial=np.inf))
@@ -96,7 +98,7 @@ def _entry(bounds: Borders, word, kind: str, points, directions, product, margin
             gates=word,
             directions=directions,
             extent=extent(bounds, word, points[0], directions),
-            multipliers=multipliers_of(bounds.jacobians(word)[None], product[None])[0],
+            multipliers=values,
             margin=margin,
             error=error,
         )
