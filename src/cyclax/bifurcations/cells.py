@@ -303,13 +303,16 @@ class Searcher:
                     self._check_primitive(stack, owner[i : i + 1], met[None], found, uncounted, moves - 1)
             elif decision.outcome == Outcome.CYCLE:
                 real[i] = True
-                values = multipliers_of(_jacobians(stack, int(owner[i]), word), decision.jacobian[None])[0]
+                values = multipliers_of(decision.steps[None], decision.jacobian[None])[0]
                 for part, value in ((solutions.points, decision.points), (solutions.multipliers, values)):
                     part[i] = value
                 solutions.margin[i] = decision.margin
             elif decision.outcome in _KINDS:
                 row = stack.cells[owner[i : i + 1]], words[i : i + 1], np.array([_KINDS[decision.outcome]])
                 uncounted.setdefault(order, []).append(Uncounted(*row))
+                if decision.outcome != Outcome.OPEN:
+                    values = multipliers_of(decision.steps[None], decision.jacobian[None])
+                    self._check_repetitions(stack, owner[i : i + 1], words[i : i + 1], word[None], values, uncounted)
         kept = np.flatnonzero(real)
         points, margin = solutions.points[kept], solutions.margin[kept]
         if self.units is not None and len(kept):
@@ -319,13 +322,13 @@ class Searcher:
         self._check_repetitions(stack, owner[kept], words[kept], solutions.gates[kept], values, uncounted)
 
     def _check_repetitions(self, stack: Stack, owner, words, gates, values, uncounted) -> None:
-        """Note the families that repeat the word of a cycle, where its multipliers are roots of unity."""
+        """Note the families that repeat the word of what is known, where its multipliers are roots of unity."""
         order = words.shape[1]
         for i in np.flatnonzero(np.any(np.abs(np.abs(values) - 1) < _ROOT, axis=1)).tolist():
             decider = self._decider(stack, int(owner[i]))
             for q in decider.orders_of_families(gates[i], values[i]) or ():
                 decision = decider.decide(np.tile(gates[i], (q, 1)))
-                if decision.outcome in _KINDS:
+                if decision.outcome in (Outcome.FAMILY, Outcome.OPEN):
                     row = stack.cells[owner[i : i + 1]], np.tile(words[i : i + 1], (1, q, 1))
                     uncounted.setdefault(q * order, []).append(Uncounted(*row, np.array([_KINDS[decision.outcome]])))
 
@@ -351,11 +354,6 @@ class Searcher:
 
 def _rows(tables: dict[int, list], order: int) -> int:
     return sum(len(table.cell) for table in tables.get(order, ()))
-
-
-def _jacobians(stack: Stack, row: int, word: np.ndarray) -> np.ndarray:
-    """Give the Jacobians `(1, k, M, M)` along a word of one model of a stack."""
-    return Borders(*(part[row] for part in stack.bounds)).jacobians(word)[None]
 
 
 def real_cycles(solutions: Solutions) -> np.ndarray:
