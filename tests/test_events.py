@@ -526,3 +526,11 @@ def test_a_network_with_a_long_cycle():
     events = compare(model, moved, [cycle.gates for cycle in cycles], [])
     assert any(event.type == "nonsmooth fold" and event.order == 16 for event in events)
     assert "unexplained" not in types(events)
+
+
+def test_a_point_that_is_on_its_border_but_for_rounding_in_the_terms_of_its_state():
+    """(3/2, 0) is reached by sums of numbers of size 2: of z_2 nothing but rounding is left at either point."""
+    first, last = (cx.PLRNN(A=[2.0, 0.75], W=[[0.5, 1.25], [1.5, -1.5]], h=[-2.25, h]) for h in (-2.25, -1.125))
+    (event,) = cx.compare(first, last, *(enumerated(model, 2) for model in (first, last)))
+    assert (event.type, event.order, event.at) == ("persistence", 1, 0.0)
+    assert event.flip is not None

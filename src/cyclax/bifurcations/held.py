@@ -23,6 +23,8 @@ _LARGEST_PRODUCT = 1e4
 _SOUND_PRODUCT = 1e9
 # Memory for what is computed of words at once.
 _BYTES = 2**27
+# A point is as large, for all that its rounding matters, as this share of the terms that it is the sum of.
+_IN_TERMS = 2.0**-6
 # Brackets are closed down to this share of the segment, which is its resolution near s = 1.
 _NARROW = 2.0**-52
 # Halvings that reach it; interpolation needs about ten.
@@ -100,8 +102,11 @@ def _held(path: Path, pairs, places, words, num_states: int) -> Held:
         _mend_signs(jacobians, product, largest, minus, plus)
         points = _points(jacobians, offsets, identity - product, offset, largest)
         heights = points @ np.swapaxes(bounds.gradients, 1, 2) + bounds.offsets[:, None]
-        # Of the largest point: rounding in it is handed on to those that happen to lie near 0.
-        reach = np.broadcast_to(np.max(np.abs(points), axis=1, keepdims=True), points.shape)
+        # Of the largest point: rounding in it is handed on to those that happen to lie near 0. So is that in the terms
+        # of which the points are sums.
+        terms = (np.abs(jacobians) @ np.abs(points)[..., None])[..., 0] + np.abs(offsets)
+        reach = np.maximum(np.abs(points), _IN_TERMS * np.roll(terms, 1, axis=1))
+        reach = np.broadcast_to(np.max(reach, axis=1, keepdims=True), points.shape)
         sizes = reach @ np.abs(np.swapaxes(bounds.gradients, 1, 2)) + np.abs(bounds.offsets)[:, None]
         heights = np.where(bounds.effective[:, None], np.where(words, heights, -heights), np.inf)
     return Held(points, heights, sizes, jacobians, product, offset, minus, plus, bounds)
