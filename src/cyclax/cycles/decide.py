@@ -259,7 +259,16 @@ class Decider:
             return Decision(Outcome.NONE, "no member of the family meets the word (in rationals)")
         directions = np.linalg.svd(np.array([[_float(x) for x in row] for row in null]), full_matrices=False)[2].T
         if not inside:
-            points = _members(orbit, touching or [])
+            others = _eliminated(walls, len(null), strict=False, aside=True) if touching else None
+            chosen = max(
+                [touching or [], *([others] if isinstance(others, list) else [])], key=lambda s: _period(orbit, s)
+            )
+            period = _period(orbit, chosen)
+            if period < len(word):
+                return Decision(
+                    Outcome.NONE, f"its family touches the region in states of period {period}", period=period
+                )
+            points = _members(orbit, chosen)
             decision = _rounded(points, 0.0, math.inf, jacobian)
             if decision.outcome == Outcome.OPEN:
                 return decision
@@ -454,8 +463,11 @@ def _center(walls: list[list]) -> list | None:
     return [flint.fmpq(*float(x * unit).as_integer_ratio()) for x in found.x[:-1]]
 
 
-def _eliminated(walls: list[list], dimensions: int, strict: bool) -> list | bool | None:
-    """Solve b + a . s > 0 (or >= 0) by Fourier-Motzkin elimination: a point, False (none), or None (too many rows)."""
+def _eliminated(walls: list[list], dimensions: int, strict: bool, aside: bool = False) -> list | bool | None:
+    """Solve b + a . s > 0 (or >= 0) by Fourier-Motzkin elimination: a point, False (none), or None (too many rows).
+
+    With `aside`, another point, if there is one, that is on no plane of symmetry.
+    """
     levels, rows = [], walls
     for last in range(dimensions, 0, -1):
         levels.append(rows)
@@ -474,16 +486,16 @@ def _eliminated(walls: list[list], dimensions: int, strict: bool) -> list | bool
         bounds = [(row[number], -_at(row[:number], shares) / row[number]) for row in level if row[number] != 0]
         low = max((end for slope, end in bounds if slope > 0), default=None)
         high = min((end for slope, end in bounds if slope < 0), default=None)
-        shares.append(_between(low, high))
+        shares.append(_between(low, high, number if aside else 0))
     return shares
 
 
-def _between(low: Any, high: Any) -> Any:
+def _between(low: Any, high: Any, aside: int) -> Any:
     if low is not None and high is not None:
-        return (low + high) / 2
+        return (low + high) / 2 + (high - low) * flint.fmpq(aside, 4 * (aside + 1))
     if low is not None:
-        return low + max(abs(low), 1)
-    return flint.fmpq(0) if high is None else high - max(abs(high), 1)
+        return low + max(abs(low), 1) * (1 + aside)
+    return flint.fmpq(aside) if high is None else high - max(abs(high), 1) * (1 + aside)
 
 
 def _choices(walls: list[list], columns: Any, null: list[list], inside: Any, scale: float):
