@@ -13,6 +13,7 @@ import cmath
 import dataclasses
 import itertools
 import math
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -354,6 +355,8 @@ def _check_multipliers(product: Any, coefficients: list[Any], stated: list[compl
 
     size = len(stated)
     if not all(cmath.isfinite(value) for value in stated):
+        if any(abs(entry) > sys.float_info.max for entry in product.entries()):
+            raise _Open("a multiplier may be beyond the largest float64", final=True)
         raise _Refused("a multiplier is stated that is not finite")
     centers = []
     for value in dict.fromkeys(stated):
