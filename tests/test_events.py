@@ -534,3 +534,11 @@ def test_a_point_that_is_on_its_border_but_for_rounding_in_the_terms_of_its_stat
     (event,) = cx.compare(first, last, *(enumerated(model, 2) for model in (first, last)))
     assert (event.type, event.order, event.at) == ("persistence", 1, 0.0)
     assert event.flip is not None
+
+
+def test_events_of_weights_of_1e149_have_their_sides():
+    """What is beyond infinity is no cycle, however large the terms are that cancel in I - P."""
+    A, W = np.array([-1.45e149, 1.34e149]), np.array([[1.66e149, 7.8e148], [-7.3e148, 4.7e148]])
+    first, last = cx.PLRNN(A=A, W=W, h=[-2e149, 6e148]), cx.PLRNN(A=[3e149, 1e149], W=W, h=[-2e149, 6e148])
+    for event in cx.compare(first, last, *(enumerated(model, 1) for model in (first, last))):
+        assert event.type != "degenerate transcritical" or event.sides != ("both",)
