@@ -16,10 +16,18 @@ from cyclax.bifurcations.parameter import Grid
 from cyclax.cycles.balance import balanced_stack, units_of
 from cyclax.cycles.decide import Decider, Outcome
 from cyclax.cycles.find import segments_for
-from cyclax.cycles.multipliers import multipliers_of
+from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
 from cyclax.cycles.newton import GOLDEN
 from cyclax.cycles.search import Fate, Rounds, cached_lanes
-from cyclax.cycles.solve import Borders, Solutions, borders, borders_of_each, itineraries, solve_words
+from cyclax.cycles.solve import (
+    Borders,
+    Solutions,
+    borders,
+    borders_of_each,
+    itineraries,
+    jacobians_along,
+    solve_words,
+)
 from cyclax.cycles.starts import drawn_starts, growth
 from cyclax.cycles.word import canonical_rotation, canonical_words, minimal_period
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -304,6 +312,7 @@ class Searcher:
             elif decision.outcome == Outcome.CYCLE:
                 real[i] = True
                 values = multipliers_of(decision.steps[None], decision.jacobian[None])[0]
+                values = sound_multipliers(decision.steps, values)
                 for part, value in ((solutions.points, decision.points), (solutions.multipliers, values)):
                     part[i] = value
                 solutions.margin[i] = decision.margin
@@ -314,6 +323,10 @@ class Searcher:
                     values = multipliers_of(decision.steps[None], decision.jacobian[None])
                     self._check_repetitions(stack, owner[i : i + 1], words[i : i + 1], word[None], values, uncounted)
         kept = np.flatnonzero(real)
+        for i in kept[solutions.doubtful[kept]].tolist():
+            model = jax.tree.map(lambda leaf, row=owner[i]: leaf[row], stack.models)
+            steps = jacobians_along(model, solutions.gates[i])
+            solutions.multipliers[i] = sound_multipliers(steps, solutions.multipliers[i])
         points, margin = solutions.points[kept], solutions.margin[kept]
         if self.units is not None and len(kept):
             points, margin = self._in_own_units(stack, owner[kept], points)

@@ -13,9 +13,9 @@ import numpy as np
 
 from cyclax.cycles.decide import Decider, Decision, Outcome
 from cyclax.cycles.families import described, slow_family
-from cyclax.cycles.multipliers import multipliers_of
+from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
 from cyclax.cycles.result import Cycle, Degenerate
-from cyclax.cycles.solve import Borders, Solutions, itineraries, solve_words
+from cyclax.cycles.solve import Borders, Solutions, itineraries, jacobians_along, solve_words
 from cyclax.cycles.word import WordKey, canonical_rotation, minimal_period, word_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
@@ -90,7 +90,7 @@ def accept_words(
                 accepted.rejected += 1
                 renamed[key] = None
             elif sound and solutions.margin[j] > solutions.error[j]:
-                accepted.cycles[key] = _cycle(solutions, j)
+                accepted.cycles[key] = _cycle(model, solutions, j)
             else:
                 decision = decider.decide(words[j])
                 renamed[key] = _take(model, bounds, key, words[j], decision, bool(solutions.singular[j]), accepted)
@@ -189,12 +189,15 @@ def _rotated(word: np.ndarray, bounds: Borders) -> np.ndarray:
     return np.roll(word, -canonical_rotation(word[:, bounds.effective]), axis=0)
 
 
-def _cycle(solutions: Solutions, j: int) -> Cycle:
+def _cycle(model, solutions: Solutions, j: int) -> Cycle:
+    values = solutions.multipliers[j]
+    if solutions.doubtful[j]:
+        values = sound_multipliers(jacobians_along(model, solutions.gates[j]), values)
     return Cycle(
         order=solutions.points.shape[1],
         points=solutions.points[j],
         gates=solutions.gates[j],
-        multipliers=solutions.multipliers[j],
+        multipliers=values,
         jacobian=solutions.product[j],
         residual=float(solutions.residual[j]),
         margin=float(solutions.margin[j]),
@@ -207,7 +210,7 @@ def _exact_cycle(model, word: np.ndarray, decision: Decision) -> Cycle:
     """Write down a cycle that was decided exactly: its points are the exact ones, rounded."""
     images = itineraries(model, decision.points[:, None], 1)[1]
     with np.errstate(all="ignore"):
-        values = multipliers_of(decision.steps[None], decision.jacobian[None])[0]
+        values = sound_multipliers(decision.steps, multipliers_of(decision.steps[None], decision.jacobian[None])[0])
         system = np.eye(len(decision.jacobian)) - decision.jacobian
         condition = float(np.linalg.cond(system)) if np.all(np.isfinite(system)) else float("inf")
     return Cycle(

@@ -259,16 +259,15 @@ class Decider:
             return Decision(Outcome.NONE, "no member of the family meets the word (in rationals)")
         directions = np.linalg.svd(np.array([[_float(x) for x in row] for row in null]), full_matrices=False)[2].T
         if not inside:
-            others = _eliminated(walls, len(null), strict=False, aside=True) if touching else None
-            chosen = max(
-                [touching or [], *([others] if isinstance(others, list) else [])], key=lambda s: _period(orbit, s)
-            )
-            period = _period(orbit, chosen)
+            # One point may have a smaller period than others that touch the region.
+            aside = _eliminated(walls, len(null), strict=False, aside=True)
+            chosen = [touching or [], *([aside] if isinstance(aside, list) else [])]
+            periods = [_period(orbit, shares) for shares in chosen]
+            period = max(periods)
             if period < len(word):
-                return Decision(
-                    Outcome.NONE, f"its family touches the region in states of period {period}", period=period
-                )
-            points = _members(orbit, chosen)
+                reason = f"its family touches the region in states of period {period}"
+                return Decision(Outcome.NONE, reason, period=period)
+            points = _members(orbit, chosen[periods.index(period)])
             decision = _rounded(points, 0.0, math.inf, jacobian)
             if decision.outcome == Outcome.OPEN:
                 return decision

@@ -10,7 +10,7 @@ described as well, as "slow".
 import numpy as np
 
 from cyclax.cycles.decide import Decision
-from cyclax.cycles.multipliers import multipliers_of
+from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
 from cyclax.cycles.result import Degenerate
 from cyclax.cycles.solve import Borders, itineraries, solve_words
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -26,7 +26,7 @@ def described(bounds: Borders, word: np.ndarray, kind: str, decision: Decision) 
     directions = np.zeros((size, 0))
     if kind == "family":
         directions = np.stack([_pointing(column) for column in decision.directions.T], axis=1)
-    values = multipliers_of(decision.steps[None], decision.jacobian[None])[0]
+    values = sound_multipliers(decision.steps, multipliers_of(decision.steps[None], decision.jacobian[None])[0])
     return _entry(bounds, word, kind, decision.points, directions, values, decision.margin, decision.error)
 
 
