@@ -188,7 +188,7 @@ def of_attractors(pair: Pair, rng: np.random.Generator) -> list[Finding]:
 
 def _events(pair: Pair, events, second: bool) -> list[tuple]:
     if pair.doubles:
-        return sorted((round(float(e.at), 5), e.order) for e in events)
+        return sorted((round(float(e.at), 5),) for e in events)
     return sorted(
         (round(float(e.at), 5), e.type, e.order, tuple(sorted(spelled(pair.words(word, second)) for word in e.words)))
         for e in events
