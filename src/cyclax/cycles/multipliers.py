@@ -39,10 +39,19 @@ def multipliers_of(
 
 
 def doubtful(jacobians: Float[np.ndarray, "n k M M"], values: Complex[np.ndarray, "n M"]) -> Bool[np.ndarray, " n"]:
-    """Whether rounding in the product of the Jacobians may have moved the multipliers: by a bound that is large."""
-    _, order, size, _ = jacobians.shape
+    """Whether rounding in the product of the Jacobians may have moved the multipliers.
+
+    What step t rounds is as large as J_t times the product before it, and is multiplied by the product after it.
+    """
+    number, order, size, _ = jacobians.shape
+    before = after = np.broadcast_to(np.eye(size), (number, size, size))
+    sizes = np.linalg.norm(jacobians, axis=(2, 3))
     with np.errstate(all="ignore"):
-        rounding = order * size * _EPS * np.prod(np.linalg.norm(jacobians, axis=(2, 3)), axis=1)
+        for t in range(1, order):
+            before, after = jacobians[:, t - 1] @ before, after @ jacobians[:, order - t]
+            sizes[:, t] *= np.linalg.norm(before, axis=(1, 2))
+            sizes[:, order - t - 1] *= np.linalg.norm(after, axis=(1, 2))
+        rounding = size * _EPS * np.sum(sizes, axis=1)
         return ~(rounding <= _LOST * np.maximum(1, np.min(np.abs(values), axis=1, initial=np.inf)))
 
 
@@ -61,7 +70,7 @@ def sound_multipliers(
         around, lost = _cyclic_eigenvalues(jacobians[None])
         if not lost[0] or size**3 > _LARGEST:
             return _ranked(around)[0]
-        sizes = np.log2(np.linalg.norm(jacobians, axis=(1, 2)))
+        sizes = np.log2(size * np.max(np.abs(jacobians), axis=(1, 2)))
     bits = _BITS + int(np.sum(np.maximum(sizes, 0)))
     with LOCK, working_precision(bits):
         product = flint.acb_mat(flint.arb_mat(jacobians[0].tolist()))
