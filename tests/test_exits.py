@@ -6,11 +6,18 @@ import subprocess
 import sys
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import cyclax as cx
+from cyclax.cycles.accept import Accepted, accept_words
+from cyclax.cycles.evidence import Network
+from cyclax.cycles.exact.nearby import search_nearby
+from cyclax.cycles.exact.problem import Budget, Candidates
+from cyclax.cycles.solve import borders
+from cyclax.numerics import numerics
 
 METHODS = [cx.Exhaustive(), cx.WordGraph(), cx.BranchAndBound(), cx.WordGraph(rigorous=True)]
 NAMES = ["all words", "word graph", "branch and bound", "rigorous"]
@@ -279,3 +286,33 @@ def test_multipliers_of_a_cycle_decided_exactly_whose_jacobians_cancel():
     (cycle,) = cycles.of_order(2)
     np.testing.assert_allclose(cycle.multipliers, left * right, rtol=1e-12)
     assert cycle.stability == "repeller"
+
+
+def test_a_gate_that_is_closed_everywhere_is_not_opened_by_a_word():
+    """Hidden unit 0 hears nothing: opened all the same, it would move every image, and there would be a cycle."""
+    model = cx.ShallowPLRNN(
+        A=[-2.0, 2.0],
+        W1=[[2.0, -2.0, 2.0], [-1.0, 0.0, -1.0]],
+        W2=[[0.0, 0.0], [2.0, 0.0], [0.0, -2.0]],
+        h1=[2.0, -1.0],
+        h2=[-1.0, -1.0, 2.0],
+    )
+    with numerics():
+        bounds, accepted = borders(model), Accepted()
+        gates = np.array(list(itertools.product([False, True], repeat=3)))[:, None]
+        accept_words(model, bounds, gates, accepted)
+        found = Candidates({}, (), False, 0, 0, 0.0, "", {})
+        search_nearby(bounds, [1, 2], found, 1.0, Budget())
+    assert not accepted.cycles
+    assert not np.any(np.concatenate([words[..., 0].ravel() for words in found.words.values()] or [[]]))
+
+
+def test_a_fixed_point_on_a_border_that_words_of_2_cycles_meet_leaves_the_index_of_order_1_open():
+    """What the words of order 2 come to counts for order 1 where that is its order."""
+    model = cx.SkewTentMap(left=0.5, right=-0.5, offset=0.0)
+    with numerics():
+        network = Network(model, borders(model), jax.random.key(0), [1, 2])
+        word = np.array([[[False], [True]]])
+        accept_words(model, network.bounds, word, network.evidence[2].accepted, network.decider)
+        assert [entry.order for _, entry in network.evidence[2].accepted.described] == [1]
+        assert network.index_sum(1) is None

@@ -75,6 +75,8 @@ def accept_words(
     **Returns:** for each word the identity of its cycle, or None where it is refuted or undecided.
     """
     decider = decider or Decider(model, bounds.effective)
+    # A gate without gradient stands as it does everywhere, whatever a word says.
+    gates = np.where(np.any(bounds.gradients != 0, axis=1), gates, bounds.settled)
     keys: list[Any] = [word_key(word[:, bounds.effective]) for word in gates]
     known = accepted.cycles.keys() | accepted.borders.keys() | accepted.families.keys()
     fresh = {key: i for i, key in reversed(list(enumerate(keys))) if key not in known}

@@ -117,12 +117,12 @@ class Network:
 
     def undecided(self, order: int) -> list[WordKey]:
         """List the words that are neither proved to be solutions of F^k(z) = z nor not to be."""
-        return [
-            key
-            for divisor, known in sorted(self.evidence.items())
-            if order % divisor == 0
-            for key in sorted(known.accepted.undecided)
-        ]
+        return sorted(key for key in self.open_words if order % key.order == 0)
+
+    @property
+    def open_words(self) -> dict[WordKey, str]:
+        """All words that are undecided, and why, at whatever order the search was."""
+        return {key: reason for known in self.evidence.values() for key, reason in known.accepted.undecided.items()}
 
     @property
     def cycles(self) -> dict[WordKey, Any]:
@@ -134,8 +134,8 @@ class Network:
         total = 0
         if self.undecided(order) or not set(divisors(order)) <= self.evidence.keys():
             return None
-        for divisor, known in self.evidence.items():
-            if order % divisor == 0 and (known.accepted.families or known.accepted.borders):
+        for known in self.evidence.values():
+            if any(order % entry.order == 0 for _, entry in known.accepted.described):
                 return None
         for key, cycle in self.cycles.items():
             if order % key.order == 0:
@@ -275,7 +275,7 @@ def undecided_reason(network: Network, order: int) -> str:
     keys = network.undecided(order)
     if not keys:
         return ""
-    reason = network.evidence[keys[0].order].accepted.undecided[keys[0]]
+    reason = network.open_words[keys[0]]
     effective = int(np.sum(network.bounds.effective))
     text = "|".join("".join(map(str, row.astype(int))) for row in word_of(keys[0], effective))
     if len(text) > _LONGEST_WORD:
