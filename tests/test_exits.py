@@ -316,3 +316,17 @@ def test_a_fixed_point_on_a_border_that_words_of_2_cycles_meet_leaves_the_index_
         accept_words(model, network.bounds, word, network.evidence[2].accepted, network.decider)
         assert [entry.order for _, entry in network.evidence[2].accepted.described] == [1]
         assert network.index_sum(1) is None
+
+
+def test_stability_where_a_jacobian_of_1e134_is_rounded_itself():
+    """Its small multiplier, of 0.63, is in digits that no entry has in float64."""
+    model = cx.ClippedShallowPLRNN(
+        A=[[-0.5400381206686862, 1.4053070659854097], [0.9822781182684494, -0.2032112439434223]],
+        W1=[[1.854853260783155e134, 3.5111484311704913e134], [-8.220189378751359e133, 1.076904302595129e134]],
+        W2=[[-0.4422198920502539, 0.1970005238481304], [-0.48520764947082673, -0.54819137550865]],
+        h1=[-0.17563583390345525, 0.4970141729057168],
+        h2=[1.5365004575176624, 1.4012947522617862],
+    )
+    (cycle,) = cx.enumerate_cycles(model, 1, progress=False)
+    assert cycle.stability == "saddle"
+    np.testing.assert_allclose(cycle.multipliers, [-9.8219117e133, 0.626804162], rtol=1e-8)

@@ -5,8 +5,9 @@ A word is *accepted* as a cycle, *described* (a family of solutions, or a soluti
 """
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -92,10 +93,13 @@ def accept_words(
                 accepted.rejected += 1
                 renamed[key] = None
             elif sound and solutions.margin[j] > solutions.error[j]:
-                accepted.cycles[key] = _cycle(model, solutions, j)
+                accepted.cycles[key] = _cycle(model, solutions, j, decider)
             else:
                 decision = decider.decide(words[j])
-                renamed[key] = _take(model, bounds, key, words[j], decision, bool(solutions.singular[j]), accepted)
+                product = functools.partial(decider.product, words[j])
+                renamed[key] = _take(
+                    model, bounds, key, words[j], decision, bool(solutions.singular[j]), accepted, product
+                )
                 if decision.met is not None and moves and sound:
                     following = decision.met[None]
                     (renamed[key],) = accept_words(model, bounds, following, accepted, decider, moves=moves - 1)
@@ -157,7 +161,14 @@ def accept_repetitions(
 
 
 def _take(
-    model, bounds: Borders, key: WordKey, word: np.ndarray, decision: Decision, singular: bool, accepted: Accepted
+    model,
+    bounds: Borders,
+    key: WordKey,
+    word: np.ndarray,
+    decision: Decision,
+    singular: bool,
+    accepted: Accepted,
+    exact: Callable[[int], Any],
 ) -> WordKey | None:
     """Enter what was decided exactly; give the identity under which it is known, or None."""
     if decision.outcome == Outcome.OPEN:
@@ -176,7 +187,7 @@ def _take(
         if slow is not None:
             accepted.families[_full_key(word, bounds, b"slow")] = slow
     if decision.outcome == Outcome.CYCLE:
-        accepted.cycles[key] = _exact_cycle(model, word, decision)
+        accepted.cycles[key] = _exact_cycle(model, word, decision, exact)
         return key
     accepted.rejected += 1
     return None
@@ -191,10 +202,11 @@ def _rotated(word: np.ndarray, bounds: Borders) -> np.ndarray:
     return np.roll(word, -canonical_rotation(word[:, bounds.effective]), axis=0)
 
 
-def _cycle(model, solutions: Solutions, j: int) -> Cycle:
+def _cycle(model, solutions: Solutions, j: int, decider: Decider) -> Cycle:
     values = solutions.multipliers[j]
     if solutions.doubtful[j]:
-        values = sound_multipliers(jacobians_along(model, solutions.gates[j]), values)
+        exact = functools.partial(decider.product, solutions.gates[j])
+        values = sound_multipliers(jacobians_along(model, solutions.gates[j]), values, exact)
     return Cycle(
         order=solutions.points.shape[1],
         points=solutions.points[j],
@@ -208,11 +220,12 @@ def _cycle(model, solutions: Solutions, j: int) -> Cycle:
     )
 
 
-def _exact_cycle(model, word: np.ndarray, decision: Decision) -> Cycle:
+def _exact_cycle(model, word: np.ndarray, decision: Decision, exact: Callable[[int], Any]) -> Cycle:
     """Write down a cycle that was decided exactly: its points are the exact ones, rounded."""
     images = itineraries(model, decision.points[:, None], 1)[1]
     with np.errstate(all="ignore"):
-        values = sound_multipliers(decision.steps, multipliers_of(decision.steps[None], decision.jacobian[None])[0])
+        values = multipliers_of(decision.steps[None], decision.jacobian[None])[0]
+        values = sound_multipliers(decision.steps, values, exact)
         system = np.eye(len(decision.jacobian)) - decision.jacobian
         condition = float(np.linalg.cond(system)) if np.all(np.isfinite(system)) else float("inf")
     return Cycle(

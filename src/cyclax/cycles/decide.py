@@ -116,6 +116,19 @@ class Decider:
             except UnsupportedError:
                 return None
 
+    def product(self, word: np.ndarray, bits: int) -> Any:
+        """Give P of a word `(k, G)` as a matrix of balls; None where the code of the model cannot be followed."""
+        size = range(1, self._model.num_states + 1)
+        with working_precision(bits):
+            try:
+                pieces = self._at(bits)
+                total = pieces.matrix(np.ascontiguousarray(word[0], bool), bits)
+                for gates in word[1:]:
+                    total = pieces.matrix(np.ascontiguousarray(gates, bool), bits) * total
+            except UnsupportedError:
+                return None
+            return flint.arb_mat([[total[i, j] for j in size] for i in size])
+
     # -- the code of the model --------------------------------------------------------------------------------------
 
     def _at(self, bits: int) -> Pieces:

@@ -1,6 +1,8 @@
 """Multipliers: the eigenvalues of the product of the Jacobians along a cycle, where need be without that product."""
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import flint
 import numpy as np
@@ -56,12 +58,15 @@ def doubtful(jacobians: Float[np.ndarray, "n k M M"], values: Complex[np.ndarray
 
 
 def sound_multipliers(
-    jacobians: Float[np.ndarray, "k M M"], values: Complex[np.ndarray, " M"]
+    jacobians: Float[np.ndarray, "k M M"],
+    values: Complex[np.ndarray, " M"],
+    exact: Callable[[int], Any] | None = None,
 ) -> Complex[np.ndarray, " M"]:
     """Give the multipliers of one cycle, for which float64 has `values`: where it cannot tell, in more digits.
 
     Factors of very different size, such as a slope of 1e20 in one direction, leave rounding of the large ones in place
-    of the small ones.
+    of the small ones. `exact(bits)` gives the product in balls, None where it is not known: then that of the Jacobians,
+    which are rounded themselves, is taken.
     """
     size = jacobians.shape[1]
     if not size or not np.all(np.isfinite(jacobians)) or not doubtful(jacobians[None], values[None])[0]:
@@ -73,10 +78,12 @@ def sound_multipliers(
         sizes = np.log2(size * np.max(np.abs(jacobians), axis=(1, 2)))
     bits = _BITS + int(np.sum(np.maximum(sizes, 0)))
     with LOCK, working_precision(bits):
-        product = flint.acb_mat(flint.arb_mat(jacobians[0].tolist()))
-        for jacobian in jacobians[1:]:
-            product = flint.acb_mat(flint.arb_mat(jacobian.tolist())) * product
-        found = np.array([_complex(value) for value in product.eig(algorithm="approx")], complex)
+        product = None if exact is None else exact(bits)
+        if product is None:
+            product = flint.arb_mat(jacobians[0].tolist())
+            for jacobian in jacobians[1:]:
+                product = flint.arb_mat(jacobian.tolist()) * product
+        found = np.array([_complex(value) for value in flint.acb_mat(product).eig(algorithm="approx")], complex)
     with np.errstate(all="ignore"):
         # Real matrices have conjugate multipliers: what is left of an imaginary part is rounding.
         real = np.abs(np.imag(found)) <= 2.0**-100 * np.abs(found)
