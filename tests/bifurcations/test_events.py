@@ -526,3 +526,19 @@ def test_a_network_with_a_long_cycle():
     events = compare(model, moved, [cycle.gates for cycle in cycles], [])
     assert any(event.type == "nonsmooth fold" and event.order == 16 for event in events)
     assert "unexplained" not in types(events)
+
+
+def test_a_point_that_is_on_its_border_but_for_rounding_in_the_terms_of_its_state():
+    """(3/2, 0) is reached by sums of numbers of size 2: of z_2 nothing but rounding is left at either point."""
+    first, last = (cx.PLRNN(A=[2.0, 0.75], W=[[0.5, 1.25], [1.5, -1.5]], h=[-2.25, h]) for h in (-2.25, -1.125))
+    (event,) = cx.compare(first, last, *(enumerated(model, 2) for model in (first, last)))
+    assert (event.type, event.order, event.at) == ("persistence", 1, 0.0)
+    assert event.flip is not None
+
+
+def test_events_of_weights_of_1e149_have_their_sides():
+    """What is beyond infinity is no cycle, however large the terms are that cancel in I - P."""
+    A, W = np.array([-1.45e149, 1.34e149]), np.array([[1.66e149, 7.8e148], [-7.3e148, 4.7e148]])
+    first, last = cx.PLRNN(A=A, W=W, h=[-2e149, 6e148]), cx.PLRNN(A=[3e149, 1e149], W=W, h=[-2e149, 6e148])
+    for event in cx.compare(first, last, *(enumerated(model, 1) for model in (first, last))):
+        assert event.type != "degenerate transcritical" or event.sides != ("both",)

@@ -141,3 +141,11 @@ def test_zero_columns_are_no_gates():
     (fixed,) = cx.find_cycles(model, 3, key=0)
     np.testing.assert_allclose(fixed.points[0], [0.2, 0.0, -0.46 / 0.7], atol=1e-15)
     np.testing.assert_allclose(fixed.margin, 0.2)
+
+
+def test_a_family_that_touches_its_region_in_a_fixed_point_is_no_2_cycle():
+    """The word 01 is fixed on a line, of which only (0, -2) meets it: the fixed point of both sides."""
+    left, right = [[2.0, 1.0], [0.0, 0.0]], [[1.0, 1.0], [-1.0, 0.0]]
+    model = cx.BorderCollisionNormalForm(left=left, right=right, h=[2.0, -2.0])
+    (entry,) = cx.enumerate_cycles(model, 2, progress=False).degenerate
+    assert (entry.kind, entry.order) == ("border", 1)

@@ -6,11 +6,19 @@ import subprocess
 import sys
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import cyclax as cx
+from cyclax.core.budget import Budget
+from cyclax.core.numerics import numerics
+from cyclax.cycles.verify import Verified, verify_words
+from cyclax.maps.affine import affine_form
+from cyclax.proofs.candidates import Candidates
+from cyclax.proofs.nearby import search_nearby
+from cyclax.search.tally import Network
 
 METHODS = [cx.Exhaustive(), cx.WordGraph(), cx.BranchAndBound(), cx.WordGraph(rigorous=True)]
 NAMES = ["all words", "word graph", "branch and bound", "rigorous"]
@@ -270,3 +278,56 @@ def test_exact_decisions_need_no_extra():
         "assert len(c) == 2, c\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_multipliers_of_a_cycle_decided_exactly_whose_jacobians_cancel():
+    """right - left has lost right: the multiplier is not that of the sum left + (right - left), which is 0."""
+    left, right = -3.1732805081590633e112, 0.947880027998128
+    cycles = cx.enumerate_cycles(cx.SkewTentMap(left, right, -9.228678508642422e112), 2, progress=False)
+    (cycle,) = cycles.of_order(2)
+    np.testing.assert_allclose(cycle.multipliers, left * right, rtol=1e-12)
+    assert cycle.stability == "repeller"
+
+
+def test_a_gate_that_is_closed_everywhere_is_not_opened_by_a_word():
+    """Hidden unit 0 hears nothing: opened all the same, it would move every image, and there would be a cycle."""
+    model = cx.ShallowPLRNN(
+        A=[-2.0, 2.0],
+        W1=[[2.0, -2.0, 2.0], [-1.0, 0.0, -1.0]],
+        W2=[[0.0, 0.0], [2.0, 0.0], [0.0, -2.0]],
+        h1=[2.0, -1.0],
+        h2=[-1.0, -1.0, 2.0],
+    )
+    with numerics():
+        bounds, accepted = affine_form(model), Verified()
+        gates = np.array(list(itertools.product([False, True], repeat=3)))[:, None]
+        verify_words(model, bounds, gates, accepted)
+        found = Candidates({}, (), False, 0, 0, 0.0, "", {})
+        search_nearby(bounds, [1, 2], found, 1.0, Budget())
+    assert not accepted.cycles
+    assert not np.any(np.concatenate([words[..., 0].ravel() for words in found.words.values()] or [[]]))
+
+
+def test_a_fixed_point_on_a_border_that_words_of_2_cycles_meet_leaves_the_index_of_order_1_open():
+    """What the words of order 2 come to counts for order 1 where that is its order."""
+    model = cx.SkewTentMap(left=0.5, right=-0.5, offset=0.0)
+    with numerics():
+        network = Network(model, affine_form(model), jax.random.key(0), [1, 2])
+        word = np.array([[[False], [True]]])
+        verify_words(model, network.bounds, word, network.evidence[2].accepted, network.decider)
+        assert [entry.order for _, entry in network.evidence[2].accepted.described] == [1]
+        assert network.index_sum(1) is None
+
+
+def test_stability_where_a_jacobian_of_1e134_is_rounded_itself():
+    """Its small multiplier, of 0.63, is in digits that no entry has in float64."""
+    model = cx.ClippedShallowPLRNN(
+        A=[[-0.5400381206686862, 1.4053070659854097], [0.9822781182684494, -0.2032112439434223]],
+        W1=[[1.854853260783155e134, 3.5111484311704913e134], [-8.220189378751359e133, 1.076904302595129e134]],
+        W2=[[-0.4422198920502539, 0.1970005238481304], [-0.48520764947082673, -0.54819137550865]],
+        h1=[-0.17563583390345525, 0.4970141729057168],
+        h2=[1.5365004575176624, 1.4012947522617862],
+    )
+    (cycle,) = cx.enumerate_cycles(model, 1, progress=False)
+    assert cycle.stability == "saddle"
+    np.testing.assert_allclose(cycle.multipliers, [-9.8219117e133, 0.626804162], rtol=1e-8)

@@ -6,7 +6,7 @@ import pytest
 
 import cyclax as cx
 from cyclax.core.numerics import numerics
-from cyclax.cycles.multipliers import multipliers_of
+from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
 from cyclax.cycles.solve import BlockCyclic, solve_words
 from cyclax.maps.affine import affine_form, affine_forms, itineraries
 from cyclax.search.linear import UNROLLED_SIZE, solve_cyclic, solve_lanes
@@ -202,3 +202,27 @@ def test_a_stack_of_models_equals_a_loop():
             alone = solve_words(model, words[i : i + 1], affine_form(model))
             for name, one, other in zip(alone._fields, alone, together, strict=True):
                 np.testing.assert_allclose(other[i], one[0], rtol=1e-6 if name == "error" else 1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("power", [20, 100])
+@pytest.mark.parametrize("order", [2, 3])
+def test_multipliers_of_factors_with_large_and_small_columns(power, order):
+    """The product of triangles with 10^power and 1/2 on their diagonals, in turned coordinates."""
+    rng = np.random.default_rng(order)
+    steps = np.triu(rng.normal(size=(order, 2, 2)), 1) + np.diag([1.0, 0.5])
+    steps[:, :, 0] *= 10.0**power
+    expected = np.array([10.0 ** (power * order), 0.5**order])
+    with np.errstate(all="ignore"):
+        product = steps[0]
+        for step in steps[1:]:
+            product = step @ product
+        values = sound_multipliers(steps, multipliers_of(steps[None], product[None])[0])
+        np.testing.assert_allclose(values, expected, rtol=1e-9)
+
+
+def test_stability_of_a_2_cycle_with_weights_of_1e141_is_that_of_all_its_multipliers():
+    """z_1 is multiplied by -1e141 and 1/2 in turn, z_2 by 1/2 where z_1 alone couples into it."""
+    model = cx.PLRNN(A=[0.5, 0.5], W=[[-1e141, 0.0], [1e141, 0.0]], h=[1.0, 0.0])
+    for cycle in cx.find_cycles(model, 2, key=0, finder=cx.SCYFI(starts=256), progress=False):
+        assert cycle.stability == "saddle"
+        np.testing.assert_allclose(np.min(np.abs(cycle.multipliers)), 0.5**cycle.order, rtol=1e-9)

@@ -28,7 +28,7 @@ from .reference import Reference
 from .verbs import SHAPES_OF_VERBS, VERBS
 
 # Seconds that an enumeration may take, and after which it is given up.
-BUDGET, PATIENCE = 2.0, 60
+BUDGET, PATIENCE = 0.5, 60
 METHODS: dict[str, str] = {
     "default": "None",
     "Exhaustive": "cx.Exhaustive()",

@@ -52,9 +52,8 @@ def entries_of(reference: Reference, cycles: cx.Cycles) -> list[Finding]:
     found = []
     for cycle in cycles:
         found += _of_cycle(reference, cycle)
-    judges = {"family": _of_family, "border": _of_border, "slow": _of_slow}
     for entry in cycles.degenerate:
-        found += judges[entry.kind](reference, entry)
+        found += JUDGES[entry.kind](reference, entry)
     for kind, some in (("cycle", cycles), ("family", [e for e in cycles.degenerate if e.kind == "family"])):
         words = [canonical(reference.map.word_of(entry.gates)) for entry in some]
         found += [Finding(f"{kind} listed twice", len(w), spelled(w)) for w in set(words) if words.count(w) > 1]
@@ -167,6 +166,9 @@ def _of_border(reference: Reference, entry: cx.Degenerate) -> list[Finding]:
     if solution.kind == "cycle":
         return [Finding("cycle listed as on a border", entry.order, f"{entry!r}", True)]
     return [Finding("border entry that solves nothing", entry.order, f"{entry!r}: beyond by {reach:.3g}", True)]
+
+
+JUDGES = {"family": _of_family, "border": _of_border, "slow": _of_slow}
 
 
 def _from_borders(reference: Reference, points) -> float:

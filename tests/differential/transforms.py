@@ -206,8 +206,8 @@ def _duplicated(model, rng) -> Changed | None:
     if np.ndim(model.A) == 2:
         return None
     own = float(model.A[last])
-    if abs(own) == 1:
-        return None  # the two may then differ for ever
+    if abs(abs(own) - 1) < 1e-9:
+        return None  # the two may then differ for ever, or nearly
     more = {"num_gated": model.num_gated + 1} if isinstance(model, cx.AlmostLinearRNN) else {}
     changed = rebuilt(model, A=np.append(model.A, own), W=doubled(model.W), h=np.append(model.h, model.h[last]), **more)
     return Changed(changed, back, forward, (own,))

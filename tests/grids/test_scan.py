@@ -591,3 +591,13 @@ def test_a_slow_spiral_is_not_taken_for_a_cycle():
     for order in result.orders:
         assert np.all(stable[order - 1][period == order] > 0)
     assert set(np.unique(period)) <= {0, 1}
+
+
+def test_cells_mark_families_that_repeat_the_word_of_a_solution_on_a_border():
+    """z_1' = -z_1: all states with z_2 = 0 are on 2-cycles around 0, which is on the border."""
+    model = cx.PLRNN(A=[-1.0, -1.0], W=[[0.0, 0.0], [0.0, 1.0]], h=[0.0, 0.0])
+    scanned = cx.scan(model, {cx.Parameter("A", 1): [-1.1, -1.0, -0.9]}, 2, key=0, starts=16, orbit_steps=0)
+    for i in range(3):
+        listed = [any(entry.order == order for entry in scanned.cell(i).degenerate) for order in (1, 2)]
+        assert listed == scanned.degenerate[:, i].tolist()
+    assert scanned.degenerate[1].any()

@@ -667,3 +667,11 @@ def test_products_by_times_are_exact():
     model = cx.LowRankPLRNN(A=[0.5, 0.5], U=U, V=V, h=[0.0, 1.0])
     assert Pieces(model).inert(np.zeros(2, bool), (0,))
     assert times(U, V[:, 0])[0] == 0
+
+
+def test_a_multiplier_beyond_the_largest_float64_is_not_refused():
+    model = cx.SkewTentMap(left=1e200, right=-1e200, offset=1.0)
+    cycles = cx.certify(model, cx.enumerate_cycles(model, 2, progress=False), progress=False)
+    (cycle,) = cycles.of_order(2)
+    assert not np.all(np.isfinite(cycle.multipliers))
+    assert cycle.certificate.status == "ambiguous"

@@ -198,3 +198,11 @@ def test_budget_runs_out():
     assert candidates.complete == ()
     assert "order 1" in candidates.unfinished
     assert "ran out" in candidates.unfinished
+
+
+def test_words_are_kept_where_what_gates_add_up_to_has_lost_a_small_slope():
+    """left + (right - left) is 0 and not right."""
+    model = cx.SkewTentMap(left=-2.8e40, right=0.25, offset=-1.5)
+    cycles = cx.enumerate_cycles(model, [3], method=cx.Exhaustive(), progress=False)
+    assert len(cycles) == 2
+    assert cycles.report["orders"]["3"]["verdict"] == "proved complete"

@@ -361,3 +361,12 @@ def test_ctrl_c_returns_what_has_settled(monkeypatch):
     assert [entry.kind for entry in found.entries] == ["divergence", "undecided"]
     assert "STOPPED EARLY: interrupted by Ctrl-C" in str(found)
     assert "not settled: interrupted by Ctrl-C" in str(found)
+
+
+def test_states_that_one_step_makes_large_have_not_left():
+    """Slopes of 1e45 take states that matter to 1e135, from where they come back."""
+    model = cx.ShallowPLRNN(
+        A=[0.875], W1=[[-7e45, 1e46, 6e45]], W2=[[1.0], [0.375], [0.25]], h1=[4e45], h2=[-1e46, 5e44, -7e45]
+    )
+    (entry,) = cx.attractors(model, np.ones((2, 1)), key=0, steps=4096).entries
+    assert entry.kind != "divergence"

@@ -433,3 +433,21 @@ def test_ctrl_c_returns_what_was_found(monkeypatch):
     assert "Ctrl-C" in cycles.report["interrupted"]
     assert len(cycles) > 0
     assert {entry["verdict"] for entry in cycles.report["orders"].values()} <= {"unknown", "proved incomplete"}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        cx.ClippedDendriticPLRNN(
+            A=[0.99], W=[[1.05e197]], h=[-1.33e197], alpha=[0.79, -0.76], thresholds=[[-0.57, 0.08]]
+        ),
+        cx.SkewTentMap(left=-3e112, right=0.95, offset=-9e112),
+    ],
+)
+def test_degree_of_jacobians_whose_terms_cancel(model):
+    """Added up, what the gates switch leaves rounding in place of small slopes: those of the map itself are taken."""
+    cycles = cx.enumerate_cycles(model, 2, method=cx.Exhaustive(), progress=False)
+    assert len(cycles) > 0
+    for entry in cycles.report["orders"].values():
+        assert entry["index_sum"] in (None, entry["degree"])
+        assert entry["verdict"] == "proved complete"

@@ -24,6 +24,8 @@ _LARGEST_PRODUCT = 1e4
 _SOUND_PRODUCT = 1e9
 # Memory for what is computed of words at once.
 _BYTES = 2**27
+# A coordinate is as large, for all that its rounding matters, as this share of the terms that it is the sum of.
+_IN_TERMS = 2.0**-6
 # Brackets are closed down to this share of the segment, which is its resolution near s = 1.
 _NARROW = 2.0**-52
 # Halvings that reach it; interpolation needs about ten.
@@ -101,8 +103,10 @@ def _held(path: Path, pairs, places, words, num_states: int) -> Branch:
         _mend_signs(jacobians, product, largest, minus, plus)
         points = _points(jacobians, offsets, identity - product, offset, largest)
         heights = points @ np.swapaxes(bounds.gradients, 1, 2) + bounds.offsets[:, None]
-        # Of the largest point: rounding in it is handed on to those that happen to lie near 0.
-        reach = np.broadcast_to(np.max(np.abs(points), axis=1, keepdims=True), points.shape)
+        # Of the largest point: rounding in it is handed on to those that happen to lie near 0. So is that in P and q.
+        solved = _IN_TERMS * _terms(identity - product, product, offset, points[:, 0])
+        reach = np.fmax(np.max(np.abs(points), axis=1), solved)[:, None]
+        reach = np.broadcast_to(reach, points.shape)
         sizes = reach @ np.abs(np.swapaxes(bounds.gradients, 1, 2)) + np.abs(bounds.offsets)[:, None]
         heights = np.where(bounds.effective[:, None], np.where(words, heights, -heights), np.inf)
     return Branch(points, heights, sizes, jacobians, product, offset, minus, plus, bounds)
@@ -130,6 +134,15 @@ def _points(jacobians, offsets, system, offset, largest) -> np.ndarray:
     if len(expanding):
         points[expanding] = BlockCyclic(jacobians[expanding]).solve(offsets[expanding][..., None])[..., 0]
     return points
+
+
+def _terms(system, product, offset, point) -> np.ndarray:
+    """Bound the terms `(n, M)` of which the solutions of (I - P) z = q are sums; nan where it is singular."""
+    terms = np.full(offset.shape, np.nan)
+    usable = np.isfinite(np.linalg.det(system)) & (np.linalg.det(system) != 0)
+    right = (np.abs(product[usable]) @ np.abs(point[usable])[..., None])[..., 0] + np.abs(offset[usable])
+    terms[usable] = (np.abs(np.linalg.inv(system[usable])) @ right[..., None])[..., 0]
+    return terms
 
 
 def narrowed(test: Callable, low: np.ndarray, high: np.ndarray, at_low: np.ndarray, at_high: np.ndarray):

@@ -16,7 +16,7 @@ import numpy as np
 from cyclax.core.balls import LOCK, working_precision
 from cyclax.cycles.forms import UnsupportedError
 from cyclax.cycles.pieces import Pieces
-from cyclax.cycles.polyhedra import choices_of, columns_of, inside_of, solution_space, to_float, value_at
+from cyclax.cycles.polyhedra import choices_of, columns_of, eliminated, inside_of, solution_space, to_float, value_at
 from cyclax.cycles.word import minimal_period
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
@@ -49,6 +49,7 @@ class Decision(NamedTuple):
     error: float = 0.0  # by how much the points are rounded, at most
     margin: float = 0.0  # distance to the nearest border
     jacobian: np.ndarray = np.zeros((0, 0))  # (M, M) P, rounded
+    steps: np.ndarray = np.zeros((0, 0, 0))  # (k, M, M) the Jacobians that it is the product of, each rounded
     directions: np.ndarray = np.zeros((0, 0))  # (M, d) of a family, orthonormal
     inexact: bool = False  # P has entries that are no float64 numbers
     period: int = 0  # of its solutions, up to rounding, where that is smaller than the word's
@@ -69,7 +70,10 @@ class Decider:
     def decide(self, word: np.ndarray) -> Decision:
         """Decide a word `(k, G)`; a word that repeats a shorter one can only come to a family, or to nothing."""
         with LOCK:
-            return self._decide(np.ascontiguousarray(word, bool))
+            decision = self._decide(np.ascontiguousarray(word, bool))
+            if decision.outcome not in (Outcome.CYCLE, Outcome.BORDER, Outcome.FAMILY):
+                return decision
+            return decision._replace(steps=np.stack([self._jacobian(gates) for gates in word]))
 
     def orders_of_families(self, word: np.ndarray, multipliers: np.ndarray) -> list[int] | None:
         """Give the numbers q > 1 such that the word, repeated q times, has solutions of that minimal period.
@@ -99,6 +103,30 @@ class Decider:
         inner = range(1, self._model.num_states + 1)
         jacobian = np.array([[to_float(difference[i, j]) for j in inner] for i in inner])
         return jacobian, np.array([to_float(difference[i, 0]) for i in inner])
+
+    def jacobian(self, gates: np.ndarray) -> np.ndarray | None:
+        """Give the Jacobian `(M, M)` of the held map for gates `(G,)`, each entry rounded once.
+
+        None where the code of the model cannot be followed.
+        """
+        with LOCK:
+            try:
+                return self._jacobian(np.ascontiguousarray(gates, bool))
+            except UnsupportedError:
+                return None
+
+    def product(self, word: np.ndarray, bits: int) -> Any:
+        """Give P of a word `(k, G)` as a matrix of balls; None where the code of the model cannot be followed."""
+        size = range(1, self._model.num_states + 1)
+        with working_precision(bits):
+            try:
+                pieces = self._at(bits)
+                total = pieces.matrix(np.ascontiguousarray(word[0], bool), bits)
+                for gates in word[1:]:
+                    total = pieces.matrix(np.ascontiguousarray(gates, bool), bits) * total
+            except UnsupportedError:
+                return None
+            return flint.arb_mat([[total[i, j] for j in size] for i in size])
 
     # -- the code of the model --------------------------------------------------------------------------------------
 
@@ -243,7 +271,15 @@ class Decider:
             return Decision(Outcome.NONE, "no member of the family meets the word (in rationals)")
         directions = np.linalg.svd(np.array([[to_float(x) for x in row] for row in null]), full_matrices=False)[2].T
         if not inside:
-            points = _members(orbit, touching or [])
+            # One point may have a smaller period than others that touch the region.
+            aside = eliminated(walls, len(null), strict=False, aside=True)
+            chosen = [touching or [], *([aside] if isinstance(aside, list) else [])]
+            periods = [_period(orbit, shares) for shares in chosen]
+            period = max(periods)
+            if period < len(word):
+                reason = f"its family touches the region in states of period {period}"
+                return Decision(Outcome.NONE, reason, period=period)
+            points = _members(orbit, chosen[periods.index(period)])
             decision = _rounded(points, 0.0, math.inf, jacobian)
             if decision.outcome == Outcome.OPEN:
                 return decision
@@ -286,6 +322,13 @@ class Decider:
         size = self._model.num_states + 1
         forms = [{0: 1}, *self._at(_BITS[0]).piece(gates)]
         return flint.fmpq_mat(size, size, [flint.fmpq(form.get(j, 0)) for form in forms for j in range(size)])
+
+    def _jacobian(self, gates: np.ndarray) -> np.ndarray:
+        """Give the Jacobian `(M, M)` of the held map, each entry rounded once: a sum of what gates add loses digits."""
+        size, bits = self._model.num_states, _BITS[0]
+        with working_precision(bits):
+            entries = self._at(bits).matrix(gates, bits).entries()
+        return np.array([float(x.mid()) for x in entries]).reshape(size + 1, size + 1)[1:, 1:]
 
     def _planes(self) -> Any:
         forms, size = self._at(_BITS[0]).planes, self._model.num_states + 1

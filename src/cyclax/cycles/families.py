@@ -11,7 +11,7 @@ import numpy as np
 
 from cyclax.cycles.cycle import Degenerate
 from cyclax.cycles.decide import Decision
-from cyclax.cycles.multipliers import multipliers_of
+from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
 from cyclax.cycles.solve import solve_words
 from cyclax.maps.affine import AffineForm, itineraries
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -27,7 +27,8 @@ def described(bounds: AffineForm, word: np.ndarray, kind: str, decision: Decisio
     directions = np.zeros((size, 0))
     if kind == "family":
         directions = np.stack([_pointing(column) for column in decision.directions.T], axis=1)
-    return _entry(bounds, word, kind, decision.points, directions, decision.jacobian, decision.margin, decision.error)
+    values = sound_multipliers(decision.steps, multipliers_of(decision.steps[None], decision.jacobian[None])[0])
+    return _entry(bounds, word, kind, decision.points, directions, values, decision.margin, decision.error)
 
 
 def slow_family(model: AbstractPiecewiseLinearMap, bounds: AffineForm, word: np.ndarray) -> Degenerate | None:
@@ -65,7 +66,8 @@ def slow_family(model: AbstractPiecewiseLinearMap, bounds: AffineForm, word: np.
             points = _orbit(bounds, some, word)
             margin = float(np.min(bounds.distances(points), initial=np.inf))
             error = float(np.max(np.abs(back - some)))
-            return _entry(bounds, word, "slow", points, directions, product, margin, error)
+            values = multipliers_of(bounds.jacobians(word)[None], product[None])[0]
+            return _entry(bounds, word, "slow", points, directions, values, margin, error)
     return None
 
 
@@ -86,7 +88,7 @@ def lies_in(bounds: AffineForm, family: Degenerate, point: np.ndarray) -> bool:
     return True
 
 
-def _entry(bounds: AffineForm, word, kind: str, points, directions, product, margin: float, error: float) -> Degenerate:
+def _entry(bounds: AffineForm, word, kind: str, points, directions, values, margin: float, error: float) -> Degenerate:
     with np.errstate(all="ignore"):
         if kind == "family":
             margin = float(np.min(bounds.distances(points), initial=np.inf))
@@ -97,7 +99,7 @@ def _entry(bounds: AffineForm, word, kind: str, points, directions, product, mar
             gates=word,
             directions=directions,
             extent=extent(bounds, word, points[0], directions),
-            multipliers=multipliers_of(bounds.jacobians(word)[None], product[None])[0],
+            multipliers=values,
             margin=margin,
             error=error,
         )

@@ -4,7 +4,7 @@ The sum of (-1)^(number of real multipliers > 1) over all solutions is the degre
 being the recession map (all offsets set to 0), whenever F_inf^k fixes only 0.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Complex
@@ -19,8 +19,14 @@ _MOST_CONES = 2**14
 _MOST_WORDS = 2**12
 # Above this condition number I - P counts as singular.
 _SINGULAR = 1e10
+# Entries of a Jacobian that are smaller than this beside the terms that they are the sum of are asked of the model.
+_LOST = 1e-6
 # A solution this close to a border, relative to its size, cannot be told from one on it.
 _ON_A_BORDER = 1e-9
+
+
+# Gives the Jacobian `(M, M)` for gates `(G,)`, each entry rounded once; None where that is not known.
+Exact = Callable[[np.ndarray], np.ndarray | None]
 
 
 def index_of(multipliers: Complex[np.ndarray, " M"], repeats: int = 1) -> int | None:
@@ -48,30 +54,46 @@ def index_of_each(multipliers: Complex[np.ndarray, "n M"], repeats: int = 1) -> 
     return np.where(undefined, np.nan, 1.0 - 2.0 * (above % 2))
 
 
-def degrees(bounds: AffineForm, orders: list[int]) -> dict[int, int | None]:
+def degrees(bounds: AffineForm, orders: list[int], exact: Exact | None = None) -> dict[int, int | None]:
     """Give the degree of I - F_inf^k for each order k, None where it is not known.
 
     Known in one and two dimensions; in any dimension where F maps a ball into itself because its Jacobians are
     bounded, entry by entry, by a matrix of spectral radius below 1; where all gates cancel at infinity (clipped
     networks), so that F_inf is linear; and where the words of F_inf are few enough to try them all.
+
+    `exact` is asked for Jacobians in which large terms cancel.
     """
     with np.errstate(all="ignore"):  # weights so large that products overflow leave the degree unknown
-        return _degrees(bounds, orders)
+        return _degrees(bounds, orders, exact)
 
 
-def _degrees(bounds: AffineForm, orders: list[int]) -> dict[int, int | None]:
+def _degrees(bounds: AffineForm, orders: list[int], exact: Exact | None) -> dict[int, int | None]:
     num_states = len(bounds.closed)
     if num_states == 1:
-        return _degrees_on_the_line(bounds, orders)
+        return _degrees_on_the_line(bounds, orders, exact)
     if num_states == 2:
-        return _planar_degrees(bounds, orders)
+        return _planar_degrees(bounds, orders, exact)
     if contracts(bounds):
         return dict.fromkeys(orders, 1)
     linear = _linear_recession(bounds)
     if linear is None:
-        return {order: _enumerated_degree(bounds, order) for order in orders}
+        return {order: _enumerated_degree(bounds, order, exact) for order in orders}
     multipliers = np.linalg.eigvals(linear).astype(complex)
     return {order: index_of(multipliers, order) for order in orders}
+
+
+def _jacobians(bounds: AffineForm, gates: np.ndarray, exact: Exact | None) -> np.ndarray:
+    """Give the Jacobians `(.., M, M)` for gates `(.., G)`; where large terms cancel, those of the model itself."""
+    rows = gates.reshape(-1, gates.shape[-1])
+    found = bounds.jacobians(rows)
+    if exact is not None:
+        terms = np.abs(bounds.closed) + np.tensordot(rows.astype(float), np.abs(bounds.jumps), axes=1)
+        lost = np.flatnonzero(np.any((np.abs(found) < _LOST * terms) | ~np.isfinite(terms), axis=(1, 2)))
+        patterns, which = np.unique(rows[lost], axis=0, return_inverse=True)
+        for i, pattern in enumerate(patterns):
+            if (jacobian := exact(pattern)) is not None:
+                found[lost[which.reshape(-1) == i]] = jacobian
+    return found.reshape(*gates.shape[:-1], *bounds.closed.shape)
 
 
 def contracts(bounds: AffineForm) -> bool:
@@ -102,7 +124,7 @@ def _linear_recession(bounds: AffineForm) -> np.ndarray | None:
     return total if all(np.max(np.abs(jump)) <= 1e-14 * scale for jump in jumps_of.values()) else None
 
 
-def _enumerated_degree(bounds: AffineForm, order: int) -> int | None:
+def _enumerated_degree(bounds: AffineForm, order: int, exact: Exact | None = None) -> int | None:
     """Sum the indices of all solutions of G^k(z) = z, with G = F_inf + v: the degree is the same for every v.
 
     The gates of F_inf depend on the side of each direction alone: 2^directions patterns a step, all of them tried.
@@ -123,7 +145,7 @@ def _enumerated_degree(bounds: AffineForm, order: int) -> int | None:
     for sides in _all_words(len(directions), order):
         gates = np.tile(bounds.settled, (len(sides), order, 1))
         gates[..., moving] = sides[..., along[:, 0]] == (along[:, 1] > 0)
-        jacobians = bounds.jacobians(gates)
+        jacobians = _jacobians(bounds, gates, exact)
         met, doubtful, sign = np.ones(len(sides), bool), np.zeros(len(sides), bool), np.zeros(len(sides))
         # Each point from the product that begins there: run from the first, the others may be rounding alone.
         for t in range(order):
@@ -164,7 +186,7 @@ def _orientation(product: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return sign, singular | ~(condition < _SINGULAR), inverse
 
 
-def keeps_orientation(bounds: AffineForm, order: int) -> bool:
+def keeps_orientation(bounds: AffineForm, order: int, exact: Exact | None = None) -> bool:
     """Whether det(I - P) has one sign on all words: F^k(z) = z then has exactly |degree| solutions.
 
     All solutions have the same index, and none lies on a family. For fixed points of a PLRNN this says that
@@ -178,9 +200,10 @@ def keeps_orientation(bounds: AffineForm, order: int) -> bool:
         for open_ in _all_words(len(moving), order):
             gates = np.tile(bounds.settled, (len(open_), order, 1))
             gates[..., moving] = open_
-            product = bounds.jacobians(gates[:, 0])
+            jacobians = _jacobians(bounds, gates, exact)
+            product = jacobians[:, 0]
             for t in range(1, order):
-                product = bounds.jacobians(gates[:, t]) @ product
+                product = jacobians[:, t] @ product
             sign, singular, _ = _orientation(product)
             signs.update(sign.tolist())
             if np.any(singular) or len(signs) > 1:
@@ -188,7 +211,7 @@ def keeps_orientation(bounds: AffineForm, order: int) -> bool:
     return True
 
 
-def _planar_degrees(bounds: AffineForm, orders: list[int]) -> dict[int, int | None]:
+def _planar_degrees(bounds: AffineForm, orders: list[int], exact: Exact | None) -> dict[int, int | None]:
     """Winding numbers of u - F_inf^k(u) around the unit circle, all orders in one sweep.
 
     F_inf^k is linear on cones. Each step splits the cones where the image of a direction crosses a border; within a
@@ -199,7 +222,7 @@ def _planar_degrees(bounds: AffineForm, orders: list[int]) -> dict[int, int | No
     products = np.broadcast_to(np.eye(2), (8, 2, 2))
     known: dict[int, int | None] = dict.fromkeys(orders)
     for order in range(1, max(orders, default=0) + 1):
-        rays, products = _step_cones(bounds, rays, products)
+        rays, products = _step_cones(bounds, rays, products, exact)
         if len(rays) > _MOST_CONES or not np.all(np.isfinite(products)):
             break
         if order in known:
@@ -207,7 +230,9 @@ def _planar_degrees(bounds: AffineForm, orders: list[int]) -> dict[int, int | No
     return known
 
 
-def _step_cones(bounds: AffineForm, rays: np.ndarray, products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _step_cones(
+    bounds: AffineForm, rays: np.ndarray, products: np.ndarray, exact: Exact | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Refine the cones `(rays[i], rays[i + 1])`, on which F_inf^k is `products[i]`, to those of F_inf^(k + 1)."""
     normals = bounds.gradients @ products
     crossing = np.stack([-normals[..., 1], normals[..., 0]], axis=-1)  # directions whose image lies on a border
@@ -223,7 +248,7 @@ def _step_cones(bounds: AffineForm, rays: np.ndarray, products: np.ndarray) -> t
     inside = products[owner] @ (rays + np.roll(rays, -1, axis=0))[..., None]
     fixed = ~np.any(bounds.gradients != 0, axis=1)  # a gate without gradient keeps its sign
     gates = np.where(fixed, bounds.offsets, (bounds.gradients @ inside)[..., 0]) > 0
-    return rays, bounds.jacobians(gates) @ products[owner]
+    return rays, _jacobians(bounds, gates, exact) @ products[owner]
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -244,14 +269,14 @@ def _winding_number(rays: np.ndarray, products: np.ndarray) -> int | None:
     return round(winding) if abs(winding - round(winding)) < 1e-6 else None
 
 
-def _degrees_on_the_line(bounds: AffineForm, orders: list[int]) -> dict[int, int | None]:
+def _degrees_on_the_line(bounds: AffineForm, orders: list[int], exact: Exact | None) -> dict[int, int | None]:
     """The same in one dimension: the sides of u - F_inf^k(u) at u = -1 and u = +1."""
     ends = np.array([[-1.0], [1.0]])
     images, known = ends, dict.fromkeys(orders)
     fixed = bounds.gradients[:, 0] == 0
     for order in range(1, max(orders, default=0) + 1):
         gates = np.where(fixed, bounds.offsets, images @ bounds.gradients.T) > 0
-        images = (bounds.jacobians(gates) @ images[..., None])[..., 0]
+        images = (_jacobians(bounds, gates, exact) @ images[..., None])[..., 0]
         below, above = (ends - images)[:, 0]
         if order in known and min(abs(below), abs(above)) > 1e-12 and np.isfinite(below + above):
             known[order] = int(np.sign(above) - np.sign(below)) // 2

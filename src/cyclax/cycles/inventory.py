@@ -82,19 +82,19 @@ class Inventory:
 
     def undecided(self, order: int) -> list[WordKey]:
         """List the words that are neither proved to be solutions of F^k(z) = z nor not to be."""
-        return [
-            key
-            for divisor, known in sorted(self.verified.items())
-            if order % divisor == 0
-            for key in sorted(known.undecided)
-        ]
+        return sorted(key for key in self._open_words if order % key.order == 0)
+
+    @property
+    def _open_words(self) -> dict[WordKey, str]:
+        """All words that are undecided, and why, at whatever order they were proposed for."""
+        return {key: reason for known in self.verified.values() for key, reason in known.undecided.items()}
 
     def undecided_reason(self, order: int) -> str:
         """Say which words of an order are undecided, and why the first one is; nothing where there is none."""
         keys = self.undecided(order)
         if not keys:
             return ""
-        reason = self.verified[keys[0].order].undecided[keys[0]]
+        reason = self._open_words[keys[0]]
         text = "|".join("".join(map(str, row.astype(int))) for row in word_of(keys[0], int(sum(self.bounds.effective))))
         if len(text) > _LONGEST_WORD:
             text = f"{text[:_LONGEST_WORD]}.."
@@ -107,7 +107,7 @@ class Inventory:
         """Give what the index sum of F^k must be were nothing missing; None where that is not known."""
         if order not in self._degrees:
             missing = sorted({order, *self.verified} - self._degrees.keys())
-            self._degrees |= degrees(self.bounds, missing)
+            self._degrees |= degrees(self.bounds, missing, self.decider.jacobian)
         return self._degrees[order]
 
     def index_sum(self, order: int) -> int | None:
@@ -115,8 +115,8 @@ class Inventory:
         total = 0
         if self.undecided(order) or not set(divisors(order)) <= self.verified.keys():
             return None
-        for divisor, known in self.verified.items():
-            if order % divisor == 0 and (known.families or known.borders):
+        for known in self.verified.values():
+            if any(order % entry.order == 0 for _, entry in known.described):
                 return None
         for key, cycle in self.cycles.items():
             if order % key.order == 0:
@@ -139,7 +139,8 @@ class Inventory:
     def _all_met(self, order: int) -> bool:
         """Whether as many solutions of F^k(z) = z are known as there can be, where a sign proves how many."""
         number = sum(key.order for key in self.cycles if order % key.order == 0)
-        return number == abs(self.degree(order) or 0) > 0 and keeps_orientation(self.bounds, order)
+        solutions = abs(self.degree(order) or 0)
+        return number == solutions > 0 and keeps_orientation(self.bounds, order, self.decider.jacobian)
 
     # -- what is said of it -------------------------------------------------------------------------------------------
 

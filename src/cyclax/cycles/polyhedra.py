@@ -67,7 +67,7 @@ def inside_of(walls: list[list], dimensions: int) -> tuple[list | bool | None, l
     if guess is not None and all(value_at(row, guess) > 0 for row in walls):
         return guess, None
     for strict in (True, False):
-        point = _eliminated(walls, dimensions, strict)
+        point = eliminated(walls, dimensions, strict)
         if point is None:
             return None, None
         if isinstance(point, list):
@@ -102,8 +102,11 @@ def _center(walls: list[list]) -> list | None:
     return [flint.fmpq(*float(x * unit).as_integer_ratio()) for x in found.x[:-1]]
 
 
-def _eliminated(walls: list[list], dimensions: int, strict: bool) -> list | bool | None:
-    """Solve b + a . s > 0 (or >= 0) by Fourier-Motzkin elimination: a point, False (none), or None (too many rows)."""
+def eliminated(walls: list[list], dimensions: int, strict: bool, aside: bool = False) -> list | bool | None:
+    """Solve b + a . s > 0 (or >= 0) by Fourier-Motzkin elimination: a point, False (none), or None (too many rows).
+
+    With `aside`, another point, if there is one, that is on no plane of symmetry.
+    """
     levels, rows = [], walls
     for last in range(dimensions, 0, -1):
         levels.append(rows)
@@ -122,16 +125,16 @@ def _eliminated(walls: list[list], dimensions: int, strict: bool) -> list | bool
         bounds = [(row[number], -value_at(row[:number], shares) / row[number]) for row in level if row[number] != 0]
         low = max((end for slope, end in bounds if slope > 0), default=None)
         high = min((end for slope, end in bounds if slope < 0), default=None)
-        shares.append(_between(low, high))
+        shares.append(_between(low, high, number if aside else 0))
     return shares
 
 
-def _between(low: Any, high: Any) -> Any:
+def _between(low: Any, high: Any, aside: int) -> Any:
     if low is not None and high is not None:
-        return (low + high) / 2
+        return (low + high) / 2 + (high - low) * flint.fmpq(aside, 4 * (aside + 1))
     if low is not None:
-        return low + max(abs(low), 1)
-    return flint.fmpq(0) if high is None else high - max(abs(high), 1)
+        return low + max(abs(low), 1) * (1 + aside)
+    return flint.fmpq(aside) if high is None else high - max(abs(high), 1) * (1 + aside)
 
 
 def choices_of(walls: list[list], columns: Any, null: list[list], inside: Any, scale: float):

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cyclax.cycles.multipliers import multipliers_of
+from cyclax.cycles.multipliers import doubtful, multipliers_of
 from cyclax.maps.affine import AffineForm, in_chunks, pieces, visit
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
@@ -44,11 +44,17 @@ class Solutions(NamedTuple):
     condition: np.ndarray  # (n,) 2-norm condition of I - P
     singular: np.ndarray  # (n,) I - P is singular, or so nearly that nothing here can be trusted
     outside: np.ndarray  # (n,) how far, at most, a point lies beyond a border of its region; 0 where it meets all gates
+    doubtful: np.ndarray  # (n,) rounding may have moved the multipliers
 
     @property
     def met(self) -> np.ndarray:
         """Whether the points meet the gates given (those that matter): `(n,)`."""
         return self.outside == 0
+
+
+def jacobians_along(model: AbstractPiecewiseLinearMap, word: np.ndarray) -> np.ndarray:
+    """Give the Jacobians `(k, M, M)` of a word `(k, G)`, as the model has them. Must be called under `numerics()`."""
+    return in_chunks(pieces, model, word)[0]
 
 
 def solve_words(
@@ -105,7 +111,8 @@ def _solve_together(model, words: np.ndarray, effective: np.ndarray, gradients: 
     violated = effective & ((preactivations > 0) != words)
     outside = np.max(distances, axis=(1, 2), initial=0.0, where=violated)
     singular = system.singular | ~np.all(np.isfinite(points), axis=(1, 2)) | ~(amplified < _MOST_AMPLIFIED)
-    return Solutions(words, sane, product, multipliers, residual, margin, error, condition, singular, outside)
+    doubts = doubtful(jacobians, multipliers)
+    return Solutions(words, sane, product, multipliers, residual, margin, error, condition, singular, outside, doubts)
 
 
 def _defect(jacobians, offsets, points):

@@ -5,8 +5,9 @@ A word is *accepted* as a cycle, *described* (a family of solutions, or a soluti
 """
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ import numpy as np
 from cyclax.cycles.cycle import Cycle, Degenerate
 from cyclax.cycles.decide import Decider, Decision, Outcome
 from cyclax.cycles.families import described, slow_family
-from cyclax.cycles.multipliers import multipliers_of
-from cyclax.cycles.solve import Solutions, solve_words
+from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
+from cyclax.cycles.solve import Solutions, jacobians_along, solve_words
 from cyclax.cycles.word import WordKey, canonical_rotation, minimal_period, word_key
 from cyclax.maps.affine import AffineForm, itineraries
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -76,6 +77,8 @@ def verify_words(
     **Returns:** for each word the identity of its cycle, or None where it is refuted or undecided.
     """
     decider = decider or Decider(model, bounds.effective)
+    # A gate without gradient stands as it does everywhere, whatever a word says.
+    gates = np.where(np.any(bounds.gradients != 0, axis=1), gates, bounds.settled)
     keys: list[Any] = [word_key(word[:, bounds.effective]) for word in gates]
     known = accepted.cycles.keys() | accepted.borders.keys() | accepted.families.keys()
     fresh = {key: i for i, key in reversed(list(enumerate(keys))) if key not in known}
@@ -91,10 +94,13 @@ def verify_words(
                 accepted.rejected += 1
                 renamed[key] = None
             elif sound and solutions.margin[j] > solutions.error[j]:
-                accepted.cycles[key] = _cycle(solutions, j)
+                accepted.cycles[key] = _cycle(model, solutions, j, decider)
             else:
                 decision = decider.decide(words[j])
-                renamed[key] = _take(model, bounds, key, words[j], decision, bool(solutions.singular[j]), accepted)
+                product = functools.partial(decider.product, words[j])
+                renamed[key] = _take(
+                    model, bounds, key, words[j], decision, bool(solutions.singular[j]), accepted, product
+                )
                 if decision.met is not None and moves and sound:
                     following = decision.met[None]
                     (renamed[key],) = verify_words(model, bounds, following, accepted, decider, moves=moves - 1)
@@ -156,7 +162,14 @@ def verify_repetitions(
 
 
 def _take(
-    model, bounds: AffineForm, key: WordKey, word: np.ndarray, decision: Decision, singular: bool, accepted: Verified
+    model,
+    bounds: AffineForm,
+    key: WordKey,
+    word: np.ndarray,
+    decision: Decision,
+    singular: bool,
+    accepted: Verified,
+    exact: Callable[[int], Any],
 ) -> WordKey | None:
     """Enter what was decided exactly; give the identity under which it is known, or None."""
     if decision.outcome == Outcome.OPEN:
@@ -175,7 +188,7 @@ def _take(
         if slow is not None:
             accepted.families[_full_key(word, bounds, b"slow")] = slow
     if decision.outcome == Outcome.CYCLE:
-        accepted.cycles[key] = _exact_cycle(model, bounds, word, decision)
+        accepted.cycles[key] = _exact_cycle(model, word, decision, exact)
         return key
     accepted.rejected += 1
     return None
@@ -190,12 +203,16 @@ def _rotated(word: np.ndarray, bounds: AffineForm) -> np.ndarray:
     return np.roll(word, -canonical_rotation(word[:, bounds.effective]), axis=0)
 
 
-def _cycle(solutions: Solutions, j: int) -> Cycle:
+def _cycle(model, solutions: Solutions, j: int, decider: Decider) -> Cycle:
+    values = solutions.multipliers[j]
+    if solutions.doubtful[j]:
+        exact = functools.partial(decider.product, solutions.gates[j])
+        values = sound_multipliers(jacobians_along(model, solutions.gates[j]), values, exact)
     return Cycle(
         order=solutions.points.shape[1],
         points=solutions.points[j],
         gates=solutions.gates[j],
-        multipliers=solutions.multipliers[j],
+        multipliers=values,
         jacobian=solutions.product[j],
         residual=float(solutions.residual[j]),
         margin=float(solutions.margin[j]),
@@ -204,11 +221,12 @@ def _cycle(solutions: Solutions, j: int) -> Cycle:
     )
 
 
-def _exact_cycle(model, bounds: AffineForm, word: np.ndarray, decision: Decision) -> Cycle:
+def _exact_cycle(model, word: np.ndarray, decision: Decision, exact: Callable[[int], Any]) -> Cycle:
     """Write down a cycle that was decided exactly: its points are the exact ones, rounded."""
     images = itineraries(model, decision.points[:, None], 1)[1]
     with np.errstate(all="ignore"):
-        values = multipliers_of(bounds.jacobians(word)[None], decision.jacobian[None])[0]
+        values = multipliers_of(decision.steps[None], decision.jacobian[None])[0]
+        values = sound_multipliers(decision.steps, values, exact)
         system = np.eye(len(decision.jacobian)) - decision.jacobian
         condition = float(np.linalg.cond(system)) if np.all(np.isfinite(system)) else float("inf")
     return Cycle(

@@ -14,8 +14,8 @@ from cyclax.core.archive import Archive
 from cyclax.core.draws import GOLDEN
 from cyclax.cycles.balance import balanced_stack, units_of
 from cyclax.cycles.decide import Decider, Outcome
-from cyclax.cycles.multipliers import multipliers_of
-from cyclax.cycles.solve import Solutions, solve_words
+from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
+from cyclax.cycles.solve import Solutions, jacobians_along, solve_words
 from cyclax.cycles.table import BORDER, KINDS, CycleTable, UncountedTable, codes_of, joined, joined_uncounted
 from cyclax.cycles.word import canonical_rotation, canonical_words, minimal_period
 from cyclax.grids.grid import AbstractGrid
@@ -233,14 +233,22 @@ class GridSearch:
                     self._check_primitive(stack, owner[i : i + 1], met[None], found, uncounted, moves - 1)
             elif decision.outcome == Outcome.CYCLE:
                 real[i] = True
-                values = multipliers_of(_jacobians(stack, int(owner[i]), word), decision.jacobian[None])[0]
+                values = multipliers_of(decision.steps[None], decision.jacobian[None])[0]
+                values = sound_multipliers(decision.steps, values)
                 for part, value in ((solutions.points, decision.points), (solutions.multipliers, values)):
                     part[i] = value
                 solutions.margin[i] = decision.margin
             elif decision.outcome in KINDS:
                 row = stack.cells[owner[i : i + 1]], words[i : i + 1], np.array([KINDS[decision.outcome]])
                 uncounted.setdefault(order, []).append(UncountedTable(*row))
+                if decision.outcome != Outcome.OPEN:
+                    values = multipliers_of(decision.steps[None], decision.jacobian[None])
+                    self._check_repetitions(stack, owner[i : i + 1], words[i : i + 1], word[None], values, uncounted)
         kept = np.flatnonzero(real)
+        for i in kept[solutions.doubtful[kept]].tolist():
+            model = jax.tree.map(lambda leaf, row=owner[i]: leaf[row], stack.models)
+            steps = jacobians_along(model, solutions.gates[i])
+            solutions.multipliers[i] = sound_multipliers(steps, solutions.multipliers[i])
         points, margin = solutions.points[kept], solutions.margin[kept]
         if self.units is not None and len(kept):
             points, margin = self._in_own_units(stack, owner[kept], points)
@@ -249,13 +257,13 @@ class GridSearch:
         self._check_repetitions(stack, owner[kept], words[kept], solutions.gates[kept], values, uncounted)
 
     def _check_repetitions(self, stack: Stack, owner, words, gates, values, uncounted) -> None:
-        """Note the families that repeat the word of a cycle, where its multipliers are roots of unity."""
+        """Note the families that repeat the word of what is known, where its multipliers are roots of unity."""
         order = words.shape[1]
         for i in np.flatnonzero(np.any(np.abs(np.abs(values) - 1) < _ROOT, axis=1)).tolist():
             decider = self._decider(stack, int(owner[i]))
             for q in decider.orders_of_families(gates[i], values[i]) or ():
                 decision = decider.decide(np.tile(gates[i], (q, 1)))
-                if decision.outcome in KINDS:
+                if decision.outcome in (Outcome.FAMILY, Outcome.OPEN):
                     row = stack.cells[owner[i : i + 1]], np.tile(words[i : i + 1], (1, q, 1))
                     uncounted.setdefault(q * order, []).append(
                         UncountedTable(*row, np.array([KINDS[decision.outcome]]))
@@ -283,11 +291,6 @@ class GridSearch:
 
 def _rows(tables: dict[int, list], order: int) -> int:
     return sum(len(table.cell) for table in tables.get(order, ()))
-
-
-def _jacobians(stack: Stack, row: int, word: np.ndarray) -> np.ndarray:
-    """Give the Jacobians `(1, k, M, M)` along a word of one model of a stack."""
-    return AffineForm(*(part[row] for part in stack.bounds)).jacobians(word)[None]
 
 
 def real_cycles(solutions: Solutions) -> np.ndarray:

@@ -96,8 +96,8 @@ def enumerate_cycles(
         allowed.start(interruption, began)
         derived, late = _derived_box(bounds, allowed)
         own = np.ones(model.num_states) if units is None else units[0]
-        region = _checked_box(model, bounds, box, derived, own)
         chosen = method or _default_method(bounds, searched)
+        region = _checked_box(model, bounds, box, derived, own, chosen.needs_box)
         if chosen.rigorous:
             region = dataclasses.replace(region, derived=False)
         allowed.until(PROOF)
@@ -135,12 +135,12 @@ def _in_own_units(result: Cycles, model: AbstractPiecewiseLinearMap, units: np.n
     return written
 
 
-def _checked_box(model, bounds: AffineForm, box, derived: Box | None, units: np.ndarray) -> Box:
+def _checked_box(model, bounds: AffineForm, box, derived: Box | None, units: np.ndarray, needed: bool) -> Box:
     """Check the box, and give it in the units of the states that are computed with."""
     number = model.num_states
     if box is None:
         size = _DEFAULT_BOX * state_scale(model, bounds)
-        if derived is None and not np.isfinite(size):
+        if derived is None and needed and not np.isfinite(size):
             raise ValueError("model: its weights are so large that no box in float64 holds its states; rescale them.")
         return derived or Box(np.full(number, -size), np.full(number, size))
     if hasattr(box, "__array__"):  # of NumPy or JAX, a number perhaps

@@ -22,6 +22,8 @@ _EPS = np.finfo(np.float64).eps
 _TOLERANCE = 1e-9
 # Above this condition number I - P is taken as singular, and the word is kept whatever its points are.
 _SINGULAR = 1e10
+# Where rounding in what gates add up to exceeds this share of a Jacobian, or of I, words are not judged by it.
+_CANCELED = 1e-10
 # Words that are looked at together take up to this much memory (and never more than the budget allows).
 _CHUNK_BYTES = 2**26
 # Words of an order on which it is measured how long all of them would take; refused is what would take so many times
@@ -185,19 +187,24 @@ def _surviving(bounds: AffineForm, patterns, codes: np.ndarray, symbols: int, or
 
 
 def _survives(bounds: AffineForm, gates: np.ndarray) -> np.ndarray:
-    """Whether words `(n, k, G)` are kept: their points meet them within the tolerance, or I - P is singular."""
+    """Whether words `(n, k, G)` are kept: their points meet them within the tolerance, or I - P is not known."""
     number, order, _ = gates.shape
     num_states = len(bounds.shift)
     product = np.broadcast_to(np.eye(num_states), (number, num_states, num_states))
     shift = np.zeros((number, num_states))
-    growth = np.ones((order, number))
+    growth, lost = np.ones((order, number)), np.zeros(number, bool)
+    largest = np.abs(bounds.closed) + np.sum(np.abs(bounds.jumps), axis=0)
+    large = not np.all(_EPS * largest <= _CANCELED)
     for t in range(order):
         growth[t] = np.linalg.norm(product, axis=(1, 2))
         jacobian = bounds.jacobians(gates[:, t])
+        if large:
+            terms = np.abs(bounds.closed) + np.tensordot(gates[:, t].astype(float), np.abs(bounds.jumps), axes=1)
+            lost |= ~np.all(_EPS * terms <= _CANCELED * np.maximum(np.abs(jacobian), 1), axis=(1, 2))
         product = jacobian @ product
         shift = (jacobian @ shift[..., None])[..., 0] + bounds.shift + gates[:, t] @ bounds.shift_jumps
     system = np.eye(num_states) - product
-    singular = ~(np.abs(np.linalg.slogdet(system)[1]) < np.inf)
+    singular = lost | ~(np.abs(np.linalg.slogdet(system)[1]) < np.inf)
     inverse = np.linalg.inv(np.where(singular[:, None, None], np.eye(num_states), system))
     condition = np.linalg.norm(system, axis=(1, 2)) * np.linalg.norm(inverse, axis=(1, 2))
     singular |= ~(condition < _SINGULAR)

@@ -6,6 +6,7 @@ The discs are those of Smith (*Error bounds for zeros of a polynomial based upon
 
 import cmath
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ def check_multipliers(product: Any, coefficients: list[Any], stated: list[comple
 
     size = len(stated)
     if not all(cmath.isfinite(value) for value in stated):
+        if any(abs(entry) > sys.float_info.max for entry in product.entries()):
+            raise OpenError("a multiplier may be beyond the largest float64", final=True)
         raise RefusedError("a multiplier is stated that is not finite")
     centers = []
     for value in dict.fromkeys(stated):

@@ -48,6 +48,7 @@ def _starts(bounds: AffineForm, order: int, scale: float, rng, check: Callable[[
         stays = np.max(np.abs(following), axis=1, keepdims=True) < 1e6 * scale
         states = np.where(stays, following, states)
     coins = rng.random((number - len(states), order, num_gates)) < 0.5
+    coins = np.where(bounds.effective, coins, bounds.settled)
     return np.concatenate([_itineraries(bounds, states, order, check), coins])
 
 

@@ -30,7 +30,7 @@ from cyclax.search.starts import initial_states
 _FIRST_ROUND = 256
 # A cycle that does not attract is where an orbit is only if the orbit lies on it to within rounding.
 _ROUNDING = 1e-13
-# States this many times the size of the samples and the model have left for infinity.
+# States this many times the size of the samples and the model, and of their images, have left for infinity.
 _GONE = 1e6
 # Orbits that do not settle are chaotic where their mean growth over the last round exceeds this, divided by its steps:
 # along regular orbits distances grow by a bounded factor, or in proportion to the steps.
@@ -123,7 +123,10 @@ class _Basins:
 
     def run(self) -> Attractors:
         number = len(self.samples)
-        limit = _GONE * max(self.scale, float(np.max(np.abs(self.samples))))
+        with np.errstate(over="ignore"):
+            # One step may be as large as the Jacobians make it.
+            step = np.exp(max(0.0, self.bounds.growth_bound()))
+            limit = float(_GONE * step * max(self.scale, np.max(np.abs(self.samples))))
         z = self.samples.T.copy()
         v = np.random.default_rng(0).normal(size=z.shape)
         v /= np.linalg.norm(v, axis=0)
