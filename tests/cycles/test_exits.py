@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,11 +13,11 @@ import pytest
 import cyclax as cx
 from cyclax.core.budget import Budget
 from cyclax.core.numerics import numerics
+from cyclax.cycles.inventory import Inventory
 from cyclax.cycles.verify import Verified, verify_words
 from cyclax.maps.affine import affine_form
 from cyclax.proofs.candidates import Candidates
 from cyclax.proofs.nearby import search_nearby
-from cyclax.search.tally import Network
 
 METHODS = [cx.Exhaustive(), cx.WordGraph(), cx.BranchAndBound(), cx.WordGraph(rigorous=True)]
 NAMES = ["all words", "word graph", "branch and bound", "rigorous"]
@@ -312,11 +311,10 @@ def test_a_fixed_point_on_a_border_that_words_of_2_cycles_meet_leaves_the_index_
     """What the words of order 2 come to counts for order 1 where that is its order."""
     model = cx.SkewTentMap(left=0.5, right=-0.5, offset=0.0)
     with numerics():
-        network = Network(model, affine_form(model), jax.random.key(0), [1, 2])
-        word = np.array([[[False], [True]]])
-        verify_words(model, network.bounds, word, network.evidence[2].accepted, network.decider)
-        assert [entry.order for _, entry in network.evidence[2].accepted.described] == [1]
-        assert network.index_sum(1) is None
+        inventory = Inventory(model, affine_form(model), [1, 2])
+        inventory.verify(2, np.array([[[False], [True]]]))
+        assert [entry.order for _, entry in inventory.verified[2].described] == [1]
+        assert inventory.index_sum(1) is None
 
 
 def test_stability_where_a_jacobian_of_1e134_is_rounded_itself():
