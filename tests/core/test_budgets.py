@@ -10,6 +10,7 @@ import pytest
 import cyclax as cx
 from cyclax.core.budget import CERTIFICATION, PROOF, SOLVING, Budget, SpentError, TooExpensiveError
 from cyclax.core.interruption import Interruption
+from cyclax.cycles import inventory as inventory_module
 from cyclax.maps.affine import affine_form
 from cyclax.proofs import certify as certify_module
 from cyclax.proofs import enumerate as enumerate_module
@@ -124,13 +125,13 @@ def counting(monkeypatch, module, name, clock):
     [
         (cx.Exhaustive(), exhaustive, "_surviving"),
         (cx.WordGraph(), word_graph, "closed_walks"),
-        (cx.WordGraph(), enumerate_module, "verify_words"),
+        (cx.WordGraph(), inventory_module, "verify_words"),
         (cx.WordGraph(), word_graph, "map_regions"),
         (cx.WordGraph(), relaxation.Simplex, "_run"),
         (cx.WordGraph(rigorous=True), certify_module, "_prove"),
         (cx.BranchAndBound(), relaxation.Simplex, "_run"),
         (cx.BranchAndBound(), branch_and_bound, "relax"),
-        (cx.BranchAndBound(), enumerate_module, "verify_words"),
+        (cx.BranchAndBound(), inventory_module, "verify_words"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )

@@ -75,10 +75,10 @@ def test_every_verb_asks_here(monkeypatch):
     import numpy as np
 
     import cyclax as cx
-    from cyclax.core import workers as spread
+    from cyclax.core import workers
     from cyclax.lyapunov import spectrum
     from cyclax.proofs import certify, enumerate
-    from cyclax.search import find
+    from cyclax.search import driver
     from cyclax.training import fit
 
     asked = []
@@ -87,7 +87,7 @@ def test_every_verb_asks_here(monkeypatch):
         asked.append(shown)
         return progress.progress_bar(*arguments, shown=False, **looks)
 
-    for module in (spread, certify, enumerate, find, spectrum, fit):
+    for module in (workers, certify, enumerate, driver, spectrum, fit):
         monkeypatch.setattr(module, "progress_bar", recorded)
     tent, few = cx.TentMap(1.9), cx.SCYFI(starts=16)
     series = cx.simulate(tent, [0.3], 20)

@@ -99,7 +99,7 @@ def test_all_orders_of_a_chaotic_map_end_in_an_honest_answer():
     assert broken(cycles) is None
 
 
-class Pressed:
+class Pressed(cx.proofs.AbstractMethod):
     """A method during which Ctrl-C is pressed, so many times."""
 
     needs_box = True

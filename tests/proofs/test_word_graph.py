@@ -281,7 +281,7 @@ def test_a_published_network_has_cycles_of_ever_higher_orders():
 
     k turns of 16 steps and one of 15 make a cycle for every k >= 4: they are proved, and nothing lies between.
     """
-    candidates = explore(cx.load(CASES / "plrnn_2d_order16.json"), None, seconds=9.0, nodes=20_000)
+    candidates = explore(cx.load(CASES / "plrnn_2d_order16.json"), None, seconds=600.0, nodes=20_000)
     assert not candidates.all_orders
     model = cx.load(CASES / "plrnn_2d_order16.json")
     real = {order: len(real_cycles(model, words)) for order, words in candidates.words.items() if order <= 95}
