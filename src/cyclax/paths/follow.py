@@ -24,7 +24,7 @@ class Met(NamedTuple):
 
     path: np.ndarray  # (H,)
     word: np.ndarray  # (H,) its hash
-    sign: np.ndarray  # (H,) of dt, as one goes along the path in one sense: the index changes with it
+    own: np.ndarray  # (H,) whether the path began there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,9 +149,9 @@ class _Record:
 
     def result(self) -> Paths:
         """Put the crossings in order: the second way turned round, then the first."""
-        path, back, call, rank, word, sign = np.concatenate(self.hits, axis=1) if self.hits else np.zeros((6, 0), int)
+        path, back, call, rank, word, hit = np.concatenate(self.hits, axis=1) if self.hits else np.zeros((6, 0), int)
         turn = np.lexsort((np.where(back, -rank, rank), np.where(back, -call, call), 1 - back, path))
-        met = Met(path[turn], word[turn].view(np.uint64), np.where(back, -sign, sign)[turn])
+        met = Met(path[turn], word[turn].view(np.uint64), hit[turn] == 2)
         return Paths(self.fate, self.pieces, met, self.held, self.done())
 
 

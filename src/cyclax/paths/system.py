@@ -11,12 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from cyclax.core.draws import normals
 from cyclax.maps.affine import AffineForm, proportional
 
 # What a gate switches is of rank one along its own gradient, as continuity asks, but for rounding of this size.
 _RANK_ONE = 1e-9
 # Sizes of the arrays that kernels are given (a half more each time): few of them, as each is compiled.
-_SIZES = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+_SIZES = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 # States are eliminated, where gates are fewer, if that loses no more than half of the digits.
 _WELL_CONDITIONED = 1e8
 # Where regions are singular, paths are followed in a network this near (relative to its Jacobian), so that they go on.
@@ -53,6 +54,10 @@ class Gates:
     plane: np.ndarray
     turned: np.ndarray
     settled: np.ndarray
+
+    def step(self, z: Float[np.ndarray, "n M"]) -> Float[np.ndarray, "n M"]:
+        """Map states once."""
+        return z @ self.closed.T + self.shift + np.maximum(z @ self.c.T + self.b, 0) @ self.a
 
     def words(self, merged: Bool[np.ndarray, "n k P"]) -> Bool[np.ndarray, "n k G"]:
         """Give the gates of the model for those of the planes."""
@@ -156,6 +161,11 @@ class Problem:
         x = states.reshape(len(states), -1)
         x = x if self._reads is None else x @ self._reads.T
         return np.pad(x, ((0, 0), (0, len(self.system.r) - self.size)))
+
+    def directions(self, seeds: np.ndarray, scale: float) -> Float[np.ndarray, "B n"]:
+        """Draw directions in which a path leaves a solution: normal, padded."""
+        drawn = scale * normals(seeds, self.size).T
+        return np.pad(drawn, ((0, 0), (0, len(self.system.r) - self.size)))
 
     def words(self, held: Bool[np.ndarray, "B N"]) -> Bool[np.ndarray, "B k G"]:
         """Give the words of the model for gates as a path has held them."""

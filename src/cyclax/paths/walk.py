@@ -96,7 +96,7 @@ class Log(NamedTuple):
     fate: Int[Array, "C L"]  # at its end
     count: Int[Array, "C L"]
     flip: Int[Array, "C T L"]  # gate that was flipped after each piece, or -1
-    hit: Int[Array, "C T L"]  # sign of dt where a piece crosses t = 1, else 0
+    hit: Int[Array, "C T L"]  # sign of dt where a piece crosses t = 1, else 0; 2 where a path begins on a solution
     word: UInt64[Array, "C T L"]  # of each piece
 
 
@@ -284,7 +284,8 @@ def piece(system: System, most, lanes: Lanes):
         fate=jnp.where(walking, jnp.where(goes & small & ~straight, jnp.int32(Fate.LOST), fate), lanes.fate),
         inexact=lanes.inexact | (passes & ~across & (jnp.abs(den) < _INEXACT * (1 + jnp.abs(cw)))),
     )
-    hit = jnp.where(crosses, lanes.sign, 0).astype(jnp.int8)
+    own = walking & (lanes.count == 0) & (lanes.begun == 1) & ~lanes.back
+    hit = jnp.where(own, 2, jnp.where(crosses, lanes.sign, 0)).astype(jnp.int8)
     return after, (jnp.where(flips, gate, -1), hit, lanes.word)
 
 
