@@ -14,6 +14,8 @@ from cyclax.paths.system import Gates
 KINDS = 4
 # How long an orbit is followed before its states become a start: a random number of steps below this.
 _LONGEST_TRANSIENT = 32
+# An orbit that comes this far out, in states of the network's scale, has left.
+_FAR = 1e6
 # The seeds that a start has to itself.
 _SEEDS = 4
 
@@ -44,7 +46,7 @@ def path_starts(
     states = (reach * normals(seeds[1], order * size)).T.reshape(number, order, size)
     share = uniforms(seeds[2], 2)
     orbits = kind == 1
-    states[orbits] = _along_orbits(gates, states[orbits, 0], share[0, orbits], order, scale)
+    states[orbits] = _along_orbits(gates, states[orbits], share[0, orbits], scale)
     states[kind == 2] = _closed(gates, states[kind == 2])
     t = np.zeros(number)
     for i in np.flatnonzero(kind == 3) if solutions else ():
@@ -54,20 +56,18 @@ def path_starts(
     return states, t, seeds[3]
 
 
-def _along_orbits(gates: Gates, z: np.ndarray, share: np.ndarray, order: int, scale: float) -> np.ndarray:
+def _along_orbits(gates: Gates, states: np.ndarray, share: np.ndarray, scale: float) -> np.ndarray:
+    """Follow orbits from the first states; what leaves for infinity stays as it is (k equal states cross in step)."""
     steps = (share * _LONGEST_TRANSIENT).astype(int)
-
-    def advance(z, which):
-        following = gates.step(z)
-        stays = np.max(np.abs(following), axis=1, initial=0.0) < 1e6 * scale
-        return np.where((stays & which)[:, None], following, z)
-
+    z, orbit = states[:, 0], []
     for t in range(_LONGEST_TRANSIENT):
-        z = advance(z, t < steps)
-    states = [z]
-    for _ in range(order - 1):
-        states.append(advance(states[-1], np.ones(len(z), bool)))
-    return np.stack(states, axis=1)
+        z = np.where((t < steps)[:, None], gates.step(z), z)
+    for _ in range(states.shape[1]):
+        orbit.append(z)
+        z = gates.step(z)
+    orbit = np.stack(orbit, axis=1)
+    stays = np.max(np.abs(orbit), axis=(1, 2), initial=0.0) < _FAR * scale
+    return np.where(stays[:, None, None], orbit, states)
 
 
 def _closed(gates: Gates, states: np.ndarray) -> np.ndarray:
