@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cyclax.paths.system import Problem
-from cyclax.paths.walk import CHUNK, ENTERED_TOGETHER, Fate, Lanes, Log, Pool, advance, entered, idle
+from cyclax.paths.walk import CHUNK, ENTERED_TOGETHER, Fate, Lanes, Log, advance, entered, idle
 
 # Memory for the inverses of all lanes, which should stay in a cache of the CPU, and of the paths that wait.
 _LANES_BYTES, _POOL_BYTES = 2**19, 2**25
@@ -74,32 +74,33 @@ class Walker:
         padded = (np.pad(part, ((0, room - number), *[(0, 0)] * (part.ndim - 1))) for part in (x, t, defect))
         pool = entered(self.system, *padded, np.int32(number), room=room)
         lanes, following = jax.device_put((idle(self.lanes, n, len(self.problem.system.b)), np.int32(0)))
-        record = _Record(number)
+        record, renewed = _Record(number), set()
         while not record.done() and not stop():
             lanes, following, log, length = advance(
                 self.system, lanes, pool, following, np.int32(number), self.most, chunks=_CHUNKS
             )
             record.add(Log(*(np.asarray(part)[: int(length)] for part in log)))
             if np.any(np.asarray(lanes.inexact)):
-                lanes = self._anew(lanes, pool)
+                lanes = self._anew(lanes, renewed)
         return record.result()
 
-    def _anew(self, lanes: Lanes, pool: Pool) -> Lanes:
-        """Invert anew where digits have been lost, and bring x and v back."""
+    def _anew(self, lanes: Lanes, renewed: set[tuple[int, ...]]) -> Lanes:
+        """Invert anew where digits have been lost, and bring x and v back: once at a place, else the path is lost."""
         system = self.problem.system
         part = {name: np.array(getattr(lanes, name)) for name in ("x", "v", "inverse", "inexact", "fate")}
         open_, t, defect = (np.asarray(some) for some in (lanes.open, lanes.t, lanes.defect))
+        places = np.stack([lanes.start, lanes.back, lanes.count], axis=1).tolist()
         for i in np.flatnonzero(part["inexact"]):
             gated = open_[i, :, None] * (system.c if len(system.c) else np.eye(len(system.r)))
+            right = system.r + (open_[i] * system.b) @ system.a + (1 - t[i]) * defect[i]
             try:
                 inverse = np.linalg.inv(system.S - system.a.T @ gated)
             except np.linalg.LinAlgError:
                 inverse = np.full_like(part["inverse"][i], np.nan)
-            part["inverse"][i] = inverse
-            part["x"][i] = inverse @ (system.r + (open_[i] * system.b) @ system.a + (1 - t[i]) * defect[i])
-            part["v"][i] = -inverse @ defect[i]
-            if not np.all(np.isfinite(inverse)):
+            if tuple(places[i]) in renewed or not np.all(np.isfinite(inverse)):
                 part["fate"][i] = Fate.LOST
+            renewed.add(tuple(places[i]))
+            part["inverse"][i], part["x"][i], part["v"][i] = inverse, inverse @ right, -inverse @ defect[i]
         part["inexact"][:] = False
         return lanes._replace(**part)
 
@@ -134,10 +135,8 @@ class _Record:
         hashes = log.word[chunk, place, lane]
         back = log.back[chunk, lane]
         rank = chunk * CHUNK + place  # made a number along the way in `result`
-        self.hits.append(
-            np.stack([log.start[chunk, lane], back, np.full(len(rank), len(self.hits)), rank, hashes.view(np.int64),
-                      log.hit[chunk, place, lane]])  # fmt: skip
-        )
+        call, hit = np.full(len(rank), len(self.hits)), log.hit[chunk, place, lane]
+        self.hits.append(np.stack([log.start[chunk, lane], back, call, rank, hashes.view(np.int64), hit]))
         new, first = np.unique(hashes, return_index=True)
         first = first[[one not in self.held for one in new.tolist()]]
         chunk, place, lane = chunk[first], place[first], lane[first]
@@ -153,5 +152,3 @@ class _Record:
         turn = np.lexsort((np.where(back, -rank, rank), np.where(back, -call, call), 1 - back, path))
         met = Met(path[turn], word[turn].view(np.uint64), hit[turn] == 2)
         return Paths(self.fate, self.pieces, met, self.held, self.done())
-
-

@@ -84,15 +84,14 @@ def merged_gates(bounds: AffineForm) -> Gates:
     for g in np.flatnonzero(bounds.effective):
         gain, length = _gain(bounds, g)
         row = np.append(bounds.gradients[g], bounds.offsets[g])
-        signs = [proportional(leader, row) if near else 0 for leader, near in _near(leaders, row)]
-        twin = next((i for i, sign in enumerate(signs) if sign), None)
+        twin, sign = _twin(np.reshape(rows, (-1, len(row))), leaders, row)
         if twin is None:
             plane[g] = len(leaders)
             leaders.append(row)
             rows.append(row / length)
             gains.append(gain)
             continue
-        plane[g], turned[g] = twin, signs[twin] < 0
+        plane[g], turned[g] = twin, sign < 0
         if turned[g]:  # relu(-y) = relu(y) - y
             closed, shift = closed - np.outer(gain, rows[twin][:-1]), shift - gain * rows[twin][-1]
         gains[twin] = gains[twin] + gain
@@ -101,10 +100,15 @@ def merged_gates(bounds: AffineForm) -> Gates:
     return Gates(closed, shift, a, cb[:, :-1], cb[:, -1], plane, turned, bounds.settled)
 
 
-def _near(leaders: list[np.ndarray], row: np.ndarray):
-    pivot = int(np.argmax(np.abs(row[:-1])))
-    for leader in leaders:
-        yield leader, leader[pivot] != 0 and np.allclose(leader * (row[pivot] / leader[pivot]), row, 1e-9, 0)
+def _twin(units: np.ndarray, leaders: list[np.ndarray], row: np.ndarray) -> tuple[int | None, int]:
+    """Find the plane `row` among the leaders (`units`: in units of their gradients), and whether it is turned."""
+    unit = row / np.linalg.norm(row[:-1])
+    tolerance = 1e-9 * np.max(np.abs(unit))
+    apart = np.minimum(*(np.max(np.abs(units - turned), axis=1) for turned in (unit, -unit)))
+    for i in np.flatnonzero(apart <= tolerance).tolist():
+        if sign := proportional(leaders[i], row):
+            return i, sign
+    return None, 0
 
 
 def _gain(bounds: AffineForm, g: int) -> tuple[np.ndarray, float]:

@@ -2,8 +2,8 @@
 
 A path is the set E(x) = (1 - t) g0 in (x, t) (Katzenelson 1965; the global Newton homotopy of Keller and of Smale;
 Allgower and Georg 2003, "Introduction to Numerical Continuation Methods"). In a region, with gates D and derivative
-S_D = S - sum_D a_g c_g^T, it is a straight piece: dx/dt = v = -S_D^-1 g0. Where gate g flips (sigma = 1 where it opens),
-S_D changes by -sigma a_g c_g^T; with w = S_D^-1 a_g and den = 1 - sigma c_g . w, by Sherman and Morrison,
+S_D = S - sum_D a_g c_g^T, it is a straight piece: dx/dt = v = -S_D^-1 g0. Where gate g flips (sigma = 1 where it
+opens), S_D changes by -sigma a_g c_g^T; with w = S_D^-1 a_g and den = 1 - sigma c_g . w, by Sherman and Morrison,
 
     S_D^-1 += (sigma / den) w (c_g^T S_D^-1),    v += (sigma / den) (c_g . v) w,    det S_D *= den.
 
@@ -35,7 +35,7 @@ _SINGULAR, _INEXACT = 1e-11, 1e-5
 # Above this condition number (in the largest entry) a path cannot begin in a region.
 _CONDITION = 1e13
 # Where a correction moves x or v by more than this share, the inverse is made anew.
-_DRIFT = 1e-7
+_DRIFT = 1e-6
 # A gate on the wrong side by more than this share of the states: the path has been lost.
 _WRONG_SIDE = 1e-5
 
@@ -129,7 +129,8 @@ def entered(system: System, x, t, defect, size, *, room: int) -> Pool:
         matrix = system.S - jnp.einsum("gi,pgj->pij", system.a, gated)
         inverse = jnp.linalg.inv(matrix)
         largest = jnp.max(jnp.abs(inverse), axis=(1, 2)) * jnp.max(jnp.abs(matrix), axis=(1, 2))
-        singular = ~(largest < _CONDITION)
+        # Maxima need not pass NaN on.
+        singular = ~(jnp.all(jnp.isfinite(inverse), axis=(1, 2)) & (largest < _CONDITION))
         new = Pool(x_, t_, jnp.where(t_[:, None] == 0, own, given), inverse, open_, singular)
         put = lambda all_, part: jax.lax.dynamic_update_slice_in_dim(all_, part, i * ENTERED_TOGETHER, 0)  # noqa: E731
         return Pool(*map(put, pool, new))
@@ -199,6 +200,7 @@ def corrected(system: System, lanes: Lanes) -> Lanes:
     wrong = jnp.max(jnp.where(lanes.open, -y, y), axis=1) > _WRONG_SIDE * (1 + size)
     walking = (lanes.fate == Fate.WALKING) & ~lanes.inexact & (lanes.crossing == 0)
     drifted = ~((largest(dx) <= _DRIFT * (1 + size)) & (largest(dv) <= _DRIFT * largest(v)))
+    drifted = drifted | ~jnp.all(jnp.isfinite(x) & jnp.isfinite(v), axis=1)
     some = (walking & ~drifted)[:, None]
     return lanes._replace(
         x=jnp.where(some, x, lanes.x),
@@ -240,7 +242,7 @@ def piece(system: System, most, lanes: Lanes):
     crosses = walking & straight & ~again & jnp.where(at_home, (t - 1) * (lanes.begun - 1) < 0, crosses)
     away = ~jnp.isfinite(best)
     fate = jnp.select(
-        [at_home, again | jnp.isnan(best), away & straight, away, lanes.count >= most],
+        [at_home, again | jnp.isnan(t), away & straight, away, lanes.count >= most],
         [jnp.int32(f) for f in (Fate.CLOSED, Fate.LOST, Fate.RAY, Fate.SINGULAR, Fate.LIMIT)],
         jnp.int32(Fate.WALKING),
     )
@@ -260,7 +262,7 @@ def piece(system: System, most, lanes: Lanes):
     else:
         row, cw, cv = lanes.inverse[L, gate], w[L, gate], lanes.v[L, gate]
     den = 1 - sigma * cw
-    small = ~(jnp.abs(den) > _SINGULAR * (1 + jnp.abs(cw)))
+    small = jnp.abs(den) <= _SINGULAR * (1 + jnp.abs(cw))
     into = goes & small & straight  # a singular region
     passes = goes & ~small
     factor = jnp.where(passes, sigma / jnp.where(passes, den, 1), 0)

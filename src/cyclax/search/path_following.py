@@ -16,7 +16,7 @@ from cyclax.search.tally import Network
 # Paths of the first block; blocks double up to the last one's size. Known solutions are begun from block by block.
 _FIRST, _LARGEST = 32, 1024
 # More unknowns (order times states) are not followed: an inverse each lane would be too large.
-_MOST_UNKNOWNS = 1024
+_MOST_UNKNOWNS = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class PathFollowing(AbstractFinder):
     something is missing, the search goes on up to four times as far.
 
     Of orders above 1, cycles whose period divides the order are met as well. Maps that are not continuous cannot be
-    followed, and neither can systems of more than 1,024 unknowns (order times states): the report says so.
+    followed, and neither can systems of more than 512 unknowns (order times states): the report says so.
 
     **Arguments:**
 
@@ -100,7 +100,7 @@ class _Search:
     def run(self, effort: int) -> None:
         """Follow paths until they are enough, or `effort` times as many as are allowed (or were enough before)."""
         tally, most = self.tally, effort * (self.finder.paths if effort == 1 else max(1, self.first))
-        if effort == 1 and not self._begin():
+        if self.tally.trouble or (effort == 1 and not self._begin()):
             return
         tally.complete_look = False
         while not self.stop() and self.first < most and not (effort == 1 and tally.enough(self.finder.unseen)):
@@ -154,4 +154,3 @@ class _Search:
         if self.tally.fates[Fate.SINGULAR] > singular and not self.nudged:
             # Regions with I - P singular are not rare here (integrators, lines of fixed points).
             self._take(nudged=True)
-

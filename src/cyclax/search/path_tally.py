@@ -1,6 +1,7 @@
 """What became of the paths of a search, and what that says of cycles not met."""
 
 import dataclasses
+import itertools
 import math
 from collections import Counter
 from typing import Any
@@ -14,7 +15,8 @@ from cyclax.paths.follow import Paths
 from cyclax.paths.walk import Fate
 from cyclax.search.unseen import most_unseen
 
-# Moves from a crossing whose word is refuted to what its solution meets: float64 takes one side of a border for another.
+# Moves from a crossing whose word is refuted to what its solution meets: float64 takes one side of a border for the
+# other.
 _MOVES = 3
 
 
@@ -86,6 +88,7 @@ class PathTally:
             "unfinished": self.fates[Fate.LIMIT],
             "broken": self.broken,
             "unseen_bound": self.unseen_bound if self.sound else None,
+            **({"refused": self.trouble} if self.trouble else {}),
         }
 
     def absorb(self, paths: Paths, inventory: Inventory, words) -> None:
@@ -123,4 +126,4 @@ class PathTally:
         self.seen.update(solution for _, solution in fresh)
         for solutions in met.values():
             signs = [index[solution] for solution in solutions]
-            self.broken += any(a is not None and a == b for a, b in zip(signs, signs[1:], strict=False))
+            self.broken += any(a is not None and a == b for a, b in itertools.pairwise(signs))
