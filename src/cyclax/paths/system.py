@@ -17,7 +17,7 @@ from cyclax.maps.affine import AffineForm, proportional
 # What a gate switches is of rank one along its own gradient, as continuity asks, but for rounding of this size.
 _RANK_ONE = 1e-9
 # Sizes of the arrays that kernels are given (a half more each time): few of them, as each is compiled.
-_SIZES = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+_SIZES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 # States are eliminated, where gates are fewer, if that loses no more than half of the digits.
 _WELL_CONDITIONED = 1e8
 # Where regions are singular, paths are followed in a network this near (relative to its Jacobian), so that they go on.
