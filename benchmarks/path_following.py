@@ -123,11 +123,11 @@ def main(quick: bool) -> None:
         "# Paths against starts",
         "",
         "To the complete set of cycles of just that order, compilation excluded, median of 3 keys; in parentheses what",
-        f"the worst of them had found after {SECONDS[quick]:g} s. \"Whole\" is `find_cycles` with `PathFollowing()` to its",
-        f"stopping rule. {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f} when this began.",
+        f"the worst of them had found after {SECONDS[quick]:g} s. \"Whole\" is `find_cycles` with `PathFollowing()` to",
+        f"its stopping rule. {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f} when this began.",
         "",
-        "| network | order | cycles | whole, s | its paths | paths | pieces | us a piece | ms | starts | solves | us a solve "
-        "| SCYFI, ms | SCYFI / paths |",
+        "| network | order | cycles | whole, s | its paths | paths | pieces | us a piece | ms | starts | solves "
+        "| us a solve | SCYFI, ms | SCYFI / paths |",
         "|" + "---|" * 14,
     ]  # fmt: skip
     lines += [line(name, model, order, quick) for name, model, order in cases(quick)]

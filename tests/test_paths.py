@@ -119,8 +119,6 @@ def plain_walk(model, order: int, x: np.ndarray, sense: int, most: int = 3000):
         y = c @ x + b
         word = y > 0 if word is None else word
         if any(np.array_equal(word, old) for old in words):
-            # The last piece of a path that closes lies in the region it began in, before its start.
-            crossed += [word] if np.array_equal(word, words[0]) and t > 1 else []
             return words, crossed, "closed" if np.array_equal(word, words[0]) else "met twice"
         words.append(word.copy())
         gates = word.reshape(order, -1)
@@ -319,6 +317,21 @@ def test_a_jump_cannot_be_followed():
     jumps[1, 0, 2] += 1e-3
     with pytest.raises(NotFollowedError, match="gate 1"):
         merged_gates(bounds._replace(jumps=jumps))
+
+
+def test_a_singular_region_is_crossed():
+    """x' = 0.3 - x / 2 for x < 0, x + 0.3 up to 1, and 1.8 - x / 2 beyond: between, x goes on while t rests."""
+    model = cx.ShallowPLRNN(A=[-0.5], W1=[[1.5, -1.5]], W2=[[1.0], [1.0]], h1=[0.3], h2=[0.0, -1.0])
+    with numerics():
+        problem = Problem(merged_gates(affine_form(model)), 1)
+        x = problem.entered(np.array([-2.0, 3.0, 0.5])[:, None, None])
+        paths = Walker(problem, 16, 100).run(x, np.zeros(3), 0 * x)
+    assert paths.fate[:2].tolist() == [[Fate.RAY] * 2] * 2
+    assert paths.pieces[:2].tolist() == [[2, 0], [2, 0]]
+    assert paths.met.path.tolist() == [0, 1]
+    words = problem.words(np.stack([paths.held[int(word)] for word in paths.met.word]))
+    assert words.tolist() == [[[True, True]]] * 2
+    assert paths.fate[2].tolist() == [Fate.SINGULAR] * 2
 
 
 def test_networks_with_singular_regions():

@@ -7,27 +7,27 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt64
+from jaxtyping import Float, UInt64
 
 # An odd constant with well-mixed bits (2^64 over the golden ratio).
 GOLDEN = 0x9E3779B97F4A7C15
 
 
-def mixed(x: UInt64[Array, "..."]) -> UInt64[Array, "..."]:
+def mixed(x: UInt64[Any, "..."]) -> UInt64[Any, "..."]:
     """Scramble 64-bit counters into 64 random-looking bits (the finalizer of SplitMix64, Steele et al. 2014)."""
     x = (x ^ (x >> 30)) * x.dtype.type(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> 27)) * x.dtype.type(0x94D049BB133111EB)
     return x ^ (x >> 31)
 
 
-def uniforms(seeds: UInt64[Array, " n"], rows: int) -> Float[Array, "rows n"]:
+def uniforms(seeds: UInt64[Any, " n"], rows: int) -> Float[Any, "rows n"]:
     """Numbers in (0, 1) from seeds."""
     xp = _module(seeds)
     counters = xp.arange(rows, dtype=xp.uint64)[:, None]
     return ((mixed(seeds + xp.uint64(GOLDEN) * counters) >> 11).astype(xp.float64) + 0.5) * 2.0**-53
 
 
-def normals(seeds: UInt64[Array, " n"], rows: int) -> Float[Array, "rows n"]:
+def normals(seeds: UInt64[Any, " n"], rows: int) -> Float[Any, "rows n"]:
     """Normal numbers from seeds (Box and Muller)."""
     xp = _module(seeds)
     radius, angle = xp.split(uniforms(seeds, 2 * rows), 2)

@@ -12,7 +12,7 @@ from cyclax.paths.system import Problem
 from cyclax.paths.walk import CHUNK, ENTERED_TOGETHER, Fate, Lanes, Log, advance, entered, idle
 
 # Memory for the inverses of all lanes, which should stay in a cache of the CPU, and of the paths that wait.
-_LANES_BYTES, _POOL_BYTES = 2**19, 2**25
+_LANES_BYTES, _POOL_BYTES = 2**19, 2**24
 # Lanes on an accelerator, and paths that wait, at most.
 _MOST_LANES, _MOST_WAITING = 4096, 1024
 # Chunks of pieces between two visits of the host.
@@ -89,7 +89,7 @@ class Walker:
         system = self.problem.system
         part = {name: np.array(getattr(lanes, name)) for name in ("x", "v", "inverse", "inexact", "fate")}
         open_, t, defect = (np.asarray(some) for some in (lanes.open, lanes.t, lanes.defect))
-        places = np.stack([lanes.start, lanes.back, lanes.count], axis=1).tolist()
+        places = np.stack([lanes.start, lanes.back, lanes.pieces], axis=1).tolist()
         for i in np.flatnonzero(part["inexact"]):
             gated = open_[i, :, None] * (system.c if len(system.c) else np.eye(len(system.r)))
             right = system.r + (open_[i] * system.b) @ system.a + (1 - t[i]) * defect[i]
@@ -130,7 +130,7 @@ class _Record:
         used = log.start >= 0
         start, way = log.start[used], log.back[used].astype(int)
         # Later chunks of the same way come later, and count.
-        self.fate[start, way], self.pieces[start, way] = log.fate[used], log.count[used]
+        self.fate[start, way], self.pieces[start, way] = log.fate[used], log.pieces[used]
         chunk, place, lane = np.nonzero(log.hit)
         hashes = log.word[chunk, place, lane]
         back = log.back[chunk, lane]

@@ -81,7 +81,7 @@ def merged_gates(bounds: AffineForm) -> Gates:
     rows: list[np.ndarray] = []
     gains: list[np.ndarray] = []
     leaders: list[np.ndarray] = []
-    for g in np.flatnonzero(bounds.effective):
+    for g in np.flatnonzero(bounds.effective).tolist():
         gain, length = _gain(bounds, g)
         row = np.append(bounds.gradients[g], bounds.offsets[g])
         twin, sign = _twin(np.reshape(rows, (-1, len(row))), leaders, row)

@@ -17,7 +17,7 @@ inverse is then taken through h first and through g next, so that it is never fo
 
 import enum
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,50 +54,49 @@ class Fate(enum.IntEnum):
 class Pool(NamedTuple):
     """Paths that wait, by their starts."""
 
-    x: Float[Array, "B n"]
-    t: Float[Array, " B"]
-    defect: Float[Array, "B n"]  # g0
-    inverse: Float[Array, "B n n"]
-    open: Bool[Array, "B N"]
-    singular: Bool[Array, " B"]
+    x: Float[Any, "B n"]
+    t: Float[Any, " B"]
+    defect: Float[Any, "B n"]  # g0
+    inverse: Float[Any, "B n n"]
+    open: Bool[Any, "B N"]
+    singular: Bool[Any, " B"]
 
 
 class Lanes(NamedTuple):
     """What the lanes carry; a lane goes one way along a path, and then the other way."""
 
-    x: Float[Array, "L n"]
-    v: Float[Array, "L n"]  # dx/dt
-    across: Float[Array, "L n"]  # the null vector of the singular region that is crossed
-    inverse: Float[Array, "L n n"]
-    y: Float[Array, "L N"]
-    open: Bool[Array, "L N"]
-    t: Float[Array, " L"]
-    sign: Float[Array, " L"]  # of dt
-    defect: Float[Array, "L n"]  # g0
-    begun: Float[Array, " L"]  # t at the start
-    word: UInt64[Array, " L"]
-    home: UInt64[Array, " L"]
-    mark: UInt64[Array, " L"]  # the word at the last power of two of pieces (Brent's loop detection)
-    count: Int[Array, " L"]
-    crossing: Int[Array, " L"]  # a singular region: 0 is not crossed, 1 is being crossed, 2 has been
-    pending: Int[Array, " L"]  # the gate through which it was entered
-    fate: Int[Array, " L"]
-    inexact: Bool[Array, " L"]  # waits for a new inverse
-    start: Int[Array, " L"]  # in the pool; -1: idle
-    back: Bool[Array, " L"]  # the second way
+    x: Float[Any, "L n"]
+    v: Float[Any, "L n"]  # dx/dt
+    across: Float[Any, "L n"]  # the null vector of the singular region that is crossed
+    inverse: Float[Any, "L n n"]
+    y: Float[Any, "L N"]
+    open: Bool[Any, "L N"]
+    t: Float[Any, " L"]
+    sign: Float[Any, " L"]  # of dt
+    defect: Float[Any, "L n"]  # g0
+    word: UInt64[Any, " L"]
+    home: UInt64[Any, " L"]
+    mark: UInt64[Any, " L"]  # the word at the last power of two of pieces (Brent's loop detection)
+    pieces: Int[Any, " L"]
+    crossing: Int[Any, " L"]  # a singular region: 0 is not crossed, 1 is being crossed, 2 has been
+    pending: Int[Any, " L"]  # the gate through which it was entered
+    fate: Int[Any, " L"]
+    inexact: Bool[Any, " L"]  # waits for a new inverse
+    start: Int[Any, " L"]  # in the pool; -1: idle
+    back: Bool[Any, " L"]  # the second way
 
 
 class Log(NamedTuple):
     """What happened, chunk by chunk."""
 
-    start: Int[Array, "C L"]
-    back: Bool[Array, "C L"]
-    open: Bool[Array, "C L N"]  # at the beginning of the chunk
-    fate: Int[Array, "C L"]  # at its end
-    count: Int[Array, "C L"]
-    flip: Int[Array, "C T L"]  # gate that was flipped after each piece, or -1
-    hit: Int[Array, "C T L"]  # sign of dt where a piece crosses t = 1, else 0; 2 where a path begins on a solution
-    word: UInt64[Array, "C T L"]  # of each piece
+    start: Int[Any, "C L"]
+    back: Bool[Any, "C L"]
+    open: Bool[Any, "C L N"]  # at the beginning of the chunk
+    fate: Int[Any, "C L"]  # at its end
+    pieces: Int[Any, "C L"]
+    flip: Int[Any, "C T L"]  # gate that was flipped after each piece, or -1
+    hit: Int[Any, "C T L"]  # sign of dt where a piece crosses t = 1, else 0; 2 where a path begins on a solution
+    word: UInt64[Any, "C T L"]  # of each piece
 
 
 def read(system: System, x):
@@ -145,7 +144,7 @@ def idle(lanes: int, n: int, gates: int) -> Lanes:
     vector, scalar, number = np.zeros((lanes, n)), np.zeros(lanes), np.zeros(lanes, np.int32)
     word, switch, many = np.zeros(lanes, np.uint64), np.zeros(lanes, bool), np.zeros((lanes, gates))
     return Lanes(
-        *(vector, vector, vector, np.zeros((lanes, n, n)), many, many > 0, scalar, scalar, vector, scalar),
+        *(vector, vector, vector, np.zeros((lanes, n, n)), many, many > 0, scalar, scalar, vector),
         *(word, word, word, number, number, number, number + np.int32(Fate.RAY), switch, number - 1, ~switch),
     )
 
@@ -172,11 +171,10 @@ def refilled(system: System, lanes: Lanes, pool: Pool, following, size) -> tuple
         t=pick(pool.t[at], lanes.t),
         sign=pick(jnp.where(other, -1.0, 1.0), lanes.sign),
         defect=pick(defect, lanes.defect),
-        begun=pick(pool.t[at], lanes.begun),
         word=pick(word, lanes.word),
         home=pick(word, lanes.home),
         mark=pick(word, lanes.mark),
-        count=pick(zero, lanes.count),
+        pieces=pick(zero, lanes.pieces),
         crossing=pick(zero, lanes.crossing),
         fate=pick(fate, lanes.fate),
         inexact=lanes.inexact & ~anew,
@@ -233,16 +231,16 @@ def piece(system: System, most, lanes: Lanes):
     straight, across, behind = (lanes.crossing == i for i in range(3))
     gate, best, direction = ahead(system, lanes)
     gate, best = jnp.where(behind, lanes.pending, gate), jnp.where(behind, 0, best)
-    at_home = straight & (lanes.count > 0) & (lanes.word == lanes.home)
-    again = straight & (lanes.count > 0) & (lanes.word == lanes.mark) & ~at_home
+    at_home = straight & (lanes.pieces > 0) & (lanes.word == lanes.home)
+    again = straight & (lanes.pieces > 0) & (lanes.word == lanes.mark) & ~at_home
     t, up = lanes.t, lanes.sign > 0
     to = t + lanes.sign * best
-    crosses = jnp.where(up, (t < 1) & (to >= 1), (t > 1) & (to <= 1))
-    # A path that closes has its last piece before it: from here to where it began.
-    crosses = walking & straight & ~again & jnp.where(at_home, (t - 1) * (lanes.begun - 1) < 0, crosses)
+    # Back in the first region t is still below where it began: nothing is crossed before that.
+    met = at_home | again
+    crosses = walking & straight & ~met & jnp.where(up, (t < 1) & (to >= 1), (t > 1) & (to <= 1))
     away = ~jnp.isfinite(best)
     fate = jnp.select(
-        [at_home, again | jnp.isnan(t), away & straight, away, lanes.count >= most],
+        [at_home, again | jnp.isnan(t), away & straight, away, lanes.pieces >= most],
         [jnp.int32(f) for f in (Fate.CLOSED, Fate.LOST, Fate.RAY, Fate.SINGULAR, Fate.LIMIT)],
         jnp.int32(Fate.WALKING),
     )
@@ -268,7 +266,6 @@ def piece(system: System, most, lanes: Lanes):
     factor = jnp.where(passes, sigma / jnp.where(passes, den, 1), 0)
     flips = goes & ~behind
     word = jnp.where(flips, lanes.word ^ system.salts[gate], lanes.word)
-    count = lanes.count + flips
     after = lanes._replace(
         x=x,
         v=lanes.v + (factor * cv)[:, None] * w,
@@ -279,14 +276,14 @@ def piece(system: System, most, lanes: Lanes):
         t=t,
         sign=jnp.where(passes & (den < 0), -lanes.sign, lanes.sign),
         word=word,
-        mark=jnp.where(lanes.count & (lanes.count - 1) == 0, lanes.word, lanes.mark),
-        count=count,
+        mark=jnp.where(flips & (lanes.pieces & (lanes.pieces - 1) == 0), lanes.word, lanes.mark),
+        pieces=lanes.pieces + flips,
         crossing=jnp.where(into, 1, jnp.where(goes, jnp.where(across, 2, 0), lanes.crossing)),
         pending=jnp.where(into, gate, lanes.pending),
         fate=jnp.where(walking, jnp.where(goes & small & ~straight, jnp.int32(Fate.LOST), fate), lanes.fate),
         inexact=lanes.inexact | (passes & ~across & (jnp.abs(den) < _INEXACT * (1 + jnp.abs(cw)))),
     )
-    own = walking & (lanes.count == 0) & (lanes.begun == 1) & ~lanes.back
+    own = walking & (lanes.pieces == 0) & (lanes.t == 1) & ~lanes.back
     hit = jnp.where(own, 2, jnp.where(crosses, lanes.sign, 0)).astype(jnp.int8)
     return after, (jnp.where(flips, gate, -1), hit, lanes.word)
 
@@ -300,10 +297,10 @@ def advance(system: System, lanes: Lanes, pool: Pool, following, size, most, *, 
     shape, gates = lanes.t.shape[0], len(system.b)
     blank = lambda kind, *more: jnp.zeros((chunks, *more), kind)  # noqa: E731
     numbers, switches = blank(jnp.int32, shape), blank(bool, shape)
-    pieces = lambda kind: blank(kind, CHUNK, shape)  # noqa: E731
+    each = lambda kind: blank(kind, CHUNK, shape)  # noqa: E731
     log = Log(
         *(numbers, switches, blank(bool, shape, gates), numbers, numbers),
-        *(pieces(jnp.int32), pieces(jnp.int8), pieces(jnp.uint64)),
+        *(each(jnp.int32), each(jnp.int8), each(jnp.uint64)),
     )
 
     def busy(carry):
@@ -318,7 +315,7 @@ def advance(system: System, lanes: Lanes, pool: Pool, following, size, most, *, 
         lanes = corrected(system, lanes)
         before = lanes.open
         lanes, happened = jax.lax.scan(lambda lanes, _: piece(system, most, lanes), lanes, None, length=CHUNK)
-        new = Log(lanes.start, lanes.back, before, lanes.fate, lanes.count, *happened)
+        new = Log(lanes.start, lanes.back, before, lanes.fate, lanes.pieces, *happened)
         return i + 1, lanes, following, Log(*(all_.at[i].set(one) for all_, one in zip(log, new, strict=True)))
 
     i, lanes, following, log = jax.lax.while_loop(busy, chunk, (jnp.int32(0), lanes, following, log))
