@@ -221,6 +221,23 @@ def ahead(system: System, lanes: Lanes):
     return gate, jnp.min(distance, axis=1), sense[:, None] * direction
 
 
+def judged(lanes: Lanes, best, most):
+    """Say what becomes of lanes whose next border is `best` ahead, and which cross t = 1 before it."""
+    straight = lanes.crossing == 0
+    at_home = straight & (lanes.pieces > 0) & (lanes.word == lanes.home)
+    again = straight & (lanes.pieces > 0) & (lanes.word == lanes.mark) & ~at_home
+    away = ~jnp.isfinite(best)
+    fate = jnp.select(
+        [at_home, again | jnp.isnan(lanes.t), away & straight, away, lanes.pieces >= most],
+        [jnp.int32(f) for f in (Fate.CLOSED, Fate.LOST, Fate.RAY, Fate.SINGULAR, Fate.LIMIT)],
+        jnp.int32(Fate.WALKING),
+    )
+    t, to = lanes.t, lanes.t + lanes.sign * best
+    # Back in the first region t is still below where it began: nothing is crossed before that.
+    crosses = jnp.where(lanes.sign > 0, (t < 1) & (to >= 1), (t > 1) & (to <= 1)) & straight & ~at_home & ~again
+    return fate, crosses
+
+
 def piece(system: System, most, lanes: Lanes):
     """Take every lane through one region and across its border.
 
@@ -231,23 +248,11 @@ def piece(system: System, most, lanes: Lanes):
     straight, across, behind = (lanes.crossing == i for i in range(3))
     gate, best, direction = ahead(system, lanes)
     gate, best = jnp.where(behind, lanes.pending, gate), jnp.where(behind, 0, best)
-    at_home = straight & (lanes.pieces > 0) & (lanes.word == lanes.home)
-    again = straight & (lanes.pieces > 0) & (lanes.word == lanes.mark) & ~at_home
-    t, up = lanes.t, lanes.sign > 0
-    to = t + lanes.sign * best
-    # Back in the first region t is still below where it began: nothing is crossed before that.
-    met = at_home | again
-    crosses = walking & straight & ~met & jnp.where(up, (t < 1) & (to >= 1), (t > 1) & (to <= 1))
-    away = ~jnp.isfinite(best)
-    fate = jnp.select(
-        [at_home, again | jnp.isnan(t), away & straight, away, lanes.pieces >= most],
-        [jnp.int32(f) for f in (Fate.CLOSED, Fate.LOST, Fate.RAY, Fate.SINGULAR, Fate.LIMIT)],
-        jnp.int32(Fate.WALKING),
-    )
+    fate, crosses = judged(lanes, best, most)
     goes = walking & (fate == Fate.WALKING)
     step = jnp.where(goes, best, 0)
     x = lanes.x + step[:, None] * direction
-    t = t + jnp.where(straight, lanes.sign * step, 0)
+    t = lanes.t + jnp.where(straight, lanes.sign * step, 0)
     one = gate[:, None] == jnp.arange(len(system.b))
     y = jnp.where(one & ~behind[:, None], 0, read(system, x) + system.b)
 
@@ -284,7 +289,7 @@ def piece(system: System, most, lanes: Lanes):
         inexact=lanes.inexact | (passes & ~across & (jnp.abs(den) < _INEXACT * (1 + jnp.abs(cw)))),
     )
     own = walking & (lanes.pieces == 0) & (lanes.t == 1) & ~lanes.back
-    hit = jnp.where(own, 2, jnp.where(crosses, lanes.sign, 0)).astype(jnp.int8)
+    hit = jnp.where(own, 2, jnp.where(walking & crosses, lanes.sign, 0)).astype(jnp.int8)
     return after, (jnp.where(flips, gate, -1), hit, lanes.word)
 
 
