@@ -123,8 +123,9 @@ def main(quick: bool) -> None:
     lines = [
         "# Paths against starts",
         "",
-        f"To the complete set of cycles of just that order, compilation excluded, median of {1 if quick else 3} keys; in parentheses what",
-        f"the worst of them had found after {SECONDS[quick]:g} s. \"Whole\" is `find_cycles` with `PathFollowing()` to",
+        "To the complete set of cycles of just that order, compilation excluded, median of",
+        f"{1 if quick else 3} keys; in parentheses what the worst had found after {SECONDS[quick]:g} s.",
+        "\"Whole\" is `find_cycles` with `PathFollowing()` to",
         f"its stopping rule. {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f} when this began.",
         "",
         "| network | order | cycles | whole, s | its paths | paths | pieces | us a piece | ms | starts | solves "
