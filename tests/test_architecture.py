@@ -18,6 +18,7 @@ ROOMS = [
     "grids",
     "bifurcations",
     "search",
+    "paths",
     "proofs",
     "cycles",
     "training",

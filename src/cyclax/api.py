@@ -34,6 +34,7 @@ from cyclax.proofs.methods import BranchAndBound, Exhaustive, WordGraph
 from cyclax.search.attractors import attractors
 from cyclax.search.destinations import Attractor, Attractors
 from cyclax.search.find import find_cycles
+from cyclax.search.path_following import PathFollowing
 from cyclax.search.scyfi import SCYFI
 from cyclax.tracking.loss_jumps import Jump, JumpRule
 from cyclax.tracking.result import Track
@@ -72,6 +73,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     # Verbs
     "find_cycles",
     "SCYFI",
+    "PathFollowing",
     "enumerate_cycles",
     "Exhaustive",
     "WordGraph",

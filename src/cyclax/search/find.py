@@ -57,7 +57,8 @@ def find_cycles(model, orders, *, key, finder=None, words=(), near_misses=0, pro
       for the index sum, and not returned).
     - `key`: a JAX random key, or an int seed. Equal keys give equal results, whatever the number of lanes. Model i of a
       batch is searched with `jax.random.fold_in(key, i)`.
-    - `finder`: how to search: `SCYFI()` by default, or a source of words of your own (`AbstractWordSource`).
+    - `finder`: how to search: `SCYFI()` by default; `PathFollowing()`, which finds more fixed points in many
+      dimensions; or a source of words of your own (`AbstractWordSource`).
     - `words`: gate words `(k, G)` to start from as well, such as the gates of cycles of a neighbouring network. They
       do not enter the estimate of what is unseen.
     - `near_misses`: list up to so many virtual cycles just outside their region, and as many ghosts (local minima of
@@ -71,7 +72,8 @@ def find_cycles(model, orders, *, key, finder=None, words=(), near_misses=0, pro
     """
     began, finder = Budget.clock(), SCYFI() if finder is None else finder
     if not isinstance(finder, AbstractFinder):
-        raise TypeError(f"finder: expected cyclax.SCYFI(..), or a finder of your own, got {finder!r}.")
+        known = "cyclax.SCYFI(..), cyclax.PathFollowing(..), or a finder of your own"
+        raise TypeError(f"finder: expected {known}, got {finder!r}.")
     wanted = checked_orders(orders)
     models, batch = checked_models(model)
     given = checked_words(words, models[0].num_gates)

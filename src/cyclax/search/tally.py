@@ -17,6 +17,8 @@ from cyclax.cycles.verify import Verified
 from cyclax.maps.affine import AffineForm, state_scale
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.lanes import Fate
+from cyclax.search.path_tally import PathTally
+from cyclax.search.unseen import most_unseen
 
 
 @dataclasses.dataclass
@@ -33,6 +35,7 @@ class StartTally:
     solution_of: dict[int, Any] = dataclasses.field(default_factory=dict)  # word hash -> WordKey, or what it is instead
     strays: list[np.ndarray] = dataclasses.field(default_factory=list)  # nodes (S, M) where starts gave up
     complete_look: bool = False
+    paths: PathTally | None = None  # where paths have been followed
 
     @property
     def hits(self) -> int:
@@ -51,12 +54,8 @@ class StartTally:
 
     @property
     def unseen_limit(self) -> float:
-        """A 95 % bound on the number of starts that led to solutions met once or never: 3 where none was met once.
-
-        The Poisson limit by Wilson and Hilferty (1931), with Good-Turing's reading of what was met once.
-        """
-        next_one = 1 + self.once
-        return next_one * (1 - 1 / (9 * next_one) + 1.645 / (3 * next_one**0.5)) ** 3 if self.once else 3.0
+        """A 95 % bound on the number of starts that led to solutions met once or never."""
+        return most_unseen(self.once)
 
     @property
     def unseen_bound(self) -> float:
@@ -104,8 +103,10 @@ class StartTally:
         return "unknown", f"only {self.hits} of {self.starts} starts converged, too few to say more"
 
     def effort(self) -> dict[str, Any]:
-        """Say what the search cost, and what became of its starts, for the report."""
+        """Say what the search cost, and what became of its starts and paths, for the report."""
+        paths = {} if self.paths is None else {"paths": self.paths.effort()}
         return {
+            **paths,
             "starts": self.starts,
             "solves": self.solves,
             "hits": self.hits,
