@@ -1,1 +1,1 @@
-"""Paths through the linear regions of a network, on which its fixed points and cycles lie."""
+"""Following paths of a homotopy through the linear regions of a network, from solution to solution."""
