@@ -75,7 +75,7 @@ def sound_multipliers(
         around, lost = _cyclic_eigenvalues(jacobians[None])
         if not lost[0] or size**3 > _LARGEST:
             return _ranked(around)[0]
-        sizes = np.log2(size * np.max(np.abs(jacobians), axis=(1, 2)))
+        sizes = np.log2(size) + np.log2(np.max(np.abs(jacobians), axis=(1, 2)))
     bits = _BITS + int(np.sum(np.maximum(sizes, 0)))
     with LOCK, working_precision(bits):
         product = None if exact is None else exact(bits)
