@@ -13,7 +13,8 @@ from cyclax.core.interruption import leave_at_once, to_work
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 NETWORK = str(Path(__file__).resolve().parents[2] / "examples" / "networks" / "plrnn_2d_order40.json")
-SEARCH = ["cycles", NETWORK, "--orders", "30"]
+# Minutes of work, on any machine.
+SEARCH = ["cycles", NETWORK, "--orders", "400"]
 
 # Ctrl-C at the moment at which a module is asked for, wherever that is: what is imported may be native code.
 AT_IMPORT = """

@@ -120,7 +120,9 @@ def test_intervals_cover_along_a_flow():
     truth = np.array([0.9056, 0, -14.5723])
     covered = (spectra.intervals[..., 0] <= truth) & (truth <= spectra.intervals[..., 1])
     shares = np.mean(covered, axis=0)
-    assert np.all((shares >= 0.90) & (shares <= 0.99)), shares
+    # That of the exponent 0 is too wide, and may well cover it always: see below.
+    assert np.all(shares >= 0.90), shares
+    assert np.all(shares[[0, 2]] <= 0.99), shares
     scatter = np.std(spectra.exponents, axis=0, ddof=1)
     ratio = np.sqrt(np.mean(spectra.standard_errors**2, axis=0)) / scatter
     # Along the flow nothing grows but by what a bounded function takes back: the error of the exponent 0 falls faster
