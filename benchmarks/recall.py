@@ -17,7 +17,7 @@ from cyclax.core.budget import Budget
 from cyclax.cycles.verify import Verified, verify_hits
 from cyclax.cycles.word import word_key
 from cyclax.maps.affine import affine_form, state_scale
-from cyclax.proofs.enumerate import _checked_box
+from cyclax.proofs.candidates import Box
 from cyclax.proofs.word_graph.refinement import _Refinement
 from cyclax.proofs.word_graph.sample import random_closed_walks
 from cyclax.search.lanes import POOL, Fate, Rounds, cached_lanes
@@ -28,6 +28,8 @@ RESULTS = Path(__file__).resolve().parent / "results" / "recall.md"
 STRATEGIES = ("orbits", "attractor", "uniform words", "both (the default)", "word graph")
 SHARES = (0.5, 0.9, 0.99, 1.0)
 MOVES = 64
+# Word graphs look this many times further than the states that matter, as `enumerate_cycles` does.
+_REACH = 1e4
 
 
 def coupled_tents(slope: float = 1.99, coupling: float = 0.1) -> cx.PLRNN:
@@ -62,10 +64,15 @@ class Strategy:
         self.preparation, self.graph = 0.0, None
         if name == "word graph":
             begin = time.perf_counter()
-            budget = Budget(seconds=seconds)
+            budget, reach = Budget(seconds=seconds), _REACH * self.scale
             budget.start()
             refinement = _Refinement(
-                self.bounds, [order], _checked_box(model, self.bounds, None), budget, lambda _: None, 2
+                self.bounds,
+                [order],
+                Box(np.full(model.num_states, -reach), np.full(model.num_states, reach)),
+                budget,
+                lambda _: None,
+                2,
             )
             refinement.run()
             self.graph, self.refinement = refinement.graph, refinement

@@ -116,8 +116,10 @@ def compare_pairs(
     """
     wanted = set(before) | set(after) if orders is None else set(orders)
     with numerics():
-        comparison = _Comparison(_balanced(path, number), number, wanted)
+        comparison = _Comparison(_balanced(path, number), number, wanted, noting=bool(event_types))
         found = comparison.run(before, after)
+        if not event_types:
+            return found
         own: dict[int, list[Event]] = {}
         for pair, event in watched(path, comparison.stretches(), event_types):
             own.setdefault(pair, []).append(event)
@@ -147,8 +149,9 @@ class _Node:
 class _Comparison:
     """One call of `compare_pairs`."""
 
-    def __init__(self, path: Path, number: int, orders: set[int]):
+    def __init__(self, path: Path, number: int, orders: set[int], noting: bool):
         self.path, self.number, self.orders = path, number, orders
+        self.noting = noting  # stretches on which words are cycles, for events of one's own
         self.codes: dict[WordKey, int] = {}
         self.known: dict[tuple[int, bytes], int] = {}
         self.nodes: list[list[_Node]] = [[] for _ in range(number)]
@@ -286,7 +289,7 @@ class _Comparison:
             elif not ends.started[i]:
                 what = "is no cycle of the model at its own end" if ends.solved[i] else "cannot be solved for"
                 self._unexplained(walk, walk.start, f"the word {what}")
-        for i in np.flatnonzero(ends.started):
+        for i in np.flatnonzero(ends.started) if self.noting else ():
             walk = walks[i]
             last = float(ends.low[i]) if ends.turned[i] else walk.end
             self.followed.append(Stretch(walk.pair, walk.word, *sorted((walk.probe, last))))

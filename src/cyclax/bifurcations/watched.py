@@ -54,7 +54,7 @@ def watched(
     by_order: dict[int, list[Stretch]] = {}
     for stretch in stretches:
         by_order.setdefault(len(stretch.word), []).append(stretch)
-    for some in by_order.values() if event_types else ():
+    for some in by_order.values():
         pair, words = np.array([one.pair for one in some]), np.stack([one.word for one in some])
         places = np.linspace([one.low for one in some], [one.high for one in some], _PLACES)
         looks = [held(path, pair, place, words) for place in places]

@@ -4,6 +4,7 @@ Whatever proposes words (a search, a proof, the neighbors of a cell), the invent
 order what follows from that alone, and makes the result.
 """
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -43,6 +44,7 @@ class Inventory:
         self.decider = Decider(model, bounds.effective)
         self.verified: dict[int, Verified] = {}
         self._degrees: dict[int, int | None] = {}
+        self._oriented: dict[int, bool] = {}
         self.look_at(orders)
 
     def look_at(self, orders: Iterable[int]) -> None:
@@ -126,29 +128,35 @@ class Inventory:
                 total += key.order * index
         return total
 
-    def contradicted(self, order: int) -> bool:
-        """Whether the degree proves that something is missing."""
+    def missing(self, order: int) -> str:
+        """Say that the degree proves something to be missing; nothing where it does not."""
         total, degree = self.index_sum(order), self.degree(order)
-        return total is not None and degree is not None and total != degree
+        if total is None or degree is None or total == degree:
+            return ""
+        return f"the index sum is {total}, and would be {degree} were nothing missing"
 
     def suspects(self) -> list[int]:
         """Give the orders to search again: a wrong sum can be the fault of a divisor too."""
-        wrong = [order for order in self.verified if self.contradicted(order)]
+        wrong = [order for order in self.verified if self.missing(order)]
         return sorted({divisor for order in wrong for divisor in self.verified if order % divisor == 0})
 
     def _all_met(self, order: int) -> bool:
         """Whether as many solutions of F^k(z) = z are known as there can be, where a sign proves how many."""
         number = sum(key.order for key in self.cycles if order % key.order == 0)
         solutions = abs(self.degree(order) or 0)
-        return number == solutions > 0 and keeps_orientation(self.bounds, order, self.decider.jacobian)
+        return number == solutions > 0 and self._keeps_orientation(order)
+
+    def _keeps_orientation(self, order: int) -> bool:
+        """Whether det(I - P) has one sign on all words: asked of the model once, as searches ask block by block."""
+        if order not in self._oriented:
+            self._oriented[order] = keeps_orientation(self.bounds, order, self.decider.jacobian)
+        return self._oriented[order]
+
+    @functools.cached_property
+    def _contracts(self) -> bool:
+        return contracts(self.bounds)
 
     # -- what is said of it -------------------------------------------------------------------------------------------
-
-    def missing(self, order: int) -> str:
-        """Say that the degree proves something to be missing; nothing where it does not."""
-        if not self.contradicted(order):
-            return ""
-        return f"the index sum is {self.index_sum(order)}, and would be {self.degree(order)} were nothing missing"
 
     def verdict(self, order: int) -> tuple[str, str] | None:
         """Give the verdict on an order, and its reason, that follows from what is known, however it was found."""
@@ -156,7 +164,7 @@ class Inventory:
             return "unknown", reason
         if missing := self.missing(order):
             return "proved incomplete", missing
-        if contracts(self.bounds) and [key.order for key in self.cycles] == [1]:
+        if self._contracts and [key.order for key in self.cycles] == [1]:
             return "proved complete", "the map contracts: one fixed point, and no other cycle of any order"
         if self._all_met(order):
             return "proved complete", (

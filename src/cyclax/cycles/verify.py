@@ -7,7 +7,7 @@ A word is *accepted* as a cycle, *described* (a family of solutions, or a soluti
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,8 @@ from cyclax.cycles.word import WordKey, canonical_rotation, minimal_period, word
 from cyclax.maps.affine import AffineForm, itineraries
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
-# Moves from a refuted word to the one that its exact solution meets.
-_MOVES = 3
+# Moves from a refuted word to the one that its exact solution meets: float64 takes one side of a border for the other.
+MOVES = 3
 
 
 @dataclasses.dataclass
@@ -56,7 +56,7 @@ def verify_hits(
     **Returns:** for each hit the identity of its cycle, or None where it is refuted or undecided.
     """
     gates, _ = itineraries(model, nodes, order)
-    return verify_words(model, bounds, gates, accepted, decider, moves=_MOVES)
+    return verify_words(model, bounds, gates, accepted, decider, moves=MOVES)
 
 
 def verify_words(
@@ -97,9 +97,8 @@ def verify_words(
                 accepted.cycles[key] = _cycle(model, solutions, j, decider)
             else:
                 decision = decider.decide(words[j])
-                product = functools.partial(decider.product, words[j])
                 renamed[key] = _take(
-                    model, bounds, key, words[j], decision, bool(solutions.singular[j]), accepted, product
+                    model, bounds, key, words[j], decision, bool(solutions.singular[j]), accepted, decider
                 )
                 if decision.met is not None and moves and sound:
                     following = decision.met[None]
@@ -169,7 +168,7 @@ def _take(
     decision: Decision,
     singular: bool,
     accepted: Verified,
-    exact: Callable[[int], Any],
+    decider: Decider,
 ) -> WordKey | None:
     """Enter what was decided exactly; give the identity under which it is known, or None."""
     if decision.outcome == Outcome.OPEN:
@@ -188,7 +187,7 @@ def _take(
         if slow is not None:
             accepted.families[_full_key(word, bounds, b"slow")] = slow
     if decision.outcome == Outcome.CYCLE:
-        accepted.cycles[key] = _exact_cycle(model, word, decision, exact)
+        accepted.cycles[key] = _exact_cycle(model, word, decision, decider)
         return key
     accepted.rejected += 1
     return None
@@ -221,12 +220,12 @@ def _cycle(model, solutions: Solutions, j: int, decider: Decider) -> Cycle:
     )
 
 
-def _exact_cycle(model, word: np.ndarray, decision: Decision, exact: Callable[[int], Any]) -> Cycle:
+def _exact_cycle(model, word: np.ndarray, decision: Decision, decider: Decider) -> Cycle:
     """Write down a cycle that was decided exactly: its points are the exact ones, rounded."""
     images = itineraries(model, decision.points[:, None], 1)[1]
     with np.errstate(all="ignore"):
         values = multipliers_of(decision.steps[None], decision.jacobian[None])[0]
-        values = sound_multipliers(decision.steps, values, exact)
+        values = sound_multipliers(decision.steps, values, functools.partial(decider.product, word))
         system = np.eye(len(decision.jacobian)) - decision.jacobian
         condition = float(np.linalg.cond(system)) if np.all(np.isfinite(system)) else float("inf")
     return Cycle(

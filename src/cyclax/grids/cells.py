@@ -17,6 +17,7 @@ from cyclax.cycles.decide import Decider, Outcome
 from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
 from cyclax.cycles.solve import Solutions, jacobians_along, solve_words
 from cyclax.cycles.table import BORDER, KINDS, CycleTable, UncountedTable, codes_of, joined, joined_uncounted
+from cyclax.cycles.verify import MOVES
 from cyclax.cycles.word import canonical_rotation, canonical_words, minimal_period
 from cyclax.grids.grid import AbstractGrid
 from cyclax.maps.affine import AffineForm, affine_form, affine_forms, itineraries
@@ -31,8 +32,6 @@ _LANES = 16
 _MEASURED = 64
 # Cycles with a multiplier this close to the unit circle are asked for families that repeat their words.
 _ROOT = 1e-7
-# Moves from a refuted word to the one that its exact solution meets: float64 takes one side of a border for the other.
-_MOVES = 3
 
 
 def filed(found: dict[int, CycleTable], uncounted: dict[int, UncountedTable], layers: dict[str, np.ndarray]):
@@ -203,7 +202,7 @@ class GridSearch:
             steps = (begins[rows][:, None] + np.arange(period)) % period
             turned = matter[rows[:, None], steps]
             _, first = np.unique(codes_of(stack.cells[owner[rows]], turned), return_index=True)
-            self._check_primitive(stack, owner[rows[first]], turned[first], found, uncounted, _MOVES)
+            self._check_primitive(stack, owner[rows[first]], turned[first], found, uncounted, MOVES)
         return VerifiedTables(
             {order: joined(parts) for order, parts in found.items()},
             {order: joined_uncounted(parts) for order, parts in uncounted.items()},
@@ -299,7 +298,7 @@ def real_cycles(solutions: Solutions) -> np.ndarray:
 
 
 def scales(stack: Stack) -> np.ndarray:
-    """Give the size of the states that matter in each cell (see `cycles.starts.state_scale`)."""
+    """Give the size of the states that matter in each cell (see `maps.affine.state_scale`)."""
     bounds = stack.bounds
     with np.errstate(all="ignore"):
         away = np.abs(bounds.offsets) / np.linalg.norm(bounds.gradients, axis=2)

@@ -73,7 +73,7 @@ def merged_gates(bounds: AffineForm) -> Gates:
     **Raises:** `NotFollowedError` where a gate switches more than a multiple of its own preactivation: the map is not
     continuous there, or its gates do not add up.
     """
-    closed, shift = bounds.closed + np.zeros(()), bounds.shift + np.zeros(())
+    closed, shift = bounds.closed, bounds.shift
     with np.errstate(all="ignore"):
         for g in np.flatnonzero(bounds.settled):
             closed, shift = closed + bounds.jumps[g], shift + bounds.shift_jumps[g]

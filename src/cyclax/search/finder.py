@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxtyping import Bool
 
+from cyclax.core.checks import real, whole
 from cyclax.core.progress import progress_bar
 from cyclax.core.stop import Stop
 from cyclax.search.tally import Network
@@ -73,3 +74,19 @@ class AbstractWordSource(AbstractFinder):
         if not tally.complete_look:
             return "unknown", "the search was stopped early"
         return "unknown", f"{type(self).__name__} proposed {tally.solves} words, and cannot say what it did not propose"
+
+
+def check_fields(finder: Any, *counts: str) -> None:
+    """Check the fields of a frozen finder: counts, and `lanes`, `unseen` and `seconds`, which all of ours have."""
+    name = type(finder).__name__
+    checked: dict[str, Any] = {count: whole(getattr(finder, count), f"{name}: {count}") for count in counts}
+    if finder.lanes is not None:
+        checked["lanes"] = whole(finder.lanes, f"{name}: lanes")
+    checked["unseen"] = real(finder.unseen, f"{name}: unseen", "a share below 1", positive=True)
+    if checked["unseen"] >= 1:
+        raise ValueError(f"{name}: unseen must lie between 0 and 1, got {checked['unseen']!r}.")
+    if finder.seconds is not None:
+        meaning = "a time budget or None"
+        checked["seconds"] = real(finder.seconds, f"{name}: seconds", meaning, positive=True, finite=False)
+    for field, value in checked.items():
+        object.__setattr__(finder, field, value)

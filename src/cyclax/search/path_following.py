@@ -2,13 +2,12 @@
 
 import dataclasses
 
-from cyclax.core.checks import real, whole
 from cyclax.core.progress import progress_bar
 from cyclax.core.stop import Stop
 from cyclax.paths.follow import Paths, Walker
 from cyclax.paths.system import Gates, NotFollowedError, Problem, merged_gates
 from cyclax.paths.walk import Fate
-from cyclax.search.finder import AbstractFinder
+from cyclax.search.finder import AbstractFinder, check_fields
 from cyclax.search.path_starts import path_starts
 from cyclax.search.path_tally import PathTally
 from cyclax.search.tally import Network
@@ -52,17 +51,7 @@ class PathFollowing(AbstractFinder):
     seconds: float | None = None
 
     def __post_init__(self):
-        for name in ("paths", "pieces", "lanes"):
-            value = getattr(self, name)
-            if name != "lanes" or value is not None:
-                object.__setattr__(self, name, whole(value, f"PathFollowing: {name}"))
-        unseen = real(self.unseen, "PathFollowing: unseen", "a share below 1", positive=True)
-        object.__setattr__(self, "unseen", unseen)
-        if unseen >= 1:
-            raise ValueError(f"PathFollowing: unseen must lie between 0 and 1, got {unseen!r}.")
-        if self.seconds is not None:
-            seconds = real(self.seconds, "PathFollowing: seconds", "a time budget or None", positive=True, finite=False)
-            object.__setattr__(self, "seconds", seconds)
+        check_fields(self, "paths", "pieces")
 
     def search(self, networks, stop, *, given, progress):
         """Search order by order, and again where the index sum says that something is missing."""
@@ -111,7 +100,7 @@ class _Search:
             known = self.network.inventory.verdict(self.order)
             if known is not None and known[0] == "proved complete":
                 break
-            if effort > 1 and not self.network.inventory.contradicted(self.order):
+            if effort > 1 and not self.network.inventory.missing(self.order):
                 break
         tally.complete_look = not self.stop()
 

@@ -10,14 +10,11 @@ import numpy as np
 
 from cyclax.cycles.index import index_of
 from cyclax.cycles.inventory import Inventory
+from cyclax.cycles.verify import MOVES
 from cyclax.cycles.word import WordKey
 from cyclax.paths.follow import Paths
 from cyclax.paths.walk import Fate
 from cyclax.search.unseen import most_unseen
-
-# Moves from a crossing whose word is refuted to what its solution meets: float64 takes one side of a border for the
-# other.
-_MOVES = 3
 
 
 @dataclasses.dataclass
@@ -104,7 +101,7 @@ class PathTally:
         self.crossings += int(np.sum(~paths.met.own))
         new = [h for h in paths.held if h not in self.solution_of]
         if new:
-            found = inventory.verify(self.order, words(np.stack([paths.held[h] for h in new])), moves=_MOVES)
+            found = inventory.verify(self.order, words(np.stack([paths.held[h] for h in new])), moves=MOVES)
             self.solution_of.update(zip(new, found, strict=True))
         self._count(paths, inventory)
 

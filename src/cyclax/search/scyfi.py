@@ -2,9 +2,8 @@
 
 import dataclasses
 
-from cyclax.core.checks import real, whole
 from cyclax.search.driver import Driver
-from cyclax.search.finder import AbstractFinder
+from cyclax.search.finder import AbstractFinder, check_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,16 +32,7 @@ class SCYFI(AbstractFinder):
     seconds: float | None = None
 
     def __post_init__(self):
-        for name in ("starts", "moves", "lanes"):
-            value = getattr(self, name)
-            if name != "lanes" or value is not None:
-                object.__setattr__(self, name, whole(value, f"SCYFI: {name}"))
-        object.__setattr__(self, "unseen", real(self.unseen, "SCYFI: unseen", "a share below 1", positive=True))
-        if self.unseen >= 1:
-            raise ValueError(f"SCYFI: unseen must lie between 0 and 1, got {self.unseen!r}.")
-        if self.seconds is not None:
-            seconds = real(self.seconds, "SCYFI: seconds", "a time budget or None", positive=True, finite=False)
-            object.__setattr__(self, "seconds", seconds)
+        check_fields(self, "starts", "moves")
 
     def search(self, networks, stop, *, given, progress):
         """Search in threads, with the kernel."""
