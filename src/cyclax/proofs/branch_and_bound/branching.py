@@ -38,6 +38,8 @@ _FADING = 0.95
 _SUBTREES = 32
 # Smaller trees are left to one thread, and larger ones begun anew with what so many nodes taught.
 _LEARNING = 1000
+# No smaller share of a tree is told apart from nothing.
+_LEAST_SHARE = 1e-9
 # Bounds of single columns are tightened again while that shrinks them on average by this factor, so often at most.
 _SHRINKING, _ROUNDS = 0.8, 4
 # Triangles pay where bounds are near the offsets; far away they cut nothing off and double the rows.
@@ -59,7 +61,7 @@ def branch_and_bound(bounds: AffineForm, orders: list[int], box: Box, budget: Bu
     alone = contracts(bounds)
     _refuse_if_too_large(bounds, 1 if alone else max(orders), budget)
     words, complete, unfinished = {}, [], ""
-    nodes, programs, merged = 0, 0, 0
+    nodes, programs, merged, expected = 0, 0, 0, 0.0
     for order in orders:
         if alone and order > 1:
             rows: list[np.ndarray] = []
@@ -67,12 +69,12 @@ def branch_and_bound(bounds: AffineForm, orders: list[int], box: Box, budget: Bu
             tree = _Tree(bounds, order, box, budget, progress, nodes)
             rows = tree.search()
             nodes, programs, merged = tree.nodes, programs + tree.programs, merged + tree.merged
-            unfinished = tree.unfinished
+            unfinished, expected = tree.unfinished, tree.expected
         words[order] = np.array(rows, bool).reshape(-1, order, len(bounds.offsets))
         if unfinished:
             break
         complete.append(order)
-    notes = {"contracts": alone, "points on many borders": merged}
+    notes = {"contracts": alone, "points on many borders": merged, "nodes expected": expected}
     everything = alone and 1 in complete
     return Candidates(words, tuple(complete), everything, nodes, programs, TOLERANCE, unfinished, notes)
 
@@ -84,6 +86,7 @@ class _Tree:
         self.bounds, self.order, self.budget, self.progress = bounds, order, budget, progress
         self.effective = np.flatnonzero(bounds.effective)
         self.nodes, self.programs, self.merged, self.open, self.unfinished = nodes, 0, 0, 0, ""
+        self.expected = 0.0  # nodes that the tree may have in all, as the first ones tell
         self._lock, self._told = threading.Lock(), time.perf_counter()
         try:
             self.program, self.possible = _tightened(bounds, order, box, self)
@@ -99,7 +102,9 @@ class _Tree:
         root = np.where(self.program.upper[self.program.closed] <= 0, 1, 0)
         root = np.where(self.program.upper[self.program.opened] <= 0, -1, root).astype(np.int8)
         first = _Branch(self, np.zeros(len(root)))
-        if first.explore(root, _LEARNING):
+        done = first.explore(root, _LEARNING)
+        self.expected = first.visited / max(first.explored, _LEAST_SHARE)
+        if done:
             return self._words([first])
         early = first
         # Too large for one: begin again, with what was learned of the gates, in subtrees that threads can share.
@@ -168,6 +173,7 @@ class _Branch:
         self.activity, self.weight = activity.copy(), max(1.0, float(np.max(activity, initial=0)))
         self.leaves: list[np.ndarray] = []
         self.merged = self.solved = self.visited = 0
+        self.explored = 1.0  # share of the tree, were all its subtrees of one depth of one size
         self._simplex: Simplex | None = None
 
     def explore(self, root: np.ndarray, most: float = np.inf) -> bool:
@@ -176,6 +182,7 @@ class _Branch:
         path: list[tuple[int, np.ndarray | None]] = []  # decision, and what the exclusion of its first side rests on
         while not self.tree.spent():
             if self.visited >= most:
+                self.explored = _share(path)
                 return False
             decision, side, conflict = self.visit(sides)
             if decision >= 0:
@@ -197,6 +204,7 @@ class _Branch:
             else:
                 self._simplex = None
                 return True
+        self.explored = _share(path)
         with self.tree._lock:
             self.tree.open += 1 + sum(first is None for _, first in path)
         return True
@@ -338,6 +346,11 @@ def _refuse_if_too_large(bounds: AffineForm, order: int, budget: Budget) -> None
             f"branch_and_bound: the program of order {order} alone would take {memory / 2**20:.0f} MiB, more than the "
             f"budget of {budget.memory / 2**20:.0f} MiB. Lower the order or raise the budget."
         )
+
+
+def _share(path: list[tuple[int, np.ndarray | None]]) -> float:
+    """Give the share of the tree that lies behind a path, were all subtrees of one depth of one size."""
+    return sum(0.5 ** (depth + 1) for depth, (_, first) in enumerate(path) if first is not None)
 
 
 def _identity(word: np.ndarray) -> bytes:
