@@ -298,8 +298,8 @@ def _search(model, arguments: argparse.Namespace) -> Any:
         raise ValueError("--orders all: a search cannot look at every order; add --exact, or give an order.")
     if arguments.box is not None:
         raise ValueError("--box: a search needs no box; add --exact.")
-    given = {"seconds": arguments.seconds, "starts": arguments.starts}
-    finder = cx.SCYFI(**{name: value for name, value in given.items() if value is not None})
+    starts = cx.SCYFI() if arguments.starts is None else cx.SCYFI(starts=arguments.starts)
+    finder = cx.Combined(starts=starts, seconds=arguments.seconds)
     return cx.find_cycles(model, arguments.orders, key=arguments.seed, finder=finder)
 
 
