@@ -87,8 +87,10 @@ class Decider:
         with LOCK:
             return self._orders_of_families(np.ascontiguousarray(word, bool))
 
-    def jump(self, gate: int) -> tuple[np.ndarray, np.ndarray] | None:
+    def jump(self, gate: int) -> tuple[np.ndarray, np.ndarray, bool] | None:
         """Give what opening a gate adds to the Jacobian `(M, M)` and to the image of 0 `(M,)`, each rounded once.
+
+        And whether it adds anything, which may be below the smallest number of float64.
 
         None where the code of the model cannot be followed, or its numbers are no rationals.
         """
@@ -102,7 +104,8 @@ class Decider:
                 return None
         inner = range(1, self._model.num_states + 1)
         jacobian = np.array([[to_float(difference[i, j]) for j in inner] for i in inner])
-        return jacobian, np.array([to_float(difference[i, 0]) for i in inner])
+        switches = any(entry != 0 for entry in difference.entries())
+        return jacobian, np.array([to_float(difference[i, 0]) for i in inner]), switches
 
     def jacobian(self, gates: np.ndarray) -> np.ndarray | None:
         """Give the Jacobian `(M, M)` of the held map for gates `(G,)`, each entry rounded once.

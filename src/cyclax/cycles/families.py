@@ -13,7 +13,7 @@ from cyclax.cycles.cycle import Degenerate
 from cyclax.cycles.decide import Decision
 from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
 from cyclax.cycles.solve import solve_words
-from cyclax.maps.affine import AffineForm, itineraries
+from cyclax.maps.affine import AffineForm, itineraries, lengths_of
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -79,7 +79,7 @@ def lies_in(bounds: AffineForm, family: Degenerate, point: np.ndarray) -> bool:
         return False
     effective = bounds.effective
     jacobians = bounds.jacobians(family.gates)
-    size = np.linalg.norm(bounds.gradients[effective], axis=1) * scale + np.abs(bounds.offsets[effective])
+    size = lengths_of(bounds.gradients[effective]) * scale + np.abs(bounds.offsets[effective])
     for gates, jacobian, center in zip(family.gates[:, effective], jacobians, family.points, strict=True):
         preactivations = bounds.gradients[effective] @ (center + offset) + bounds.offsets[effective]
         if np.any(np.where(gates, 1, -1) * preactivations < -_CLOSED * size):

@@ -4,6 +4,7 @@ Cycles of one order are kept as arrays over all cells (`CycleTable`); a cycle is
 """
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -14,13 +15,14 @@ from cyclax.core.archive import Archive
 from cyclax.core.draws import GOLDEN
 from cyclax.cycles.balance import balanced_stack, units_of
 from cyclax.cycles.decide import Decider, Outcome
+from cyclax.cycles.exact_form import exact_forms
 from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
 from cyclax.cycles.solve import Solutions, jacobians_along, solve_words
 from cyclax.cycles.table import BORDER, KINDS, CycleTable, UncountedTable, codes_of, joined, joined_uncounted
 from cyclax.cycles.verify import MOVES
 from cyclax.cycles.word import canonical_rotation, canonical_words, minimal_period
 from cyclax.grids.grid import AbstractGrid
-from cyclax.maps.affine import AffineForm, affine_form, affine_forms, itineraries
+from cyclax.maps.affine import AffineForm, affine_form, itineraries
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.driver import segments_for
 from cyclax.search.lanes import Fate, Rounds, cached_lanes
@@ -134,7 +136,7 @@ class GridSearch:
     def stack(self, cells: np.ndarray) -> Stack:
         """Build the models of cells `(N,)`."""
         models = balanced_stack(self.grid.models(self.grid.values(cells)), len(cells), self.units)
-        return Stack(cells, models, affine_forms(models, len(cells), self.num_states))
+        return Stack(cells, models, exact_forms(models, len(cells), self.num_states))
 
     def drawn(
         self, stack: Stack, order: int, segments: int, first: int = 0, number: int | None = None
@@ -233,7 +235,7 @@ class GridSearch:
             elif decision.outcome == Outcome.CYCLE:
                 real[i] = True
                 values = multipliers_of(decision.steps[None], decision.jacobian[None])[0]
-                values = sound_multipliers(decision.steps, values)
+                values = sound_multipliers(decision.steps, values, functools.partial(decider.product, word))
                 for part, value in ((solutions.points, decision.points), (solutions.multipliers, values)):
                     part[i] = value
                 solutions.margin[i] = decision.margin
@@ -247,7 +249,8 @@ class GridSearch:
         for i in kept[solutions.doubtful[kept]].tolist():
             model = jax.tree.map(lambda leaf, row=owner[i]: leaf[row], stack.models)
             steps = jacobians_along(model, solutions.gates[i])
-            solutions.multipliers[i] = sound_multipliers(steps, solutions.multipliers[i])
+            exact = functools.partial(self._decider(stack, int(owner[i])).product, solutions.gates[i])
+            solutions.multipliers[i] = sound_multipliers(steps, solutions.multipliers[i], exact)
         points, margin = solutions.points[kept], solutions.margin[kept]
         if self.units is not None and len(kept):
             points, margin = self._in_own_units(stack, owner[kept], points)

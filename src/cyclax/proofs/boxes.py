@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cyclax.maps.affine import AffineForm, proportional
+from cyclax.maps.affine import AffineForm, lengths_of, proportional
 from cyclax.proofs.candidates import Box
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -68,7 +68,7 @@ def pieces_of(bounds: AffineForm) -> Pieces:
             closed_size, shift_size = closed_size + np.abs(jump), shift_size + np.abs(shift_jump)
         if not bounds.effective[g]:
             continue
-        norm = np.linalg.norm(bounds.gradients[g])
+        norm = lengths_of(bounds.gradients[g])
         unit, offset = bounds.gradients[g] / norm, bounds.offsets[g] / norm
         known = len(leaders)
         plane, sign = _same_plane(bounds, g, unit, offset, planes[:known], offsets[:known], leaders)

@@ -13,7 +13,7 @@ import numpy as np
 
 from cyclax.core.budget import Budget, TooExpensiveError
 from cyclax.cycles.word import minimal_period
-from cyclax.maps.affine import AffineForm, proportional
+from cyclax.maps.affine import AffineForm, lengths_of, proportional
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.proofs.candidates import Box, Candidates, Progress
 
@@ -110,7 +110,7 @@ def settled(bounds: AffineForm) -> np.ndarray:
 
 def parallel(gradients: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Group gradients `(G, M)`, none zero, by the line they lie on, exactly: indices, and lengths along it (signed)."""
-    units = gradients / np.linalg.norm(gradients, axis=1, keepdims=True)
+    units = gradients / lengths_of(gradients)[:, None]
     leaders, groups = np.empty_like(units), []
     for gate, unit in enumerate(units):
         known = leaders[: len(groups)]
@@ -212,7 +212,7 @@ def _survives(bounds: AffineForm, gates: np.ndarray) -> np.ndarray:
     # Rounding in the first point, and how it grows along the orbit.
     wrong = 10 * num_states * _EPS * condition * (np.linalg.norm(state, axis=1) + np.linalg.norm(shift, axis=1))
     gradients, offsets = bounds.gradients[bounds.effective], bounds.offsets[bounds.effective]
-    lengths = np.linalg.norm(gradients, axis=1)
+    lengths = lengths_of(gradients)
     met = np.ones(number, bool)
     for t in range(order):
         inside = np.where(gates[:, t, bounds.effective], 1, -1) * (state @ gradients.T + offsets)

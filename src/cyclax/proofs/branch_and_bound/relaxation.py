@@ -68,6 +68,8 @@ def directions(bounds: AffineForm) -> np.ndarray:
         gradient = bounds.gradients[gate]
         largest = np.argmax(np.abs(gradient))
         u = bounds.jumps[gate][:, largest] / gradient[largest]
+        if abs(bounds.offsets[gate]) > abs(gradient[largest]):  # products that underflow in the one do not in the other
+            u = bounds.shift_jumps[gate] / bounds.offsets[gate]
         wrong = np.max(np.abs(bounds.jumps[gate] - np.outer(u, gradient)))
         moved = np.max(np.abs(bounds.shift_jumps[gate] - u * bounds.offsets[gate]))
         if wrong > _RANK_ONE * size or moved > _RANK_ONE * (offsets + size * abs(bounds.offsets[gate])):
