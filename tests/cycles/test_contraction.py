@@ -176,6 +176,21 @@ def test_a_second_cycle_close_to_the_limit_is_never_overlooked():
         assert contraction_certificate(affine_form(cx.PLRNN(A=[0.0], W=[[side * 0.9999]], h=[1.0]))) is not None
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1e300])
+def test_weights_of_any_size_are_looked_at(size):
+    """No overflow, and no matrix without eigenvalues, is in the way."""
+    for W in (
+        np.full((3, 3), size),
+        np.diag([size, 0.1, 1.0]),
+        np.array([[0, size, 0], [0.1, 0, 0], [0, 1 / size, 0]]),
+    ):
+        for A in ([0.5, 0.2, 0.1], [0.0, size, 0.0]):
+            bounds = affine_form(cx.PLRNN(A=A, W=W, h=np.ones(3)))
+            small = np.max(np.abs(all_jacobians(bounds))) < 0.6
+            assert (contraction_certificate(bounds) is not None) >= small
+            assert one_solution(bounds, 2) >= small
+
+
 def test_units_do_not_matter():
     scale = 2.0 ** np.array([-30, 0, 40])
     W = np.array([[0.1, 0.2, -0.3], [0.2, -0.1, 0.2], [0.1, 0.3, 0.2]])
@@ -239,6 +254,16 @@ def test_certificates_that_are_changed_are_refused():
         cx.proofs.check_contraction(model, None)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="norm"):
         cx.proofs.check_contraction(model, dataclasses.replace(good, norm=np.ones(3)))
+
+
+def test_a_form_that_is_no_norm_is_refused():
+    """x' = 2 x or 2.5 x shrinks -x^2: the inequality has solutions, and none is positive."""
+    model = cx.SkewTentMap(2.0, 2.5, 1.0)
+    form = Contraction(-np.eye(1), np.array([1.0]), 0.9)
+    assert not cx.proofs.check_contraction(model, form)
+    linear = cx.PLRNN(A=[2.0], W=[[0.0]], h=[1.0])
+    assert not cx.proofs.check_contraction(linear, form)
+    assert cx.proofs.check_contraction(cx.PLRNN(A=[0.5], W=[[0.0]], h=[1.0]), Contraction(np.eye(1), np.zeros(1), 0.6))
 
 
 def test_a_rate_is_refused_as_soon_as_it_is_too_small():

@@ -6,6 +6,7 @@ diagonal T, no choice of delta closes the loop at these frequencies. The norm is
 *The largest singular value of e^X A_0 e^-X is convex on convex sets of commuting matrices*, IEEE TAC 35, 1990).
 """
 
+import contextlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,8 +19,8 @@ _FIRST_POWER, _ROUNDS, _ITERATIONS = 20, 8, 25
 _NEAR_PEAK = 0.9
 # Given up where what is left to gain is so many times what the last round gained.
 _HOPELESS = 3.0
-# Numbers in all the gains together: beyond, no scaling is looked for but that of the moduli.
-_MOST_NUMBERS = 2**24
+# With more sectors no scaling is looked for but that of the moduli: seconds.
+_MOST_SECTORS = 200
 
 
 def from_moduli(sectors: Sectors) -> np.ndarray | None:
@@ -42,12 +43,16 @@ def from_moduli(sectors: Sectors) -> np.ndarray | None:
 
 def scalings(sectors: Sectors, frequencies: np.ndarray) -> Iterator[np.ndarray]:
     """Give scalings `(n,)` with which the gains at the frequencies seem to be below 1, better and better ones."""
-    number = len(sectors.gates)
-    if not number or len(frequencies) * number**2 > _MOST_NUMBERS:
+    if not 0 < len(sectors.gates) <= _MOST_SECTORS:
         return
     gains = _gains(sectors, frequencies)
     if gains is None:
         return
+    with contextlib.suppress(np.linalg.LinAlgError):  # scalings beyond float64
+        yield from _descent(gains)
+
+
+def _descent(gains: np.ndarray) -> Iterator[np.ndarray]:
     logs, active, before = _balanced(np.sum(np.abs(gains) ** 2, axis=0)), set(), np.inf
     for attempt in range(_ROUNDS):
         norms = np.sqrt(np.linalg.eigvalsh(_squares(gains, logs)[1])[:, -1])
