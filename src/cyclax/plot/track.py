@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cyclax.plot.edges import BESIDE, EVENTS
+from cyclax.plot.edges import EVENTS
+from cyclax.plot.style import BESIDE
 from cyclax.tracking.result import Track, is_bifurcation
 
 if TYPE_CHECKING:
