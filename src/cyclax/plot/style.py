@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from cyclax.core.extras import extra
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -25,14 +27,9 @@ def new_axes(*, shown: bool) -> "Axes":
     **Raises:** `ImportError` that says what to install where matplotlib is missing.
     """
     shape: dict[str, Any] = {"figsize": (8.0, 4.8), "layout": "constrained"}
-    try:
-        if shown:
-            from matplotlib.pyplot import figure
-        else:
-            from matplotlib.figure import Figure as figure
-    except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install 'cyclax[plot]'.") from error
-    return figure(**shape).add_subplot()
+    if shown:
+        return extra("matplotlib.pyplot", "plot", "pictures need").figure(**shape).add_subplot()
+    return extra("matplotlib.figure", "plot", "pictures need").Figure(**shape).add_subplot()
 
 
 def shades(number: int) -> Sequence[Any]:
