@@ -118,10 +118,10 @@ def _settle(models: Models, owner: np.ndarray, gates: np.ndarray, batches: list[
         known = np.where(some.kind >= 0, np.arange(number, number + len(first)), -1)
         known[some.kind == UNDECIDED] = -1
         sound = ~some.solutions.singular & (not exact)
-        met = [i for i, decision in some.decisions.items() if moves and sound[i] and decision.met is not None]
-        if met:
-            following = np.stack([_met(some.decisions[i]) for i in met])
-            known[met] = _settle(models, some.owner[met], following, batches, False, moves - 1)
+        met = {i: decision.met for i, decision in some.decisions.items() if sound[i] and decision.met is not None}
+        if met and moves:
+            mine, following = list(met), np.stack(list(met.values()))
+            known[mine] = _settle(models, some.owner[mine], following, batches, False, moves - 1)
         # A point on a border has the words of both sides, and may have a smaller period than its word.
         shorter = {i: decision.period for i, decision in some.decisions.items() if 0 < decision.period < period}
         for length in sorted(set(shorter.values())):
@@ -132,11 +132,6 @@ def _settle(models: Models, owner: np.ndarray, gates: np.ndarray, batches: list[
             some.kind[itself], known[itself] = BORDER, number + itself
         ends[rows] = known[which]
     return ends
-
-
-def _met(decision: Decision) -> np.ndarray:
-    assert decision.met is not None
-    return decision.met
 
 
 def _judged(models: Models, owner: np.ndarray, words: np.ndarray, exact: bool) -> Settled:
