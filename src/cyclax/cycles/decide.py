@@ -8,6 +8,7 @@ are cut by the borders to a polyhedron, and it is decided exactly whether that h
 
 import enum
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flint
@@ -15,6 +16,7 @@ import numpy as np
 
 from cyclax.core.balls import LOCK, working_precision
 from cyclax.cycles.forms import UnsupportedError
+from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
 from cyclax.cycles.pieces import Pieces
 from cyclax.cycles.polyhedra import choices_of, columns_of, eliminated, inside_of, solution_space, to_float, value_at
 from cyclax.cycles.word import minimal_period
@@ -54,6 +56,11 @@ class Decision(NamedTuple):
     inexact: bool = False  # P has entries that are no float64 numbers
     period: int = 0  # of its solutions, up to rounding, where that is smaller than the word's
     met: np.ndarray | None = None  # (k, G) the word that the solution of a refuted word meets: the next to be tried
+
+    def multipliers(self, exact: Callable[[int], Any] | None = None) -> np.ndarray:
+        """Give the multipliers `(M,)` of what was decided; `exact` as in `sound_multipliers`."""
+        values = multipliers_of(self.steps[None], self.jacobian[None])[0]
+        return sound_multipliers(self.steps, values, exact)
 
 
 class Decider:

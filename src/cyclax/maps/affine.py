@@ -86,8 +86,8 @@ class AffineForm(NamedTuple):
 
     @property
     def settled(self) -> np.ndarray:
-        """The gates `(G,)` that are open everywhere: their preactivation is a positive constant."""
-        return np.all(self.gradients == 0, axis=1) & (self.offsets > 0)
+        """The gates `(G,)`, or `(N, G)`, that are open everywhere: their preactivation is a positive constant."""
+        return np.all(self.gradients == 0, axis=-1) & (self.offsets > 0)
 
     def jacobians(self, gates: np.ndarray) -> np.ndarray:
         """Jacobians `(n, M, M)` for gates `(n, G)`: gates add up, by the contract of the maps."""

@@ -24,7 +24,7 @@ _MOST_POWERS = 20_000
 # Rounds of narrowing, and the share that a round must gain for another one.
 _MOST_ROUNDS, _GAIN = 200, 0.02
 # Operations (about a nanosecond each) that may go into that: a polytope that is less narrow serves as well.
-_MOST_OPERATIONS = 5e9
+MOST_OPERATIONS = 5e9
 # Planes up to which the polytope is narrowed by linear programs in M + G variables.
 _MOST_PLANES = 300
 
@@ -282,7 +282,7 @@ def outer_polytope(
     extra = _directions(weights)
     rows = np.concatenate([rows, extra, -extra])
     limits = _support_of_box(rows, lower, upper)
-    room = _MOST_OPERATIONS
+    room = MOST_OPERATIONS
     for _ in range(_MOST_ROUNDS):
         found = _narrow(pieces, weights, rows, limits, room, check)
         if found is None:

@@ -10,7 +10,6 @@ solvers), and gates on which recent proofs rested are split first (their VSIDS r
 """
 
 import itertools
-import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from cyclax.core.budget import Budget, SpentError, TooExpensiveError
+from cyclax.core.workers import cores
 from cyclax.cycles.contraction import contraction_certificate
 from cyclax.cycles.solve import BlockCyclic
 from cyclax.cycles.uniqueness import one_solution
@@ -38,7 +38,7 @@ _FADING = 0.95
 # The tree is cut into at least so many subtrees before threads share them: always the same, whatever the threads.
 _SUBTREES = 32
 # Smaller trees are left to one thread, and larger ones begun anew with what so many nodes taught.
-_LEARNING = 1000
+LEARNING = 1000
 # Bounds of single columns are tightened again while that shrinks them on average by this factor, so often at most.
 _SHRINKING, _ROUNDS = 0.8, 4
 # Where there is one solution, it is sought in so many steps; nearer to a border than this it is left to the tree.
@@ -127,7 +127,7 @@ class _Tree:
         root = np.where(self.program.upper[self.program.closed] <= 0, 1, 0)
         root = np.where(self.program.upper[self.program.opened] <= 0, -1, root).astype(np.int8)
         first = _Branch(self, np.zeros(len(root)))
-        if first.explore(root, _LEARNING):
+        if first.explore(root, LEARNING):
             return self._words([first])
         early = first
         # Too large for one: begin again, with what was learned of the gates, in subtrees that threads can share.
@@ -141,7 +141,7 @@ class _Tree:
                     waiting.append(sides.copy())
                     waiting[-1][decision] = choice
         branches = [_Branch(self, first.activity) for _ in waiting]
-        with ThreadPoolExecutor(max(1, min(len(branches), _cores()))) as pool:
+        with ThreadPoolExecutor(max(1, cores(len(branches)))) as pool:
             try:
                 list(pool.map(_Branch.explore, branches, waiting))
             except BaseException:
@@ -370,7 +370,3 @@ def _refuse_if_too_large(bounds: AffineForm, order: int, budget: Budget) -> None
 
 def _identity(word: np.ndarray) -> bytes:
     return np.packbits(np.roll(word, -canonical_rotation(word), axis=0), axis=1).tobytes()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
