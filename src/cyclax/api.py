@@ -32,6 +32,7 @@ from cyclax.proofs.certify import certify
 from cyclax.proofs.enumerate import enumerate_cycles
 from cyclax.proofs.methods import BranchAndBound, Exhaustive, WordGraph
 from cyclax.search.attractors import attractors
+from cyclax.search.combined import Combined
 from cyclax.search.destinations import Attractor, Attractors
 from cyclax.search.find import find_cycles
 from cyclax.search.path_following import PathFollowing
@@ -72,6 +73,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "Flow",
     # Verbs
     "find_cycles",
+    "Combined",
     "SCYFI",
     "PathFollowing",
     "enumerate_cycles",

@@ -25,6 +25,7 @@ from cyclax.cycles.verify import Verified
 from cyclax.maps.affine import AffineForm, adds_up, state_scale
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.stack import checked_model
+from cyclax.proofs.attempt import MANY_DIMENSIONS, default_box
 from cyclax.proofs.candidates import Box, Candidates
 from cyclax.proofs.certificate import certificate, sentence
 from cyclax.proofs.certify import certify_in_time
@@ -32,12 +33,8 @@ from cyclax.proofs.methods import AbstractMethod, BranchAndBound, Exhaustive, Wo
 from cyclax.proofs.nearby import search_nearby
 from cyclax.proofs.paced import Paced
 
-# How many times larger than the states that matter the default box is.
-_DEFAULT_BOX = 1e4
 # Up to so many words all of them are tried, unless told otherwise.
 _FEW_WORDS = 2**16
-# From this dimension on fixed points are left to branch and bound; in smaller ones the word graph is as fast.
-_MANY_DIMENSIONS = 8
 # Where all orders are enumerated, those without cycles are listed up to this one.
 _MOST_ORDERS = 1000
 # Where all orders were asked for and some are left open, so many of those are searched.
@@ -140,10 +137,7 @@ def _checked_box(model, bounds: AffineForm, box, derived: Box | None, units: np.
     """Check the box, and give it in the units of the states that are computed with."""
     number = model.num_states
     if box is None:
-        size = _DEFAULT_BOX * state_scale(model, bounds)
-        if derived is None and needed and not np.isfinite(size):
-            raise ValueError("model: its weights are so large that no box in float64 holds its states; rescale them.")
-        return derived or Box(np.full(number, -size), np.full(number, size))
+        return derived or default_box(model, bounds, needed)
     if hasattr(box, "__array__"):  # of NumPy or JAX, a number perhaps
         box = np.asarray(box)[()]
     if isinstance(box, numbers.Real):
@@ -196,7 +190,7 @@ def _default_method(bounds: AffineForm, orders: list[int] | None) -> AbstractMet
     gates = int(np.sum(bounds.effective))
     if orders is not None and gates * max(orders) <= math.log2(_FEW_WORDS):
         return Exhaustive()
-    many = len(bounds.closed) >= _MANY_DIMENSIONS
+    many = len(bounds.closed) >= MANY_DIMENSIONS
     if many and (orders == [1] or contraction_certificate(bounds) is not None):
         return BranchAndBound()
     return WordGraph()

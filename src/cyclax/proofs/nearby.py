@@ -19,14 +19,17 @@ _ROUNDS, _MOVES, _TRANSIENT = 16, 16, 32
 _TOGETHER, _OPERATIONS = 64, 1e9
 
 
-def search_nearby(bounds: AffineForm, orders: list[int], found: Candidates, scale: float, budget: Budget) -> None:
+def search_nearby(
+    bounds: AffineForm, orders: list[int], found: Candidates, scale: float, budget: Budget, rounds: int = _ROUNDS
+) -> None:
     """Add words of these orders to those of `found`: that their points meet them is still to be checked.
 
-    **Arguments:** `scale`: the size of the states that matter. It ends early where the budget is spent.
+    **Arguments:** `scale`: the size of the states that matter; `rounds`: how often all orders are searched. It ends
+    early where the budget is spent.
     """
     rng, met = np.random.default_rng(0), {order: {} for order in orders}
     try:
-        for order in list(orders) * _ROUNDS:
+        for order in list(orders) * rounds:
             _move(bounds, _starts(bounds, order, scale, rng, budget.check), met[order], budget.check)
     except SpentError:
         pass

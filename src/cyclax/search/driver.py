@@ -94,19 +94,34 @@ class Driver:
 
     def run(self, given: dict[int, np.ndarray], progress: bool) -> None:
         """Search all orders of all networks."""
+        self.begin(given)
+        work = [(order, network) for order in self.networks[0].tallies for network in self.networks]
+        self.advance(work, self.finder.starts, progress=progress)
+        for effort in (2, 4):
+            again = [(order, network) for network in self.networks for order in network.inventory.suspects()]
+            if not again or self.stop():
+                break
+            self.advance(again, effort * self.finder.starts, to_the_end=True, progress=progress)
+
+    def begin(self, given: dict[int, np.ndarray]) -> None:
+        """Search from given words."""
         try:
             for order, words in given.items():
                 for job in self._jobs([(order, network) for network in self.networks if order in network.tallies]):
                     for begin in range(0, len(words), POOL):
                         self._search_given(job, words[begin : begin + POOL])
-            orders = list(self.networks[0].tallies)
-            self._in_parallel(self._jobs([(k, network) for k in orders for network in self.networks]), 1, progress)
-            for effort in (2, 4):
-                again = [(order, network) for network in self.networks for order in network.inventory.suspects()]
-                if not again or self.stop():
-                    break
-                self._in_parallel(self._jobs(again), effort, progress)
         except KeyboardInterrupt:  # where it is not ours to note: the second, or that of a handler of the user's
+            self.stop.halted = True
+
+    def advance(
+        self, work: list[tuple[int, Network]], most: int, *, to_the_end: bool = False, progress: bool = False
+    ) -> None:
+        """Search orders of networks until they have had `most` starts; where that is enough, only `to_the_end`."""
+        for order, network in work:
+            network.tallies[order].allowed, network.tallies[order].to_the_end = most, to_the_end
+        try:
+            self._in_parallel(self._jobs(work), progress)
+        except KeyboardInterrupt:
             self.stop.halted = True
 
     def _jobs(self, work: list[tuple[int, Network]]) -> list[Job]:
@@ -120,20 +135,20 @@ class Driver:
             for some in _groups(networks, self.at_once)
         ]
 
-    def _in_parallel(self, jobs: list[Job], effort: int, progress: bool) -> None:
+    def _in_parallel(self, jobs: list[Job], progress: bool) -> None:
         """Search side by side: the host's work on one job overlaps the kernel's on another."""
         total = sum(job.order * len(job.networks) for job in jobs)
         bar = progress_bar(total=total, shown=progress, desc="cycles", unit="order")
         pool = ThreadPoolExecutor(self.threads)
         try:
             # The first job goes alone: it compiles what all need, which threads side by side would do twice.
-            pending = {pool.submit(self.search, jobs[0], effort)}
+            pending = {pool.submit(self.search, jobs[0])}
             waiting = jobs[1:]
             while pending:
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:
                     bar.update(future.result())
-                    pending |= {pool.submit(self.search, job, effort) for job in waiting}
+                    pending |= {pool.submit(self.search, job) for job in waiting}
                     waiting = []
         except BaseException:
             self.stop.halted = True
@@ -142,8 +157,8 @@ class Driver:
             pool.shutdown(wait=True, cancel_futures=True)
             bar.close()
 
-    def search(self, job: Job, effort: int) -> int:
-        """Search one job to its end, `effort` times as far as at first; give how much of the bar that is."""
+    def search(self, job: Job) -> int:
+        """Search one job as far as its tallies allow; give how much of the bar that is."""
         rounds = self._rounds(job.segments)
         for known in job.tallies():
             known.complete_look = False
@@ -154,7 +169,7 @@ class Driver:
             done = [False] * len(job.networks)
             while not all(done) and not self.stop():
                 first = np.array([known.starts for known in job.tallies()])
-                sizes = np.where(done, 0, [self._next(known, effort) for known in job.tallies()])
+                sizes = np.where(done, 0, [self._next(known) for known in job.tallies()])
                 if not np.any(sizes):
                     break
                 first, sizes = (np.pad(some, (0, self.at_once - len(some))) for some in (first, sizes))
@@ -167,18 +182,18 @@ class Driver:
                         known = network.tallies[job.order]
                         known.starts += int(sizes[i])
                         absorb(network, known, outcome, i, int(sizes[i]), counted=True)
-                        done[i] = (effort == 1 and known.enough(self.finder.unseen)) or (
-                            known.starts >= effort * self.finder.starts
+                        done[i] = known.starts >= known.allowed or (
+                            not known.to_the_end and known.enough(self.finder.unseen)
                         )
             for known in job.tallies():
                 known.complete_look = not self.stop()
         return job.order * len(job.networks)
 
-    def _next(self, known: StartTally, effort: int) -> int:
+    def _next(self, known: StartTally) -> int:
         """Give the number of starts to draw next: a pool at first, and then what is lacking."""
         few = int(OPERATIONS / operations(self.num_states, known.order)) // _DRAWN_TOGETHER * _DRAWN_TOGETHER
-        most = min(POOL, max(few, _DRAWN_TOGETHER), effort * self.finder.starts - known.starts)
-        if effort > 1 or not known.starts:
+        most = max(0, min(POOL, max(few, _DRAWN_TOGETHER), known.allowed - known.starts))
+        if known.to_the_end or not known.starts:
             return most
         lacking = known.lacking(self.finder.unseen, most)
         return min(most, -(-lacking // _DRAWN_TOGETHER) * _DRAWN_TOGETHER)

@@ -19,8 +19,8 @@ from cyclax.cycles.result import Cycles
 from cyclax.cycles.seal import sealed
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.stack import checked_models
+from cyclax.search.combined import Combined
 from cyclax.search.finder import AbstractFinder
-from cyclax.search.scyfi import SCYFI
 from cyclax.search.tally import Network
 
 
@@ -57,8 +57,9 @@ def find_cycles(model, orders, *, key, finder=None, words=(), near_misses=0, pro
       for the index sum, and not returned).
     - `key`: a JAX random key, or an int seed. Equal keys give equal results, whatever the number of lanes. Model i of a
       batch is searched with `jax.random.fold_in(key, i)`.
-    - `finder`: how to search: `SCYFI()` by default; `PathFollowing()`, which finds more fixed points in many
-      dimensions; or a source of words of your own (`AbstractWordSource`).
+    - `finder`: how to search: by default `Combined()`, which takes turns between proofs, `PathFollowing()` (for many
+      dimensions) and `SCYFI()` (for long cycles) until the verdict is final; one of these two alone; or a source of
+      words of your own (`AbstractWordSource`).
     - `words`: gate words `(k, G)` to start from as well, such as the gates of cycles of a neighbouring network. They
       do not enter the estimate of what is unseen.
     - `near_misses`: list up to so many virtual cycles just outside their region, and as many ghosts (local minima of
@@ -70,9 +71,9 @@ def find_cycles(model, orders, *, key, finder=None, words=(), near_misses=0, pro
 
     **Raises:** `TypeError` and `ValueError` that name the argument and the remedy.
     """
-    began, finder = Budget.clock(), SCYFI() if finder is None else finder
+    began, finder = Budget.clock(), Combined() if finder is None else finder
     if not isinstance(finder, AbstractFinder):
-        known = "cyclax.SCYFI(..), cyclax.PathFollowing(..), or a finder of your own"
+        known = "cyclax.Combined(..), cyclax.SCYFI(..), cyclax.PathFollowing(..), or a finder of your own"
         raise TypeError(f"finder: expected {known}, got {finder!r}.")
     wanted = checked_orders(orders)
     models, batch = checked_models(model)
@@ -84,6 +85,8 @@ def find_cycles(model, orders, *, key, finder=None, words=(), near_misses=0, pro
         keys = [jax.random.fold_in(key, i) for i in range(len(models))] if batch else [key]
         searchable, bounds, units = balanced(models)
         networks = [Network(one, some, k, searched) for one, some, k in zip(searchable, bounds, keys, strict=True)]
+        for network in networks:
+            network.wants_strays = near_misses > 0
         stop = Stop(finder.seconds, interruption, began)
         finder.search(networks, stop, given=given, progress=progress)
         interrupted = stop.reason()

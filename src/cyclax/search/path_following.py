@@ -14,6 +14,8 @@ from cyclax.search.tally import Network
 
 # Paths of the first block; blocks double up to the last one's size. Known solutions are begun from block by block.
 _FIRST, _LARGEST = 32, 1024
+# Fewer paths than this are not begun, where the work is limited; and operations of a piece (times the unknowns^2).
+_FEWEST, _PIECE = 8, 15.0
 # More unknowns (order times states) are not followed: an inverse each lane would be too large.
 _MOST_UNKNOWNS = 512
 
@@ -55,7 +57,7 @@ class PathFollowing(AbstractFinder):
 
     def search(self, networks, stop, *, given, progress):
         """Search order by order, and again where the index sum says that something is missing."""
-        searches = [[_Search(self, network, order, stop) for network in networks] for order in networks[0].tallies]
+        searches = [[PathSearch(self, network, order, stop) for network in networks] for order in networks[0].tallies]
         with progress_bar(total=len(networks) * len(searches), shown=progress, desc="cycles", unit="order") as bar:
             for some in searches:
                 for search in some:
@@ -76,20 +78,21 @@ class PathFollowing(AbstractFinder):
         return paths.verdict(self.unseen) if paths else ("unknown", "no path was followed")
 
 
-class _Search:
+class PathSearch:
     """The paths of one order of one network: blocks of them, until they are enough."""
 
     def __init__(self, finder: PathFollowing, network: Network, order: int, stop: Stop):
         self.finder, self.network, self.order, self.stop = finder, network, order, stop
         self.tally = network.tallies[order].paths = network.tallies[order].paths or PathTally(order)
         self.first = 0  # number of the next path
+        self.begun = False
         self._gates: Gates | None = None
         self._walker: Walker | None = None
 
     def run(self, effort: int) -> None:
         """Follow paths until they are enough, or `effort` times as many as are allowed (or were enough before)."""
         tally, most = self.tally, effort * (self.finder.paths if effort == 1 else max(1, self.first))
-        if self.tally.trouble or (effort == 1 and not self._begin()):
+        if not self._begin():
             return
         tally.complete_look = False
         while not self.stop() and self.first < most and not (effort == 1 and tally.enough(self.finder.unseen)):
@@ -104,7 +107,50 @@ class _Search:
                 break
         tally.complete_look = not self.stop()
 
+    def spend(self, operations: float, effort: int) -> None:
+        """Follow paths until all have cost so many operations, or are enough (unless `effort` is above 1), or used up.
+
+        `effort`: how many times as many paths as are allowed at first.
+        """
+        if not self._begin():
+            return
+        tally, most = self.tally, effort * self.finder.paths
+        while not self.stop() and self.first < most and (effort > 1 or not tally.enough(self.finder.unseen)):
+            affordable = int((operations - self.cost) / self._each())
+            size = min(max(_FIRST, self.first), _LARGEST, most - self.first, affordable)
+            if effort == 1 and self.first:
+                size = min(size, tally.lacking(self.finder.unseen))
+            if size < min(_FEWEST, most - self.first):
+                break
+            self._block(size)
+
+    @property
+    def cost(self) -> float:
+        """Operations of all pieces so far, about."""
+        return self.tally.pieces * self._piece()
+
+    def used_up(self, effort: int, operations: float) -> bool:
+        """Whether no more paths are to be followed: there were enough, or they have cost so many operations."""
+        if not self._begin():
+            return True
+        return self.first >= effort * self.finder.paths or self.cost >= operations
+
+    def _each(self) -> float:
+        """Operations of a path, about; before any was followed, as if it met each border twice."""
+        assert self._walker is not None
+        tally = self.tally
+        pieces = tally.pieces / tally.paths if tally.paths else 2.0 * len(self._walker.problem.system.b)
+        return max(1.0, pieces) * self._piece()
+
+    def _piece(self) -> float:
+        assert self._walker is not None
+        return _PIECE * len(self._walker.problem.system.r) ** 2
+
     def _begin(self) -> bool:
+        """Prepare the walk, once; say whether paths can be followed."""
+        if self.begun:
+            return not self.tally.trouble
+        self.begun = True
         try:
             self._gates = merged_gates(self.network.bounds)
         except NotFollowedError as error:

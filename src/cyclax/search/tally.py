@@ -14,8 +14,10 @@ from cyclax.cycles.inventory import Inventory
 from cyclax.cycles.near_misses import near_misses
 from cyclax.cycles.result import Cycles
 from cyclax.cycles.verify import Verified
+from cyclax.cycles.word import WordKey
 from cyclax.maps.affine import AffineForm, state_scale
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.proofs.attempt import Attempts
 from cyclax.search.lanes import Fate
 from cyclax.search.path_tally import PathTally
 from cyclax.search.unseen import most_unseen
@@ -23,11 +25,16 @@ from cyclax.search.unseen import most_unseen
 
 @dataclasses.dataclass
 class StartTally:
-    """What became of the starts of one order of one network. `verified`: what their words turned out to be."""
+    """What became of the starts of one order of one network. `verified`: what their words turned out to be.
+
+    At most `allowed` starts are drawn; fewer, where they are enough, unless it goes on `to_the_end`.
+    """
 
     order: int
     verified: Verified = dataclasses.field(default_factory=Verified)
     segments: int = 1
+    allowed: int = 0
+    to_the_end: bool = False
     starts: int = 0
     solves: int = 0
     fates: Counter = dataclasses.field(default_factory=Counter)
@@ -127,6 +134,9 @@ class Network:
         self.inventory, self.key = Inventory(model, bounds, orders), key
         self.model, self.bounds, self.scale = model, bounds, state_scale(model, bounds)
         self.tallies = {order: StartTally(order, known) for order, known in self.inventory.verified.items()}
+        self.attempts: Attempts | None = None  # where proofs have been tried
+        self.given: set[WordKey] = set()  # cycles of the words that were given
+        self.wants_strays = False  # near misses are asked for, which are looked for where starts did not converge
 
     def near_misses(self, order: int, number: int) -> list[NearMiss]:
         """Look around what did not converge, and around the cycles known; up to `number` of each kind."""
@@ -143,7 +153,8 @@ class Network:
         for order in orders:
             tally = self.tallies[order]
             verdict = known.verdict(order) or finder.verdict(self, order)
-            reports[str(order)] = known.order_report(order, verdict, **tally.effort())
+            proof = {} if self.attempts is None else self.attempts.effort(order)
+            reports[str(order)] = known.order_report(order, verdict, **proof, **tally.effort())
         settings = {
             "key": np.asarray(jax.random.key_data(self.key)).tolist(),
             "settings": finder.settings(),

@@ -39,6 +39,8 @@ _FADING = 0.95
 _SUBTREES = 32
 # Smaller trees are left to one thread, and larger ones begun anew with what so many nodes taught.
 LEARNING = 1000
+# No smaller share of a tree is told apart from nothing.
+_LEAST_SHARE = 1e-9
 # Bounds of single columns are tightened again while that shrinks them on average by this factor, so often at most.
 _SHRINKING, _ROUNDS = 0.8, 4
 # Where there is one solution, it is sought in so many steps; nearer to a border than this it is left to the tree.
@@ -68,7 +70,7 @@ def branch_and_bound(
         orders = [1]
     _refuse_if_too_large(bounds, 1 if alone else max(orders), budget)
     words, complete, unfinished, unique = {}, [], "", []
-    nodes, programs, merged = 0, 0, 0
+    nodes, programs, merged, expected = 0, 0, 0, 0.0
     for order in orders:
         only = _only_solution(bounds) if order == 1 and (alone or one_solution(bounds, 1)) else None
         if only is not None or (order > 1 and (alone or one_solution(bounds, order))):
@@ -78,12 +80,12 @@ def branch_and_bound(
             tree = _Tree(bounds, order, box, budget, progress, nodes)
             rows = tree.search()
             nodes, programs, merged = tree.nodes, programs + tree.programs, merged + tree.merged
-            unfinished = tree.unfinished
+            unfinished, expected = tree.unfinished, tree.expected
         words[order] = np.array(rows, bool).reshape(-1, order, len(bounds.offsets))
         if unfinished:
             break
         complete.append(order)
-    notes = {"contracts": alone, "one solution": unique, "points on many borders": merged}
+    notes = {"contracts": alone, "one solution": unique, "points on many borders": merged, "nodes expected": expected}
     everything = alone and 1 in complete
     return Candidates(words, tuple(complete), everything, nodes, programs, TOLERANCE, unfinished, notes)
 
@@ -112,6 +114,7 @@ class _Tree:
         self.bounds, self.order, self.budget, self.progress = bounds, order, budget, progress
         self.effective = np.flatnonzero(bounds.effective)
         self.nodes, self.programs, self.merged, self.open, self.unfinished = nodes, 0, 0, 0, ""
+        self.expected = 0.0  # nodes that the tree may have in all, as the first ones tell
         self._lock, self._told = threading.Lock(), time.perf_counter()
         try:
             self.program, self.possible = _tightened(bounds, order, box, self)
@@ -127,7 +130,9 @@ class _Tree:
         root = np.where(self.program.upper[self.program.closed] <= 0, 1, 0)
         root = np.where(self.program.upper[self.program.opened] <= 0, -1, root).astype(np.int8)
         first = _Branch(self, np.zeros(len(root)))
-        if first.explore(root, LEARNING):
+        done = first.explore(root, LEARNING)
+        self.expected = first.visited / max(first.explored, _LEAST_SHARE)
+        if done:
             return self._words([first])
         early = first
         # Too large for one: begin again, with what was learned of the gates, in subtrees that threads can share.
@@ -196,6 +201,7 @@ class _Branch:
         self.activity, self.weight = activity.copy(), max(1.0, float(np.max(activity, initial=0)))
         self.leaves: list[np.ndarray] = []
         self.merged = self.solved = self.visited = 0
+        self.explored = 1.0  # share of the tree, were all its subtrees of one depth of one size
         self._simplex: Simplex | None = None
 
     def explore(self, root: np.ndarray, most: float = np.inf) -> bool:
@@ -204,6 +210,7 @@ class _Branch:
         path: list[tuple[int, np.ndarray | None]] = []  # decision, and what the exclusion of its first side rests on
         while not self.tree.spent():
             if self.visited >= most:
+                self.explored = _share(path)
                 return False
             decision, side, conflict = self.visit(sides)
             if decision >= 0:
@@ -225,6 +232,7 @@ class _Branch:
             else:
                 self._simplex = None
                 return True
+        self.explored = _share(path)
         with self.tree._lock:
             self.tree.open += 1 + sum(first is None for _, first in path)
         return True
@@ -366,6 +374,11 @@ def _refuse_if_too_large(bounds: AffineForm, order: int, budget: Budget) -> None
             f"branch_and_bound: the program of order {order} alone would take {memory / 2**20:.0f} MiB, more than the "
             f"budget of {budget.memory / 2**20:.0f} MiB. Lower the order or raise the budget."
         )
+
+
+def _share(path: list[tuple[int, np.ndarray | None]]) -> float:
+    """Give the share of the tree that lies behind a path, were all subtrees of one depth of one size."""
+    return sum(0.5 ** (depth + 1) for depth, (_, first) in enumerate(path) if first is not None)
 
 
 def _identity(word: np.ndarray) -> bytes:

@@ -1,0 +1,187 @@
+"""A proof that is tried with a stated number of operations, so that whether it succeeds depends on no clock."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from cyclax.core.budget import Budget, SpentError, TooExpensiveError
+from cyclax.core.stop import Stop
+from cyclax.cycles.inventory import Inventory
+from cyclax.cycles.orders import divisors
+from cyclax.maps.affine import AffineForm, adds_up, state_scale
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.proofs.candidates import Box, Candidates
+from cyclax.proofs.certificate import certificate, sentence
+from cyclax.proofs.methods import AbstractMethod, BranchAndBound, Exhaustive, WordGraph
+from cyclax.proofs.nearby import search_nearby
+
+# How many times larger than the states that matter the default box is.
+_DEFAULT_BOX = 1e4
+# From this dimension on fixed points are left to branch and bound; in smaller ones the word graph is as fast.
+MANY_DIMENSIONS = 8
+# Up to so many words (as a power of two) all of them are tried.
+_FEW_BITS = 10
+# Operations, about, of one node of a tree (times M^2), of a graph, and of one word (times k M^3).
+_TREE_NODE, _GRAPH_NODE, _WORD = 800.0, 4e5, 200.0
+# Nodes for each state below which it is not worth beginning with a tree: its columns are narrowed first.
+_LEAST = 10
+# What a tree will take is known, from what it took so far, to within this factor and its square (measured at M = 30 and
+# 50); where it promises to end, it may take so many times more operations than it was allowed.
+_UNSURE, _PROMISING = 3.0, 20.0
+# A graph begins anew each time: with so many times as many nodes as the last, at least.
+_AGAIN = 4
+# Words that are checked between two looks at the clock.
+_CHECKED = 1000
+
+
+def default_box(model: AbstractPiecewiseLinearMap, bounds: AffineForm, needed: bool = True) -> Box:
+    """Give the box in which cycles are sought where none is derived: that of states 1e4 times as large as matter.
+
+    **Raises:** `ValueError` where that is more than float64 holds, and one is needed.
+    """
+    size = _DEFAULT_BOX * state_scale(model, bounds)
+    if needed and not np.isfinite(size):
+        raise ValueError("model: its weights are so large that no box in float64 holds its states; rescale them.")
+    return Box(np.full(model.num_states, -size), np.full(model.num_states, size))
+
+
+class Attempts:
+    """The proofs that have been tried for one network: each finds what it can, and says of which orders that is all.
+
+    **Arguments:** `inventory`: of the network; `orders`: those in question, with their divisors; `units`: of its
+    states, in terms of those that results are written in.
+    """
+
+    def __init__(self, inventory: Inventory, orders: list[int], units: np.ndarray | float = 1.0):
+        self.inventory, self.orders, self.units = inventory, orders, units
+        self.proved: dict[int, dict[str, Any]] = {}  # certificates of the orders that are complete
+        self.tried: dict[int, dict[str, Any]] = {}  # the latest that left an order open
+        self.refused = ""  # why nothing can be proved of it
+        self._box: Box | None = None
+        self._spent: dict[str, int] = {}  # the most nodes that each method has been given
+
+    def open(self) -> list[int]:
+        """List the orders that are not proved complete, with their divisors."""
+        return sorted({d for order in self.orders if order not in self.proved for d in divisors(order)})
+
+    def reason(self, order: int) -> str:
+        """Say what is proved of an order that is complete."""
+        text = sentence(self.proved[order])
+        if self.proved[order]["orders"] == "all":
+            text += "; there is no other cycle of any order"
+            if self.proved[order]["notes"].get("disjoint_cycles"):
+                text += ", and the topological entropy of what recurs there is zero"
+        return text
+
+    def left(self, order: int) -> str:
+        """Say why an order is not proved complete, as far as that was tried."""
+        return self.refused or self.tried.get(order, {}).get("unfinished", "")
+
+    def effort(self, order: int) -> dict[str, Any]:
+        """Say what the proof of an order cost, for the report."""
+        certified = self.proved.get(order) or self.tried.get(order)
+        if certified is None:
+            return {"proof": {"refused": self.refused}} if self.refused else {}
+        names = ("method", "orders", "where", "box", "rigor", "tolerance", "nodes", "programs", "unfinished")
+        return {"proof": {name: certified[name] for name in names}}
+
+    def attempt(self, operations: float, stop: Stop, *, only_promising: bool = False) -> None:
+        """Try to prove what is open, with about so many operations for each method.
+
+        `only_promising`: only where what was tried promises to come to an end.
+        """
+        if self.refused or not (open_ := self.open()):
+            return
+        try:
+            self._prepare(stop)
+            for method, orders in self._methods(open_, operations):
+                while not stop() and (nodes := self._nodes(method, max(orders), operations, only_promising)):
+                    self._spent[method.name] = nodes
+                    self._try(method, orders, nodes, stop)
+        except (ImportError, ValueError, SpentError) as error:
+            self.refused = str(error)
+
+    def _nodes(self, method: AbstractMethod, order: int, operations: float, only_promising: bool) -> int:
+        """Give the nodes to try it with now; 0 where that would do no more than was done."""
+        nodes, spent = int(operations / self._each(method, order)), self._spent.get(method.name, 0)
+        if method.name != BranchAndBound.name:
+            return 0 if only_promising or nodes < max(1, _AGAIN * spent) else nodes
+        if not spent:
+            return 0 if only_promising or nodes < _LEAST * self.inventory.model.num_states else nodes
+        expected = self.tried[1]["notes"].get("nodes expected") if 1 in self.tried else None
+        whole, most = expected or np.inf, int(_PROMISING * nodes)
+        return int(min(_UNSURE**2 * whole, most)) if max(_UNSURE * whole, 2 * spent) <= most else 0
+
+    def _prepare(self, stop: Stop) -> None:
+        """Choose the box, once."""
+        from cyclax.proofs.boxes import derived_box
+
+        known = self.inventory
+        if self._box is not None:
+            return
+        if not adds_up(known.model, known.bounds):
+            raise ValueError("the gates of this map do not add up, so that nothing can be proved of it")
+
+        def check() -> None:
+            if stop():
+                raise SpentError("the search was stopped early")
+
+        self._box = derived_box(known.bounds, check) or default_box(known.model, known.bounds)
+
+    def _methods(self, orders: list[int], operations: float) -> list[tuple[AbstractMethod, list[int]]]:
+        """Choose the methods, and the orders that each is asked about."""
+        gates = int(np.sum(self.inventory.bounds.effective))
+        words = sum(2.0 ** (gates * order) for order in orders)
+        if gates * max(orders) <= _FEW_BITS and words <= operations / self._each(Exhaustive(), max(orders)):
+            return [(Exhaustive(), orders)]
+        if self.inventory.model.num_states < MANY_DIMENSIONS:
+            return [(WordGraph(), orders)]
+        higher = [(WordGraph(), orders)] if max(orders) > 1 else []
+        return [(BranchAndBound(), [1]), *higher] if 1 in orders and 1 not in self.proved else higher
+
+    def _each(self, method: AbstractMethod, order: int) -> float:
+        """Count the operations of one node, about."""
+        size = self.inventory.model.num_states
+        if method.name == Exhaustive.name:
+            return _WORD * order * size**3
+        return _TREE_NODE * size**2 if method.name == BranchAndBound.name else _GRAPH_NODE * size
+
+    def _try(self, method: AbstractMethod, orders: list[int], nodes: int, stop: Stop) -> None:
+        known, box = self.inventory, self._box
+        assert box is not None
+        began = Budget.clock()
+        budget = Budget(seconds=max(stop.left(), 1e-3), nodes=max(nodes, 1))
+        budget.start(stop.interruption, began)
+        try:
+            found = method.candidates(known.model, known.bounds, orders, box, budget, lambda text: None)
+        except (SpentError, TooExpensiveError) as error:
+            found = Candidates({}, (), False, nodes, 0, 0.0, str(error))
+        if found.unfinished and method.name == BranchAndBound.name:
+            found.words.clear()  # which leaves were met depends on the threads
+        if method.needs_box and not box.derived:
+            # What is complete inside the box need not be so outside.
+            budget.until(1.0)
+            with np.errstate(all="ignore"):
+                search_nearby(known.bounds, orders, found, state_scale(known.model, known.bounds), budget, rounds=1)
+        checked = self._check(found, stop)
+        complete = [order for order in orders if found.all_orders or set(divisors(order)) <= set(found.complete)]
+        region = box if method.needs_box else None
+        if region is not None:
+            region = dataclasses.replace(region, lower=region.lower * self.units, upper=region.upper * self.units)
+        if not checked:
+            complete = []
+            found = dataclasses.replace(found, all_orders=False, unfinished="the search was stopped early")
+        certified = certificate(method.name, region, found, complete, found.unfinished, Budget.clock() - began)
+        for order in self.orders if found.all_orders else complete:
+            self.proved.setdefault(order, certified)
+        self.tried |= {order: certified for order in orders if order not in self.proved}
+
+    def _check(self, found: Candidates, stop: Stop) -> bool:
+        """Check all words that were listed; say whether there was time for that."""
+        for order, words in sorted(found.words.items()):
+            for begin in range(0, len(words), _CHECKED):
+                if stop():
+                    return False
+                self.inventory.verify(order, words[begin : begin + _CHECKED])
+        return True

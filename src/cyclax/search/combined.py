@@ -1,0 +1,201 @@
+"""The default of `find_cycles`: proofs, paths and starts in turns, until the verdict is final."""
+
+import dataclasses
+import itertools
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from cyclax.core.checks import real
+from cyclax.core.progress import progress_bar
+from cyclax.core.stop import Stop
+from cyclax.cycles.balance import Balanced
+from cyclax.proofs.attempt import Attempts
+from cyclax.search.driver import Driver
+from cyclax.search.finder import AbstractFinder
+from cyclax.search.lanes import operations
+from cyclax.search.path_following import PathFollowing, PathSearch
+from cyclax.search.scyfi import SCYFI
+from cyclax.search.tally import Network, StartTally
+
+# An order, the number of a network, and how many times as far as at first it is to be searched.
+Work = tuple[int, int, int]
+# Operations, about, that each source may spend on an order in the first turn, and how many times more in each next.
+_FIRST, _MORE = 1e8, 4
+# Before anything is compiled a proof may take this much; and in the end, where it promises to come to one.
+_PROOF_FIRST, _PROOF_LAST = 2e9, 6.4e9
+# Paths are the better source of fixed points, starts of cycles, for which paths get only so small a part of the work.
+_CYCLES = 4
+# Moves of a start, before any was made; and operations of a move that do not depend on the dimension, for each step.
+_MOVES, _STEP = 16, 100.0
+# Where starts are used up, paths go on until they have cost so many times as much.
+_FURTHER = 4
+# Where the index sum proves that something is missing, the search goes on so many times as far.
+_EFFORT = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Combined(AbstractFinder):
+    """Proofs, paths and starts in turns: what `find_cycles` does by default.
+
+    In each turn every source does about as much work as all others, and four times as much as in the turn before:
+
+    - proofs (all words where they are few; the word graph; branch and bound): they find all cycles there are, or stop;
+    - `PathFollowing`, which finds fixed points in many dimensions;
+    - `SCYFI`, which finds cycles in few.
+
+    An order is done when it is proved complete; or when one of the two searches is, by its own rule, and has met all
+    that is known (each is a test of the other); or when both are used up. The effort is counted, not measured: what is
+    found and proved does not depend on the speed of the machine. Proofs need `pip install 'cyclax[exact]'`.
+
+    **Arguments:**
+
+    - `paths`, `starts`: the settings of the two searches; their `seconds` are not used.
+    - `proofs`: whether proofs are tried at all.
+    - `seconds`: time budget of the whole call; what has been found by then is returned, marked so.
+    """
+
+    paths: PathFollowing = PathFollowing()
+    starts: SCYFI = SCYFI()
+    proofs: bool = True
+    seconds: float | None = None
+
+    def __post_init__(self):
+        for name, kind in (("paths", PathFollowing), ("starts", SCYFI), ("proofs", bool)):
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(f"Combined: {name} must be a {kind.__name__}, got {getattr(self, name)!r}.")
+        if self.seconds is not None:
+            meaning = "a time budget or None"
+            seconds = real(self.seconds, "Combined: seconds", meaning, positive=True, finite=False)
+            object.__setattr__(self, "seconds", seconds)
+
+    def search(self, networks, stop, *, given, progress):
+        """Take turns, until all orders of all networks are done."""
+        with progress_bar(shown=progress, bar_format="{desc}") as line:
+            _Turns(self, networks, stop, given, line.set_description_str).run()
+
+    def verdict(self, network, order):
+        """Say what is proved; else what the search says that has met all that is known."""
+        proofs, tally = network.attempts, network.tallies[order]
+        if proofs is not None and order in proofs.proved:
+            return "proved complete", proofs.reason(order)
+        reasons = []
+        for name, (verdict, reason), seen in self._searched(tally):
+            if verdict == "likely" and _has_met_all(network, order, seen):
+                return verdict, reason
+            reasons.append(f"{name}: {'not all that is known was met' if verdict == 'likely' else reason}")
+        if proofs is not None and (left := proofs.left(order)):
+            reasons.append(f"proof: {left}")
+        return "unknown", "; ".join(reasons) or "the search was stopped early"
+
+    def _searched(self, tally: StartTally):
+        """Give the names of the searches there were, their verdicts, and what they have met."""
+        if tally.paths is not None:
+            yield "paths", tally.paths.verdict(self.paths.unseen), tally.paths.seen
+        if tally.starts:
+            yield "starts", tally.verdict(self.starts.unseen), tally.seen
+
+    def is_likely(self, network: Network, order: int) -> bool:
+        """Whether a search has ended by its own rule, and has met all that is known."""
+        tally = network.tallies[order]
+        paths = tally.paths is not None and tally.paths.enough(self.paths.unseen)
+        starts = tally.starts > 0 and tally.enough(self.starts.unseen)
+        return (paths and tally.paths is not None and _has_met_all(network, order, tally.paths.seen)) or (
+            starts and _has_met_all(network, order, tally.seen)
+        )
+
+
+def _has_met_all(network: Network, order: int, seen: Collection) -> bool:
+    """Whether a search has met all cycles of an order that are known, but for those given."""
+    known = (key for key in network.inventory.cycles if key.order == order)
+    return all(key in seen or key in network.given for key in known)
+
+
+class _Turns:
+    """One search: the sources of each order of each network, and which orders are done."""
+
+    def __init__(self, finder: Combined, networks: Sequence[Network], stop: Stop, given: dict[int, Any], say):
+        self.finder, self.networks, self.stop, self.given, self.say = finder, networks, stop, given, say
+        for network in networks if finder.proofs else ():
+            units = network.model.units if isinstance(network.model, Balanced) else 1.0
+            network.attempts = Attempts(network.inventory, list(network.tallies), np.asarray(units))
+        self.searches: dict[tuple[int, int], PathSearch] = {}
+        self.driver: Driver | None = None
+
+    def run(self) -> None:
+        """Take turns."""
+        for order, words in self.given.items():
+            for network in self.networks:
+                network.inventory.verify(order, words)
+        for network in self.networks:
+            network.given = set(network.inventory.cycles)
+        for turn in itertools.count():
+            work = _FIRST * _MORE**turn
+            self._prove(max(work, _PROOF_FIRST))
+            if not (open_ := self._open()):
+                break
+            self._start(open_, work)
+            self._follow(self._open(), work)
+        self._prove(_PROOF_LAST, last=True)
+        for network in self.networks:
+            for tally in network.tallies.values():
+                for part in (tally, tally.paths):
+                    if part is not None:
+                        part.complete_look = not self.stop()
+
+    def _prove(self, work: float, *, last: bool = False) -> None:
+        for i in range(len(self.networks)) if last else sorted({i for _, i, _ in self._open()}):
+            if (attempts := self.networks[i].attempts) is not None and not self.stop():
+                self.say(f"proof, {work:.0e} operations")
+                attempts.attempt(work, self.stop, only_promising=last)
+
+    def _follow(self, open_: list[Work], work: float) -> None:
+        for order, i, effort in open_:
+            if not self.stop():
+                self.say(f"paths of order {order}, {work:.0e} operations")
+                if (order, i) not in self.searches:
+                    self.searches[order, i] = PathSearch(self.finder.paths, self.networks[i], order, self.stop)
+                self.searches[order, i].spend(work if order == 1 else work / _CYCLES, effort)
+
+    def _start(self, open_: list[Work], work: float) -> None:
+        if self.driver is None:
+            self.driver = Driver(list(self.networks), self.finder.starts, self.stop)
+            self.driver.begin(self.given)
+        together: dict[tuple[int, bool], list[tuple[int, Network]]] = {}
+        for order, i, effort in open_:
+            tally = self.networks[i].tallies[order]
+            moves = max(1.0, tally.solves / tally.starts) if tally.starts else _MOVES
+            most = min(effort * self.finder.starts.starts, max(1, int(work / (moves * self._move(order)))))
+            together.setdefault((most, effort > 1), []).append((order, self.networks[i]))
+        for (most, to_the_end), some in together.items():
+            self.say(f"starts, {work:.0e} operations for each order")
+            self.driver.advance(some, most, to_the_end=to_the_end)
+
+    def _open(self) -> list[Work]:
+        """List what is not done: order, network, and how many times as far as at first it is to be searched."""
+        open_: list[Work] = []
+        for i, network in enumerate(self.networks if not self.stop() else ()):
+            suspects = set(network.inventory.suspects())
+            for order in network.tallies:
+                effort = _EFFORT if order in suspects else 1
+                if not self._done(network, i, order, effort):
+                    open_.append((order, i, effort))
+        return open_
+
+    def _done(self, network: Network, i: int, order: int, effort: int) -> bool:
+        tally, verdict = network.tallies[order], network.inventory.verdict(order)
+        if network.wants_strays and not tally.starts:
+            return False
+        if verdict is not None and verdict[0] == "proved complete":
+            return True
+        proved = network.attempts is not None and order in network.attempts.proved
+        if effort == 1 and (proved or self.finder.is_likely(network, order)):
+            return True
+        if tally.starts < effort * self.finder.starts.starts or (order, i) not in self.searches:
+            return False
+        return self.searches[order, i].used_up(effort, _FURTHER * tally.solves * self._move(order))
+
+    def _move(self, order: int) -> float:
+        """Operations of a move of one start, about."""
+        return operations(self.networks[0].model.num_states, order) + _STEP * order

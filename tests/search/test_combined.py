@@ -1,0 +1,158 @@
+"""The default of `find_cycles`: proofs, paths and starts in turns."""
+
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+import cyclax as cx
+from cyclax.core.interruption import Interruption
+from cyclax.core.stop import Stop
+from cyclax.cycles.inventory import Inventory
+from cyclax.cycles.word import word_key
+from cyclax.maps.affine import affine_form
+from cyclax.proofs.attempt import Attempts
+from cyclax.search.tally import Network
+
+NO_PROOFS = cx.Combined(proofs=False)
+
+
+def random_network(size: int, seed: int) -> cx.PLRNN:
+    rng = np.random.default_rng(seed)
+    weights = 1.5 * rng.normal(size=(size, size)) / np.sqrt(size)
+    return cx.PLRNN(A=rng.uniform(-0.9, 0.9, size), W=weights, h=rng.normal(size=size))
+
+
+def words_of(cycles) -> set:
+    return {word_key(cycle.gates) for cycle in cycles}
+
+
+def verdicts(cycles) -> list[str]:
+    return [entry["verdict"] for entry in cycles.report["orders"].values()]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("finder", [None, NO_PROOFS])
+def test_it_finds_what_there_is(seed, finder):
+    model = random_network(3, seed)
+    all_ = cx.enumerate_cycles(model, 3, method=cx.Exhaustive(), progress=False)
+    found = cx.find_cycles(model, 3, key=0, finder=finder, progress=False)
+    assert words_of(found) == words_of(all_)
+    assert "proved incomplete" not in verdicts(found)
+    if finder is None:
+        assert set(verdicts(found)) == {"proved complete"}
+
+
+def test_many_dimensions_are_proved():
+    model = random_network(14, 1)
+    found = cx.find_cycles(model, 1, key=0, progress=False)
+    assert verdicts(found) == ["proved complete"]
+    entry = found.report["orders"]["1"]
+    assert entry["proof"]["method"] == "branch and bound"
+    assert entry["starts"] == 0  # nothing had to be compiled
+    assert words_of(found) == words_of(cx.enumerate_cycles(model, 1, method=cx.BranchAndBound(), progress=False))
+
+
+def test_few_nodes_are_followed_by_as_many_as_the_tree_promises(monkeypatch):
+    given = []
+    original = cx.BranchAndBound.candidates
+
+    def counted(self, model, bounds, orders, box, budget, progress):
+        given.append(budget.nodes)
+        return original(self, model, bounds, orders, box, budget, progress)
+
+    monkeypatch.setattr(cx.BranchAndBound, "candidates", counted)
+    with jax.enable_x64(True):
+        attempts = Attempts(made(random_network(30, 8)), [1])
+        attempts.attempt(800 * 30**2 * 301, never())
+    assert not attempts.refused
+    first, *others = given
+    assert first == 301
+    assert 1 in attempts.proved
+    assert all(later >= 2 * earlier for earlier, later in zip(given, others, strict=False))
+
+
+def made(model):
+    return Inventory(model, affine_form(model), [1])
+
+
+def never():
+    return Stop(None, Interruption(), 0.0)
+
+
+def test_what_lies_outside_the_box_is_found_too():
+    """Two almost perfect integrators, uncoupled, in a larger network: one fixed point, at 1e10 times the offsets."""
+    size = 9
+    rng = np.random.default_rng(3)
+    weights = np.zeros((size, size))
+    weights[2:, 2:] = 0.3 * rng.normal(size=(size - 2, size - 2)) / np.sqrt(size - 2)
+    model = cx.PLRNN(A=[1 - 1e-10, 1 - 2e-10] + [0.5] * (size - 2), W=weights, h=[1.0, -1.0] + [1.0] * (size - 2))
+    found = cx.find_cycles(model, 1, key=0, progress=False)
+    assert len(found) == 1
+    assert np.allclose(found[0].points[0, :2], [1e10, -5e9], rtol=1e-5)
+
+
+@pytest.mark.parametrize("lanes", [8, 64])
+def test_lanes_do_not_matter(lanes):
+    model = random_network(9, 5)
+    expected = cx.find_cycles(model, [1, 2], key=4, finder=NO_PROOFS, progress=False)
+    finder = cx.Combined(cx.PathFollowing(lanes=lanes), cx.SCYFI(lanes=lanes), proofs=False)
+    found = cx.find_cycles(model, [1, 2], key=4, finder=finder, progress=False)
+    assert words_of(found) == words_of(expected)
+    assert verdicts(found) == verdicts(expected)
+    for order in ("1", "2"):
+        a, b = found.report["orders"][order], expected.report["orders"][order]
+        assert a["starts"] == b["starts"]
+        assert a.get("paths", {}).get("number") == b.get("paths", {}).get("number")
+
+
+def test_likely_asks_that_all_that_is_known_was_met():
+    """A search that has not met a cycle which is known cannot vouch for those that are not known."""
+    with jax.enable_x64(True):
+        model = random_network(3, 0)
+        network = Network(model, affine_form(model), jax.random.key(0), [1])
+        finder = cx.Combined(proofs=False)
+        finder.search([network], never(), given={}, progress=False)
+        assert len(network.inventory.cycles) > 1
+        assert finder.verdict(network, 1)[0] == "likely"
+        key = next(iter(network.inventory.cycles))
+        for tally in (network.tallies[1], network.tallies[1].paths):
+            if tally is not None:
+                tally.seen.pop(key, None)
+        assert not finder.is_likely(network, 1)
+        assert finder.verdict(network, 1)[0] == "unknown"
+        network.given = {key}
+        assert finder.verdict(network, 1)[0] == "likely"
+
+
+def test_without_the_extra_the_report_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "highspy", None)
+    for name in [name for name in sys.modules if name.startswith("cyclax.proofs.branch_and_bound")]:
+        monkeypatch.delitem(sys.modules, name)
+    found = cx.find_cycles(random_network(12, 0), 1, key=0, progress=False)
+    assert "cyclax[exact]" in found.report["orders"]["1"]["proof"]["refused"]
+    assert verdicts(found)[0] in ("likely", "unknown", "proved complete")
+
+
+@pytest.mark.parametrize("seed", [1, 4])
+def test_all_orders_at_once(seed):
+    rng = np.random.default_rng(seed)
+    weights = [np.round(some, 2) for some in (rng.uniform(-0.9, 0.9, 2), 1.2 * rng.normal(size=(2, 2)))]
+    model = cx.PLRNN(A=weights[0], W=weights[1], h=np.round(rng.normal(size=2), 2))
+    found = cx.find_cycles(model, 12, key=0, progress=False)
+    assert set(verdicts(found)) == {"proved complete"}
+    assert "no other cycle of any order" in found.report["orders"]["12"]["reason"]
+    assert cx.enumerate_cycles(model, "all", progress=False).report["completeness"]["orders"] == "all"
+
+
+def test_wrong_settings_are_named():
+    with pytest.raises(TypeError, match="Combined: paths must be a PathFollowing"):
+        cx.Combined(paths=cx.SCYFI())
+    with pytest.raises(ValueError, match="Combined: seconds"):
+        cx.Combined(seconds=-1)
+
+
+def test_the_seconds_hold():
+    found = cx.find_cycles(random_network(40, 3), 3, key=0, finder=cx.Combined(seconds=0.2), progress=False)
+    assert "0.2 s ran out" in found.report["interrupted"] or set(verdicts(found)) == {"proved complete"}
