@@ -148,9 +148,7 @@ class Driver:
         for known in job.tallies():
             known.complete_look = False
         with numerics():
-            models, keys, scales = self._together(
-                job.networks, [jax.random.fold_in(network.key, job.order) for network in job.networks]
-            )
+            models, keys, scales = self._together(job.networks, [network.key for network in job.networks])
             done = [False] * len(job.networks)
             while not all(done) and not self.stop():
                 first = np.array([known.starts for known in job.tallies()])
