@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt64
 
+from cyclax.core.numerics import numerics
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.linear import UNROLLED_SIZE
 from cyclax.search.newton import newton_step
@@ -203,6 +204,14 @@ class Rounds:
     lanes: int
     most_moves: int
     pool: int = POOL
+
+    def compiled(self, models: AbstractPiecewiseLinearMap, number: int, num_states: int, segments: int) -> None:
+        """Compile what `run` needs, by a round of no moves; in a thread, it takes no time of one's own."""
+        pool = np.zeros((number, num_states, segments, self.pool)), np.zeros((number, self.pool), np.uint64)
+        with numerics():
+            search = initial_search(number, num_states, segments, self.lanes)
+            waiting = Pool(*jax.device_put((*pool, np.zeros(number, np.int32))))
+            advance(models, 1, search, waiting, self.most_moves, np.int32(0))
 
     def run(
         self,
