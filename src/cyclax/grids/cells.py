@@ -4,7 +4,6 @@ Cycles of one order are kept as arrays over all cells (`CycleTable`); a cycle is
 """
 
 import dataclasses
-import functools
 from typing import NamedTuple
 
 import jax
