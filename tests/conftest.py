@@ -1,5 +1,8 @@
 import json
+import os
+import shutil
 import signal
+import tempfile
 import threading
 from pathlib import Path
 
@@ -30,10 +33,26 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    if not hasattr(config, "workerinput"):  # the one process that begins, and ends, the session
+        _share_programs(config)
     if config.getoption("--strict-settings"):
         for name, value in STRICT.items():
             jax.config.update(name, value)
         np.seterr(all="raise")
+
+
+def _share_programs(config):
+    """Let all processes of the session keep what they compile in one folder, so that it is compiled once."""
+    folder = tempfile.mkdtemp(prefix="cyclax-programs-")
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    settings = {
+        "jax_compilation_cache_dir": folder,
+        "jax_persistent_cache_min_compile_time_secs": 0.1,
+        "jax_persistent_cache_min_entry_size_bytes": 0,
+    }
+    for name, value in settings.items():
+        os.environ[name.upper()] = str(value)  # for workers, and for programs that tests start
+        jax.config.update(name, value)
 
 
 def pytest_collection_modifyitems(items):

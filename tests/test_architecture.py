@@ -1,6 +1,7 @@
 """Imports run downwards only, and importing cyclax changes nothing."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -114,3 +115,10 @@ def test_import_changes_nothing():
         "assert (jax.config.jax_enable_x64, np.geterr()) == before\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_no_test_patches_a_private_name():
+    tests = Path(__file__).resolve().parent
+    private = re.compile(r'setattr\(\s*[\w.]*\b_\w+|setattr\(\s*[\w.]+,\s*"_|setattr\(\s*"[\w.]*\._\w')
+    found = {path.name: private.findall(path.read_text()) for path in tests.rglob("*.py") if path != Path(__file__)}
+    assert not {name: some for name, some in found.items() if some}

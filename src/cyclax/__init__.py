@@ -32,15 +32,30 @@ def __getattr__(name: str) -> "Any":
 
     if name in _ROOMS:
         return import_module(f"cyclax.{name}")
-    if name == "__version__":
-        return import_module("cyclax.core.version").__version__
-    if name == "__all__" or not name.startswith("_"):
-        api = vars(import_module("cyclax.api"))
-        if name in (*api["__all__"], "__all__"):
-            return globals().setdefault(name, api[name])
+    if name == "__all__":
+        return list(_homes())
+    if name == "__version__" or not name.startswith("_"):
+        homes = _homes()
+        if name in homes:
+            return globals().setdefault(name, getattr(import_module(homes[name]), name))
         if name in globals():  # a room that has been imported on the way
             return globals()[name]
     raise AttributeError(f"module 'cyclax' has no attribute {name!r}")
+
+
+def _homes() -> dict[str, str]:
+    """Give the module of each name on offer, as `api.py` has it: read, for to import it all takes its time."""
+    import ast
+    from pathlib import Path
+
+    if "_homes_read" in globals():
+        return globals()["_homes_read"]
+    tree = ast.parse(Path(__file__).with_name("api.py").read_text("utf-8"))
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    homes = {alias.name: node.module for node in imports for alias in node.names}
+    offered = next(node.value for node in tree.body if isinstance(node, ast.Assign))
+    homes = {name: homes[name] or "" for name in ast.literal_eval(offered)}
+    return globals().setdefault("_homes_read", homes)
 
 
 def __dir__() -> list[str]:

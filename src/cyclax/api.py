@@ -3,6 +3,7 @@
 from cyclax.bifurcations.compare import compare
 from cyclax.bifurcations.event import Event
 from cyclax.core.budget import Budget, TooExpensiveError
+from cyclax.core.kept import keep_compiled
 from cyclax.core.version import __version__
 from cyclax.cycles.cycle import Cycle, Degenerate, NearMiss, Proof
 from cyclax.cycles.result import Cycles
@@ -119,6 +120,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "load",
     "save",
     "from_arrays",
+    "keep_compiled",
     # Results
     "Cycles",
     "Cycle",

@@ -5,11 +5,12 @@ with what had been found; 141 where the reader of stdout left.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -30,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         arguments = _parser().parse_args(argv)
+        if not arguments.no_cache:
+            _keep_compiled()
         return arguments.command(arguments)
     except KeyboardInterrupt:
         print("cyclax: interrupted before anything was found", file=sys.stderr)
@@ -95,7 +98,17 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--plot", type=Path, metavar="FILE", help=f"draw the training ({', '.join(_PICTURES)})")
     train.set_defaults(command=_train)
     _add_lyapunov(commands)
+    for command in (cycles, scan, train, commands.choices["lyapunov"]):
+        command.add_argument("--no-cache", action="store_true", help="do not keep compiled programs for the next call")
     return parser
+
+
+def _keep_compiled() -> None:
+    from cyclax.core.kept import keep_compiled
+
+    # A home that is read-only, or none: nothing is kept.
+    with contextlib.suppress(OSError, RuntimeError):
+        keep_compiled()
 
 
 def _add_checkpoint(command: argparse.ArgumentParser) -> None:
@@ -158,7 +171,6 @@ def _orders(text: str) -> int | list[int] | Literal["all"]:
 
 def _cycles(arguments: argparse.Namespace) -> int:
     import cyclax as cx
-    from cyclax import plot
 
     # What would fail after the search is tried before it: the search may take hours.
     model, ax = _prepare(arguments)
@@ -168,7 +180,7 @@ def _cycles(arguments: argparse.Namespace) -> int:
     if arguments.certify:
         result = cx.certify(model, result)
 
-    read = _deliver(result, arguments, plot.cycles, ax)
+    read = _deliver(result, arguments, "cycles", ax)
     # A spent time budget, noted in the same place, was asked for: no failure.
     if "Ctrl-C" in result.report.get("interrupted", ""):
         return 130
@@ -227,7 +239,6 @@ def _lyapunov(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     import cyclax as cx
-    from cyclax import plot
 
     model, ax = _prepare(arguments)
     if arguments.seed < 0:
@@ -248,7 +259,7 @@ def _lyapunov(arguments: argparse.Namespace) -> int:
         )
     except FloatingPointError as error:
         raise ValueError(f"{error} (try another --seed, or --starts 20)") from error
-    read = _deliver(result, arguments, plot.spectrum, ax)
+    read = _deliver(result, arguments, "spectrum", ax)
     if result.interrupted:
         return 130
     return 0 if read else 141
@@ -257,13 +268,15 @@ def _lyapunov(arguments: argparse.Namespace) -> int:
 def _prepare(arguments: argparse.Namespace) -> tuple[Any, Any]:
     """Read the network and see that what is asked for can be written; give the axes to draw in, if any."""
     import cyclax as cx
-    from cyclax.plot.cycles import new_axes
 
     options = {name: getattr(arguments, name) for name in ("num_gated", "clipped", "prefix", "ignore", "index")}
     model = cx.load(arguments.model, **{name: value for name, value in options.items() if value is not None})
+    ax = None
     if arguments.plot is not None:
         _require_writable(arguments.plot, _PICTURES, "--plot")
-    ax = None if arguments.plot is None else new_axes(shown=False)
+        from cyclax.plot.cycles import new_axes
+
+        ax = new_axes(shown=False)
     if arguments.save is not None:
         _require_writable(arguments.save, (".npz",), "--save")
         if arguments.save.resolve() == Path(arguments.model).resolve():
@@ -271,15 +284,17 @@ def _prepare(arguments: argparse.Namespace) -> tuple[Any, Any]:
     return model, ax
 
 
-def _deliver(result: Any, arguments: argparse.Namespace, draw: Callable[[Any, Any], Any], ax: Any) -> bool:
-    """Print, save and draw; say whether anyone still reads."""
+def _deliver(result: Any, arguments: argparse.Namespace, draw: str, ax: Any) -> bool:
+    """Print, save and draw, with the function `draw` of `cyclax.plot`; say whether anyone still reads."""
     # Printed first: should a file fail now (a full disk), the result is not lost.
     read = _print(json.dumps(result.to_dict(), allow_nan=False) if arguments.json else str(result))
     if arguments.save is not None:
         result.save(arguments.save)
         print(f"wrote {arguments.save}", file=sys.stderr)
     if arguments.plot is not None:
-        _draw(arguments.plot, draw(result, ax))
+        from cyclax import plot
+
+        _draw(arguments.plot, getattr(plot, draw)(result, ax))
     return read
 
 

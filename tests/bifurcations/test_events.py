@@ -542,3 +542,51 @@ def test_events_of_weights_of_1e149_have_their_sides():
     first, last = cx.PLRNN(A=A, W=W, h=[-2e149, 6e148]), cx.PLRNN(A=[3e149, 1e149], W=W, h=[-2e149, 6e148])
     for event in cx.compare(first, last, *(enumerated(model, 1) for model in (first, last))):
         assert event.type != "degenerate transcritical" or event.sides != ("both",)
+
+
+# -- where float64 loses digits ------------------------------------------------------------------------------------
+
+
+def test_gates_that_add_less_than_rounding_tell_words_apart():
+    """A passes 1: the fixed point runs to plus infinity as 111, and comes back from minus infinity as 000."""
+    options = dict(h=[0.56], alpha=[-0.84, 0.57], thresholds=[[6e-150, 1.7e-149]], W=[[-4.6e-150]])
+    ends = [cx.ClippedDendriticPLRNN(A=[a], **options) for a in (0.97, 1.27)]
+    events = events_of(*ends, 2)
+    assert types(events) == ["degenerate transcritical"] * 2
+    assert {event.words[0].all(): event.sides for event in events} == {True: ("before",), False: ("after",)}
+    assert np.allclose([event.at for event in events], 0.1, rtol=0, atol=1e-12)
+
+
+def test_two_events_closer_than_the_place_where_signs_are_read_off():
+    """Multipliers of 1e7: a fixed point passes -1, and runs to infinity 4e-8 further on; it does not fold."""
+    first = cx.BorderCollisionNormalForm(
+        left=[[33554430.877155334, 33554431.624694508], [33554431.00127838, 33554431.59606571]],
+        right=[[-33554431.145490415, 33554431.624694508], [-0.6733104552716829, 33554431.59606571]],
+        h=[2.126364127652975, 0.4432511739876488],
+    )
+    last = cx.BorderCollisionNormalForm(
+        left=[[27691891.568766303, 89379744.53619425], [55671758.692672685, -21521721.647042137]],
+        right=[[-25441913.34991012, 89379744.53619425], [0.3875750252893502, -21521721.647042137]],
+        h=[4.46919606965538, 0.2970208059397569],
+    )
+    events = events_of(first, last, 2)
+    assert types(events) == ["persistence", "degenerate transcritical", *["degenerate flip"] * 2]
+    assert events[1].sides == ("after",)
+    assert np.allclose([event.at for event in events[1:]], 0.609237, rtol=0, atol=1e-6)
+
+
+def test_all_within_rounding_of_borders_is_unexplained():
+    """With weights of 1e23 and points of size 1 to 100 every preactivation is what is left of terms of 1e24."""
+    first = cx.LeakyReLURNN(
+        W=[[4.106845134900467e22, -2.643147243395182e23], [-2.2139810965172253e23, -1.3517763046455853e23]],
+        b=[-5.995507823159827e23, -1.4517768259011286e23],
+        slope=0.25,
+    )
+    last = cx.LeakyReLURNN(
+        W=[[3.3893082729293667e22, 1.7543202382208892e23], [-7.546404385767476e22, -3.57057827397448e23]],
+        b=[-4.545962643924631e23, -1.110056262818775e23],
+        slope=0.37763666542441043,
+    )
+    events = events_of(first, last, 1)
+    assert set(types(events)) == {"unexplained"}
+    assert all("within rounding" in event.reason for event in events)

@@ -82,7 +82,7 @@ def test_whenever_time_runs_out_claims_are_true(truth, method, orders, clock_of,
     """Seconds are looks at the clock: few are taken beyond the budget, and the more there are, the more is proved."""
     if orders == "all" and not isinstance(method, cx.WordGraph):
         pytest.skip("has no end")
-    monkeypatch.setattr(word_graph, "_MOST_LISTED", 1000)
+    monkeypatch.setattr(word_graph, "MOST_LISTED", 1000)
     counted = []
     for seconds in (1, 3, 10, 30, 100, 150, 200, 300, 500, 700, 1000, 2000):
         clock = clock_of(tick=1.0)
@@ -123,13 +123,13 @@ def counting(monkeypatch, module, name, clock):
 @pytest.mark.parametrize(
     ("method", "module", "name"),
     [
-        (cx.Exhaustive(), exhaustive, "_surviving"),
+        (cx.Exhaustive(), exhaustive, "surviving"),
         (cx.WordGraph(), word_graph, "closed_walks"),
         (cx.WordGraph(), inventory_module, "verify_words"),
         (cx.WordGraph(), word_graph, "map_regions"),
-        (cx.WordGraph(), relaxation.Simplex, "_run"),
-        (cx.WordGraph(rigorous=True), certify_module, "_prove"),
-        (cx.BranchAndBound(), relaxation.Simplex, "_run"),
+        (cx.WordGraph(), relaxation.Simplex, "run"),
+        (cx.WordGraph(rigorous=True), certify_module, "prove"),
+        (cx.BranchAndBound(), relaxation.Simplex, "run"),
         (cx.BranchAndBound(), branch_and_bound, "relax"),
         (cx.BranchAndBound(), inventory_module, "verify_words"),
     ],
@@ -148,7 +148,7 @@ def test_no_linear_program_begins_after_the_time(jump, clock_of, monkeypatch):
     """Bounds of columns are tightened at first, with two programs for each."""
     bounds, box = read(network(8)), Box(np.full(8, -99.0), np.full(8, 99.0))
     clock, budget = clock_of(jump=jump), Budget(seconds=100.0)
-    calls = counting(monkeypatch, relaxation.Simplex, "_run", clock)
+    calls = counting(monkeypatch, relaxation.Simplex, "run", clock)
     budget.start()
     found = branch_and_bound.branch_and_bound(bounds, [1, 2], box, budget, lambda text: None)
     assert "time budget" in found.unfinished
@@ -174,7 +174,7 @@ def test_the_polytope_does_not_depend_on_the_clock(clock_of, monkeypatch):
     clock_of(tick=1e6)
     assert all(np.array_equal(*pair) for pair in zip(whole, outer_polytope(pieces, box), strict=True))
     # What is counted limits it, and what it then gives still holds the other.
-    monkeypatch.setattr("cyclax.proofs.boxes._MOST_OPERATIONS", 1e5)
+    monkeypatch.setattr("cyclax.proofs.boxes.MOST_OPERATIONS", 1e5)
     rough = outer_polytope(pieces, box)
     assert np.all(rough[1][:12] >= whole[1][:12])
     assert np.any(rough[1][:12] > whole[1][:12])
@@ -277,7 +277,7 @@ def test_what_would_exceed_the_budget_is_refused_by_a_measurement(clock_of, monk
         budget.start()
         return exhaustive.exhaustive(model, bounds, [1, 2], box, budget, lambda text: None)
 
-    monkeypatch.setattr(exhaustive, "_SAMPLE", 8)
+    monkeypatch.setattr(exhaustive, "SAMPLE", 8)
     with pytest.raises(cx.TooExpensiveError, match=r"1056 words .* would take about .* Lower the orders"):
         run(tick=10.0, seconds=30.0)
     assert run(tick=1e-9, seconds=1.0).complete == (1, 2)
@@ -369,8 +369,8 @@ def test_walks_are_listed_in_pieces(length, monkeypatch):
     """Necklaces of two colors; however little is done in one call of the kernel."""
     graph, words = full_shift(length)
     whole, _ = walks.closed_walks(graph, words, [3, 8], 10_000, 10**7)
-    monkeypatch.setattr(walks, "_STRIDE", 7)
-    monkeypatch.setattr(walks, "_LISTED", 3)
+    monkeypatch.setattr(walks, "STRIDE", 7)
+    monkeypatch.setattr(walks, "LISTED", 3)
     asked = []
     pieces, _ = walks.closed_walks(graph, words, [3, 8], 10_000, 10**7, lambda: asked.append(0))
     assert {order: len(some) for order, some in whole.items()} == {3: 2, 8: 30}

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ import cyclax as cx
 from cyclax.core.budget import Budget
 from cyclax.core.numerics import numerics
 from cyclax.cycles.inventory import Inventory
-from cyclax.cycles.verify import Verified, verify_words
-from cyclax.maps.affine import affine_form
+from cyclax.cycles.table import BORDER, CYCLE, FAMILY, REFUTED
+from cyclax.cycles.verify import MOVES, Models, Verified, settle, verify_words
+from cyclax.cycles.word import word_key
+from cyclax.maps.affine import affine_form, affine_forms
 from cyclax.proofs.candidates import Candidates
 from cyclax.proofs.nearby import search_nearby
 
@@ -329,3 +332,28 @@ def test_stability_where_a_jacobian_of_1e134_is_rounded_itself():
     (cycle,) = cx.enumerate_cycles(model, 1, progress=False)
     assert cycle.stability == "saddle"
     np.testing.assert_allclose(cycle.multipliers, [-9.8219117e133, 0.626804162], rtol=1e-8)
+
+
+def test_words_of_a_stack_come_to_what_they_come_to_one_model_at_a_time():
+    """A cycle, a refuted word, a fixed point on a border, a family and a 2-cycle that is none: one batch for all."""
+    one = [cx.SkewTentMap(0.5, right, offset) for right, offset in ((-1.5, 1.0), (-0.5, 0.0), (-1.0, 1.0), (1.0, 0.0))]
+    words = [np.array(list(itertools.product([False, True], repeat=k)))[..., None] for k in (1, 2, 3)]
+    met = set()
+    with numerics():
+        stack = jax.tree.map(lambda *leaves: np.stack(leaves), *one)
+        models = Models(stack, affine_forms(stack, len(one), 1))
+        for some in words:
+            owner = np.repeat(np.arange(len(one)), len(some))
+            batches, ends = settle(models, owner, np.concatenate([some] * len(one)), moves=MOVES)
+            kinds = np.concatenate([batch.kind for batch in batches])
+            of = np.concatenate([batch.owner for batch in batches])
+            keys = [word_key(word) for batch in batches for word in batch.words]
+            for i, model in enumerate(one):
+                known = Verified()
+                names = verify_words(model, affine_form(model), some, known, moves=MOVES)
+                assert names == [keys[end] if end >= 0 else None for end in ends[owner == i].tolist()]
+                for kind, entries in ((CYCLE, known.cycles), (BORDER, known.borders), (FAMILY, known.families)):
+                    assert {keys[row] for row in np.flatnonzero((of == i) & (kinds == kind))} == entries.keys()
+                assert np.sum((kinds == REFUTED) & (of == i)) == known.rejected
+            met |= set(kinds.tolist())
+        assert {CYCLE, BORDER, FAMILY, REFUTED} <= met

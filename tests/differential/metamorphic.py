@@ -48,7 +48,12 @@ class Pair:
 
     @property
     def doubles(self) -> bool:
-        """Whether a state was doubled: two gates switch there at once, which no rule gives a type."""
+        """Whether a state was doubled: two gates switch there at once, which no rule gives a type.
+
+        All cycles lie in the plane of equal copies, on which the two borders z_i = 0 and z_j = 0 meet: an event of one
+        gate in the first network is one of two gates, of different planes, in the second. Feigin's rule needs one, so
+        that neither type, nor words beyond it, follow from the weights at the border; the place does.
+        """
         return self.name in ("duplicated unit", "several") and bool(self.other.more)
 
     def box(self, size: float) -> list[str]:
@@ -85,7 +90,8 @@ def differences(pair: Pair, first: cx.Cycles, second: cx.Cycles, verdicts: bool 
 
 
 def _entry(pair: Pair, entry: cx.Degenerate, second: bool) -> tuple:
-    # On a border the word is not certain.
+    # On a border the map is the same from all sides, so that one solution has a word for each of them: which of these
+    # is named is no statement about the network. Kind, order and dimension are.
     word = pair.words(entry.gates, second) if entry.kind == "family" else ()
     return entry.kind, entry.order, entry.directions.shape[1], spelled(word)
 
@@ -174,7 +180,7 @@ def of_attractors(pair: Pair, rng: np.random.Generator) -> list[Finding]:
     for i, (model, some) in enumerate(zip(pair.models, (samples, pair.other.forward(samples)), strict=True)):
         result = cx.attractors(model, some, key=0, steps=4096)
         entries = [
-            # On a border the word is not certain.
+            # On a border there is a word for each side, as in `_entry`.
             (e.kind, e.what.order, spelled(pair.words(e.what.gates, i == 1)) if _certain(e.what) else "")
             if e.what is not None
             else (e.kind, 0, "")
@@ -203,7 +209,7 @@ def _told_apart(pair: Pair, first: list[tuple], second: list[tuple]) -> list[Fin
     left = [e for e in first if not any(e[1:] == o[1:] and abs(e[0] - o[0]) < 1e-4 for o in second)]
     right = [e for e in second if not any(e[1:] == o[1:] and abs(e[0] - o[0]) < 1e-4 for o in first)]
     if pair.doubles:
-        left = []  # nothing is followed beyond an event without a type
+        left = []  # nothing is followed beyond an event without a type: its events are some of the first's, none new
     return [Finding("events", 0, f"only first: {left}, only second: {right}")] if left or right else []
 
 

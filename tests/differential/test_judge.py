@@ -7,6 +7,7 @@ import pytest
 
 import cyclax as cx
 
+from . import verbs
 from .fuzz import attempt
 from .judge import judge, undecided
 from .metamorphic import Pair, differences
@@ -177,3 +178,11 @@ def test_two_results_are_told_apart():
     assert differences(pair, first, dataclasses.replace(second, cycles=bent))
     entries = {k: {**entry, "verdict": "unknown"} for k, entry in second.report["orders"].items()}
     assert differences(pair, first, dataclasses.replace(second, report={**second.report, "orders": entries}))
+
+
+def test_events_at_one_place_come_one_after_the_other():
+    """Born and flipped at one place: it is there after, and not before. Twice born cannot be."""
+    assert verbs._passed([(True, False)]) == {(True, False)}
+    assert verbs._passed([(True, True), (False, True)]) == {(False, True)}
+    assert verbs._passed([(True, False), (False, True)]) == {(True, True), (False, False)}
+    assert verbs._passed([(False, True), (False, True)]) == set()

@@ -24,6 +24,7 @@ from cyclax.cycles.seal import upheld
 from cyclax.cycles.table import CycleTable
 from cyclax.grids import neighbors
 from cyclax.grids.cells import GridSearch, VerifiedTables
+from cyclax.proofs import enumerate as enumerate_module
 
 TENT = cx.SkewTentMap(left=0.5, right=-1.5, offset=1.0)
 
@@ -116,9 +117,7 @@ def test_an_index_sum_unlike_its_neighbors_has_a_cell_searched_again(monkeypatch
         )
 
     monkeypatch.setattr(GridSearch, "drawn", drawn)
-    monkeypatch.setattr(
-        neighbors.NeighborSearch, "_tried", lambda *_: {f"{k}.degenerate": np.zeros(0, int) for k in (1, 2)}
-    )
+    monkeypatch.setattr(neighbors.NeighborSearch, "heal", lambda *_: None)
     result = cx.scan(TENT, {"left": [0.5], "right": [-1.4, -1.3, -1.2]}, 2, key=0, orbit_steps=0, starts=8, cells=8)
     assert result.counts[:, 0].tolist() == [[1, 1, 1], [1, 1, 1]]
     assert result.report["mended"] == 1
@@ -266,15 +265,15 @@ def test_proved_cells():
 
 
 def test_ctrl_c_keeps_the_proofs_that_are_done(monkeypatch):
-    real, calls = neighbors.NeighborSearch._proved, itertools.count()
+    real, right = enumerate_module.enumerate_cycles, np.linspace(-2.2, -0.3, 20)
 
-    def interrupted(self, cells):
-        if next(calls):
+    def interrupted(model, *arguments, **settings):
+        if model.right >= right[16]:  # the first cell of the second lot
             raise KeyboardInterrupt
-        return real(self, cells)
+        return real(model, *arguments, **settings)
 
-    monkeypatch.setattr(neighbors.NeighborSearch, "_proved", interrupted)
-    result = cx.scan(TENT, {"right": np.linspace(-2.2, -0.3, 20)}, 1, key=0, exact=True, orbit_steps=0)
+    monkeypatch.setattr(enumerate_module, "enumerate_cycles", interrupted)
+    result = cx.scan(TENT, {"right": right}, 1, key=0, exact=True, orbit_steps=0)
     assert "while cells were proved" in result.report["interrupted"]
     assert np.flatnonzero(result.layers["proved"]).tolist() == list(range(16))
 
@@ -351,9 +350,8 @@ def test_a_store_is_gone_on_with(tmp_path, monkeypatch):
             (tmp_path / "a" / name).unlink()
         same(small_scan(store=tmp_path / "a"), whole, 0)
     # And what is there is not computed again.
-    monkeypatch.setattr(neighbors.NeighborSearch, "_first", None)
-    monkeypatch.setattr(neighbors.NeighborSearch, "_tried", None)
-    monkeypatch.setattr(neighbors.NeighborSearch, "_drawn", None)
+    for verb in ("drawn", "moved", "check"):
+        monkeypatch.setattr(GridSearch, verb, None)
     same(small_scan(store=tmp_path / "a"), whole, 0)
 
 
@@ -426,15 +424,15 @@ def test_other_folders_are_refused(tmp_path):
 
 
 def test_ctrl_c_keeps_the_cells_that_are_done(monkeypatch):
-    real = neighbors.NeighborSearch._first
+    real = neighbors.orbits
     calls = itertools.count()
 
-    def interrupted(self, cells):
+    def interrupted(*arguments):
         if next(calls) == 2:
             raise KeyboardInterrupt
-        return real(self, cells)
+        return real(*arguments)
 
-    monkeypatch.setattr(neighbors.NeighborSearch, "_first", interrupted)
+    monkeypatch.setattr(neighbors, "orbits", interrupted)
     result = small_scan()
     assert "interrupted by Ctrl-C" in result.report["interrupted"]
     assert 0 < np.count_nonzero(result.searched) < result.grid.size

@@ -254,15 +254,15 @@ def test_an_orbit_that_has_not_settled_has_not_converged():
 
 
 def test_ctrl_c_keeps_what_has_been_computed(monkeypatch):
-    chunk, calls = driver._Run._chunk, []
+    chunk, calls = driver.run_chunk, []
 
-    def interrupted(self, groups):
+    def interrupted(*arguments):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return chunk(self, groups)
+        return chunk(*arguments)
 
-    monkeypatch.setattr(driver._Run, "_chunk", interrupted)
+    monkeypatch.setattr(driver, "run_chunk", interrupted)
     got = cx.lyapunov_spectrum(henon, [0.1, 0.1], steps=20_000, warmup=10)
     assert got.steps == 4096
     assert "STOPPED EARLY: interrupted by Ctrl-C after 4096 of 20000 steps" in str(got)

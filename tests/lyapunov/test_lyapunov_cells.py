@@ -187,7 +187,7 @@ def test_batches_in_lots_equal_batches_side_by_side(monkeypatch):
     settings = {"steps": STEPS, "warmup": WARMUP}
     calls = [((cells, z0, s), (0, 0, 0)), ((cells[0], z0, s[0]), (None, 0, None))]
     whole = [cx.lyapunov_spectrum(*data, in_axes=axes, **settings) for data, axes in calls]
-    monkeypatch.setattr("cyclax.lyapunov.spectrum._side_by_side", lambda problem: 2)
+    monkeypatch.setattr("cyclax.lyapunov.spectrum.side_by_side", lambda problem: 2)
     for (data, axes), expected in zip(calls, whole, strict=True):
         got = cx.lyapunov_spectrum(*data, in_axes=axes, **settings)
         np.testing.assert_allclose(got.means, expected.means, rtol=0, atol=1e-12)

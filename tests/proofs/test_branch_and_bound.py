@@ -144,14 +144,14 @@ def large(number, seed):
 
 def test_threads_change_nothing(monkeypatch):
     model = large(24, 1)
-    monkeypatch.setattr(module, "_LEARNING", 20)
+    monkeypatch.setattr(module, "LEARNING", 20)
     results = []
     for cores in (1, 3):
-        monkeypatch.setattr(module, "_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(module, "cores", lambda _, cores=cores: cores)
         results.append(bounded(model, [1]))
     np.testing.assert_array_equal(results[0].words[1], results[1].words[1])
     assert results[0].nodes == results[1].nodes > 100
-    monkeypatch.setattr(module, "_LEARNING", 10**9)
+    monkeypatch.setattr(module, "LEARNING", 10**9)
     alone = bounded(model, [1])
     assert alone.nodes != results[0].nodes  # another tree
     assert real(model, alone) == real(model, results[0])
@@ -163,7 +163,7 @@ def test_threads_change_nothing(monkeypatch):
 
 @pytest.mark.parametrize("learning", [5, 1000])
 def test_budget_is_honest(monkeypatch, learning):
-    monkeypatch.setattr(module, "_LEARNING", learning)
+    monkeypatch.setattr(module, "LEARNING", learning)
     candidates = bounded(large(30, 0), [1, 2], budget=Budget(nodes=50))
     assert candidates.complete == ()
     assert 50 < candidates.nodes < 70

@@ -119,7 +119,7 @@ def test_large_products_are_done_by_matrices_and_are_the_same(monkeypatch):
     model = cx.ShallowPLRNN.random(4, 20, key=jax.random.key(0))
     gates = np.arange(20) % 3 == 0
     by_terms = Pieces(model).piece(gates)
-    monkeypatch.setattr(forms, "_MANY_TERMS", 0)
+    monkeypatch.setattr(forms, "MANY_TERMS", 0)
     assert Pieces(model).piece(gates) == by_terms
 
 
@@ -629,7 +629,7 @@ def test_nothing_to_certify():
 
 
 def test_interrupting_keeps_what_is_certified(lozi, monkeypatch):
-    honest, calls = certify_module._prove, []
+    honest, calls = certify_module.prove, []
 
     def prove(*arguments):
         calls.append(0)
@@ -637,7 +637,7 @@ def test_interrupting_keeps_what_is_certified(lozi, monkeypatch):
             raise KeyboardInterrupt
         return honest(*arguments)
 
-    monkeypatch.setattr(certify_module, "_prove", prove)
+    monkeypatch.setattr(certify_module, "prove", prove)
     certified = cx.certify(cx.LoziMap(1.7, 0.5), lozi)
     statuses = [cycle.certificate.status for cycle in certified]
     assert statuses == ["proved"] * 2 + ["not tried"] * (len(lozi) - 2)

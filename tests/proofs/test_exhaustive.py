@@ -126,7 +126,7 @@ def test_patterns_leave_nothing_out(model, monkeypatch):
     seen = everything(model, [1])[0].nodes
     monkeypatch.setattr(
         module,
-        "_patterns",
+        "patterns_of",
         lambda bounds: [(np.array([gate]), np.array([[False], [True]])) for gate in np.flatnonzero(bounds.effective)],
     )
     assert everything(model, [1])[0].nodes > seen

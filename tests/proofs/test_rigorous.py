@@ -176,7 +176,7 @@ def test_no_tolerance_is_taken():
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_left_out_for_a_wrong_reason_is_put_back(seed, monkeypatch):
     """Half of all joins are denied, with random multipliers as the reason."""
-    rng, honest = np.random.default_rng(seed), module._Refinement.judged
+    rng, honest = np.random.default_rng(seed), module.Refinement.judged
 
     def dishonest(self, pairs, log, words, symbols):
         source, target = pairs
@@ -195,7 +195,7 @@ def test_what_is_left_out_for_a_wrong_reason_is_put_back(seed, monkeypatch):
 
     model = cx.LoziMap(1.7, 0.5)
     expected = explore(model, list(range(1, 15)))
-    monkeypatch.setattr(module._Refinement, "judged", dishonest)
+    monkeypatch.setattr(module.Refinement, "judged", dishonest)
     found = explore(model, list(range(1, 15)))
     assert found.notes["rejected"] > 10
     assert expected.notes["rejected"] == 0

@@ -1,5 +1,6 @@
 """TOML files and pictures of trainings."""
 
+import functools
 import json
 import signal
 
@@ -144,17 +145,13 @@ def test_the_second_ctrl_c_says_how_to_go_on(folder, capsys, monkeypatch):
 def test_the_first_ctrl_c_saves_the_network(folder, capsys, monkeypatch):
     """Pressed as the last update is made: all is trained and written, and the exit code says that it was pressed."""
     from cyclax import cli
-    from cyclax.training.fit import _Training
+    from cyclax.recipes import train as plan
 
-    advance = _Training._advance
-
-    def pressed(self, *arguments, **settings):
-        seconds = advance(self, *arguments, **settings)
-        if self.done == 12:
+    def callback(update, model):
+        if update == 12:
             signal.raise_signal(signal.SIGINT)
-        return seconds
 
-    monkeypatch.setattr(_Training, "_advance", pressed)
+    monkeypatch.setattr(plan, "fit", functools.partial(plan.fit, callback=callback))
     (folder / "train.toml").write_text(PLAN)
     assert cli.main(["train", str(folder / "train.toml")]) == 130
     assert "interrupted by Ctrl-C after 12 of 12 updates" in capsys.readouterr().out

@@ -14,7 +14,8 @@ from planting import planted_cycle, planted_plrnn, planted_shallow
 
 import cyclax as cx
 from cyclax.core.numerics import numerics
-from cyclax.cycles.index import _enumerated_degree, contracts, degrees, index_of, keeps_orientation
+from cyclax.cycles.contraction import contraction_certificate
+from cyclax.cycles.index import _enumerated_degree, degrees, index_of, keeps_orientation
 from cyclax.cycles.verify import Verified, verify_hits
 from cyclax.cycles.word import word_key
 from cyclax.maps.affine import affine_form
@@ -215,14 +216,26 @@ def test_contracting_network_has_degree_one():
 
 
 def test_contraction_is_proved_and_not_guessed():
-    """A fixed point that attracts everything is no proof; a bound on all Jacobians is."""
+    """A fixed point that attracts everything is no proof; a norm that all Jacobians shrink is.
+
+    By symmetry no scaling is better than 1, with which the largest gain is w / 2 / (1 - |1 + w i| / 2): below 1 up to
+    w = 3/4. Beyond, one fixed point is proved by the gains at frequency 0, or by the signs of all determinants where no
+    scaling makes these small.
+    """
     build = lambda w: cx.PLRNN(A=[0.5, 0.5], W=[[0, w], [-w, 0]], h=[1.0, 1.0])  # noqa: E731
     with numerics():
-        assert contracts(affine_form(build(0.49)))
-        assert not contracts(affine_form(build(0.51)))
-        assert not contracts(affine_form(cx.LoziMap(1.7, 0.5)))
-    for w, reason in ((0.49, "the map contracts"), (0.51, "det(I - P) has one sign")):
-        entry = cx.find_cycles(build(w), 1, key=0).report["orders"]["1"]
+        for w in (0.49, 0.51, 0.749):
+            assert contraction_certificate(affine_form(build(w))) is not None
+        for model in (build(0.751), cx.LoziMap(1.7, 0.5)):
+            assert contraction_certificate(affine_form(model)) is None
+    W = [[0.1, -0.8, -1.5], [-0.3, -0.6, 0.5], [-0.3, -0.5, -0.6]]
+    only_signs = cx.PLRNN(A=[-0.1, -0.1, 0.1], W=W, h=np.ones(3))
+    for model, order, reason in (
+        (build(0.74), 1, "the map contracts"),
+        (build(0.76), 1, "F^1(z) = z has exactly one solution"),
+        (only_signs, 2, "det(I - P) has one sign"),
+    ):
+        entry = cx.find_cycles(model, order, key=0).report["orders"][str(order)]
         assert entry["verdict"] == "proved complete"
         assert entry["reason"].startswith(reason)
 

@@ -1,5 +1,6 @@
 """The kernel: the same words and fates whatever the lanes, under jit and vmap; one compilation for all orders."""
 
+import functools
 import itertools
 
 import jax
@@ -8,8 +9,10 @@ import pytest
 from conftest import MODELS
 
 import cyclax as cx
+from cyclax.core.draws import counted, seed_of
 from cyclax.core.numerics import numerics
 from cyclax.search.lanes import POOL, Fate, Rounds, advance
+from cyclax.search.linear import solve_lanes
 from cyclax.search.newton import newton_step, segment_starts
 from cyclax.search.starts import drawn_starts
 
@@ -155,3 +158,25 @@ def test_one_compilation_serves_all_orders_and_seeds():
     cx.find_cycles(model, 9, key=1, finder=finder)
     cx.find_cycles(cx.PLRNN.random(7, key=jax.random.key(1)), [17], key=2, finder=finder)
     assert advance._cache_size() == before + 1
+
+
+@pytest.mark.parametrize("size", [5, 16])
+def test_elimination_in_a_loop_is_the_one_that_is_written_out(size):
+    rng = np.random.default_rng(size)
+    matrix, right = rng.normal(size=(size, size, 40)), rng.normal(size=(size, 40))
+    matrix[:, 0, 1] = 0  # singular
+    matrix[0, 0, 3:] = 0  # rows must be exchanged
+    with numerics():
+        solution, singular = jax.jit(solve_lanes)(matrix, right)
+        other, also = jax.jit(functools.partial(solve_lanes, rolled=True))(matrix, right)
+    np.testing.assert_array_equal(singular, np.arange(40) == 1)
+    np.testing.assert_array_equal(also, singular)
+    np.testing.assert_allclose(other[:, ~singular], solution[:, ~singular], rtol=1e-9)
+
+
+def test_drawn_numbers_differ_between_keys_orders_and_starts():
+    with numerics():
+        seeds = [counted(seed_of(jax.random.key_data(jax.random.key(i)), k), 0, 100) for i in (0, 1) for k in (1, 2)]
+        later = counted(seed_of(jax.random.key_data(jax.random.key(0)), 1), 40, 60)
+    assert len(np.unique(np.concatenate(seeds))) == 400
+    np.testing.assert_array_equal(later, seeds[0][40:])

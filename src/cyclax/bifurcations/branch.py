@@ -5,6 +5,7 @@ With its gates held, a word fixes the solution of z = P z + q, a smooth function
 sense that held at the beginning) as long as nothing happens.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.solve import BlockCyclic
-from cyclax.maps.affine import AffineForm, affine_forms
+from cyclax.maps.affine import AffineForm, affine_forms, in_chunks, pieces
 
 # The path of many pairs of models: numbers of pairs `(n,)` and places `(n,)` -> a map whose leaves are n stacked.
 Path = Callable[[np.ndarray, np.ndarray], Any]
@@ -22,6 +23,8 @@ Path = Callable[[np.ndarray, np.ndarray], Any]
 _LARGEST_PRODUCT = 1e4
 # Above this size the product has lost the digits on which the signs of det(I - P) and det(I + P) depend.
 _SOUND_PRODUCT = 1e9
+# What gates add up to has lost digits that matter where it is smaller than this beside its terms.
+LOST = 1e-3
 # Memory for what is computed of words at once.
 _BYTES = 2**27
 # A coordinate is as large, for all that its rounding matters, as this share of the terms that it is the sum of.
@@ -30,6 +33,17 @@ _IN_TERMS = 2.0**-6
 _NARROW = 2.0**-52
 # Halvings that reach it; interpolation needs about ten.
 _HALVINGS = 55
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Paths:
+    """The paths of many pairs.
+
+    **Arguments:** `models`: gives the models at places of them; `matter` `(N, G)`: the gates that matter on each.
+    """
+
+    models: Path
+    matter: np.ndarray
 
 
 class Branch(NamedTuple):
@@ -44,6 +58,7 @@ class Branch(NamedTuple):
     minus: np.ndarray  # (n,) det(I - P)
     plus: np.ndarray  # (n,) det(I + P)
     bounds: AffineForm  # of each model
+    models: Any  # the models, as one map with stacked leaves
 
     def multipliers(self) -> np.ndarray:
         """Eigenvalues of P, `(n, M)`."""
@@ -60,38 +75,38 @@ class Branch(NamedTuple):
         return np.where(np.isnan(tests), 1.0, tests)
 
 
-def held(path: Path, pairs: np.ndarray, places: np.ndarray, words: np.ndarray) -> Branch:
+def held(paths: Paths, pairs: np.ndarray, places: np.ndarray, words: np.ndarray) -> Branch:
     """Solve words `(n, k, G)` for models at places `(n,)` of the paths of pairs `(n,)`.
 
     Must be called under `numerics()`. Never raises on numbers: what cannot be solved is nan.
     """
     number, order, num_gates = words.shape
-    first = path(pairs[:1], places[:1])
+    first = paths.models(pairs[:1], places[:1])
     num_states = jax.tree.map(lambda leaf: np.asarray(leaf)[0], first).num_states
     each = 8 * num_states**2 * (4 * num_gates + 3 * order + 8)
     rows = max(1, _BYTES // each)
     parts = [
-        _held(path, pairs[i : i + rows], places[i : i + rows], words[i : i + rows], num_states)
+        _held(paths, pairs[i : i + rows], places[i : i + rows], words[i : i + rows], num_states)
         for i in range(0, number, rows)
     ]
     if len(parts) == 1:
         return parts[0]
     bounds = AffineForm(*(np.concatenate(some) for some in zip(*(part.bounds for part in parts), strict=True)))
-    columns = zip(*(part[:-1] for part in parts), strict=True)
-    return Branch(*map(np.concatenate, columns), bounds)  # pyright: ignore[reportCallIssue]
+    models = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(part.models for part in parts))
+    columns = zip(*(part[:-2] for part in parts), strict=True)
+    return Branch(*map(np.concatenate, columns), bounds, models)  # pyright: ignore[reportCallIssue]
 
 
-def _held(path: Path, pairs, places, words, num_states: int) -> Branch:
+def _held(paths: Paths, pairs, places, words, num_states: int) -> Branch:
     number, order, _ = words.shape
-    models = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), path(pairs, places))
+    models = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), paths.models(pairs, places))
     bounds = affine_forms(models, number, num_states)
+    bounds = bounds._replace(effective=paths.matter[pairs] & np.any(bounds.gradients != 0, axis=2))
     constant = np.all(bounds.gradients == 0, axis=2)
     # A gate without gradient is open or closed everywhere, whatever the word says.
     gates = np.where(constant[:, None], bounds.offsets[:, None] > 0, words).astype(float)
     with np.errstate(all="ignore"):
-        jumps = bounds.jumps.reshape(number, -1, num_states**2)
-        jacobians = bounds.closed[:, None] + (gates @ jumps).reshape(number, order, num_states, num_states)
-        offsets = bounds.shift[:, None] + gates @ bounds.shift_jumps
+        jacobians, offsets = _steps(models, bounds, gates)
         product, offset = jacobians[:, 0], offsets[:, 0]
         largest = np.max(np.abs(product), axis=(1, 2))
         for t in range(1, order):
@@ -109,7 +124,25 @@ def _held(path: Path, pairs, places, words, num_states: int) -> Branch:
         reach = np.broadcast_to(reach, points.shape)
         sizes = reach @ np.abs(np.swapaxes(bounds.gradients, 1, 2)) + np.abs(bounds.offsets)[:, None]
         heights = np.where(bounds.effective[:, None], np.where(words, heights, -heights), np.inf)
-    return Branch(points, heights, sizes, jacobians, product, offset, minus, plus, bounds)
+    return Branch(points, heights, sizes, jacobians, product, offset, minus, plus, bounds, models)
+
+
+def _steps(models, bounds: AffineForm, gates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the held maps of words `(n, k, G)`: Jacobians `(n, k, M, M)` and images of 0 `(n, k, M)`.
+
+    They are what gates add up to, but for words whose terms cancel: these are asked of the models themselves.
+    """
+    order = gates.shape[1]
+    closed = np.concatenate([bounds.closed, bounds.shift[..., None]], axis=2)[:, None]
+    jumps = np.concatenate([bounds.jumps, bounds.shift_jumps[..., None]], axis=3).reshape(*bounds.offsets.shape, -1)
+    shape = len(gates), order, *closed.shape[2:]
+    steps, terms = closed + (gates @ jumps).reshape(shape), np.abs(closed) + (gates @ np.abs(jumps)).reshape(shape)
+    lost = np.flatnonzero(np.any(np.abs(steps) < LOST * terms, axis=(1, 2, 3)))
+    if len(lost):
+        words = gates[lost].astype(bool).reshape(-1, gates.shape[2])
+        jacobians, shifts = in_chunks(pieces, models, words, np.repeat(lost, order))
+        steps[lost] = np.concatenate([jacobians, shifts[..., None]], axis=2).reshape(-1, *steps.shape[1:])
+    return steps[..., :-1], steps[..., -1]
 
 
 def _mend_signs(jacobians, product, largest, minus, plus) -> None:

@@ -3,13 +3,14 @@
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
+import jax
 import numpy as np
 
-from cyclax.bifurcations.branch import Branch
+from cyclax.bifurcations.branch import LOST, Branch
 from cyclax.bifurcations.event import Event, EventType, Feigin, Flip, Side, feigin
 from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.word import canonical_rotation, minimal_period
-from cyclax.maps.affine import AffineForm
+from cyclax.maps.affine import AffineForm, in_chunks, lengths_of, pieces
 
 # A point is on a border where it is so to this share of the terms of the preactivation.
 NEAR = 1e-9
@@ -131,7 +132,7 @@ def at_border(
     root, partner = word[:period], word[:period].copy()
     partner[step, group] = ~partner[step, group]
     opposite = jacobians[:period].copy()
-    opposite[step] += _jump(bounds, root[step], group)
+    opposite[step] = _beyond(found, row, opposite[step], partner[step], _jump(bounds, root[step], group))
     pieces = (opposite, jacobians[:period]) if root[step, gate] else (jacobians[:period], opposite)
     closed, opened = (partner, root) if root[step, gate] else (root, partner)
     shorter = minimal_period(partner & matter)
@@ -215,6 +216,17 @@ def _jump(bounds: AffineForm, gates: np.ndarray, group: list[int]) -> np.ndarray
     return np.tensordot(np.where(gates[group], -1.0, 1.0), bounds.jumps[group], axes=1)
 
 
+def _beyond(found: Branch, row: int, here: np.ndarray, gates: np.ndarray, jump: np.ndarray) -> np.ndarray:
+    """Give the Jacobian beyond a border, for gates `(G,)`; where it is small beside its terms, as the model has it."""
+    sum_ = here + jump
+    if np.all(np.abs(sum_) >= LOST * (np.abs(here) + np.abs(jump))):
+        return sum_
+    model = jax.tree.map(lambda leaf: leaf[row], found.models)
+    gradients, offsets = found.bounds.gradients[row], found.bounds.offsets[row]
+    held = np.where(np.any(gradients != 0, axis=1), gates, offsets > 0)
+    return in_chunks(pieces, model, held[None])[0][0]
+
+
 def _heard(bounds: AffineForm, word: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Take out of `near (k, G)` the planes whose gates cancel, and give the word beyond these."""
     near, crossed = near.copy(), word.copy()
@@ -249,6 +261,6 @@ def _collapsed_period(points, word, near, matter, scale: float) -> int:
 
 def _same_plane(bounds: AffineForm, one: int, other: int) -> bool:
     rows = np.concatenate([bounds.gradients, bounds.offsets[:, None]], axis=1)[[one, other]]
-    rows = rows / np.linalg.norm(rows[:, :-1], axis=1, keepdims=True)
+    rows = rows / lengths_of(rows[:, :-1])[:, None]
     near = _SAME_PLANE * np.append(np.ones(rows.shape[1] - 1), np.max(np.abs(rows[:, -1])))
     return any(bool(np.all(np.abs(rows[0] - sign * rows[1]) <= near)) for sign in (1, -1))

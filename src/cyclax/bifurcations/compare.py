@@ -13,17 +13,18 @@ import jax
 import numpy as np
 from jaxtyping import Bool
 
-from cyclax.bifurcations.branch import Path, held
+from cyclax.bifurcations.branch import Path, Paths, held
 from cyclax.bifurcations.classify import NEAR, OUTSIDE, Emanating, SpecialPoint, at_border, at_infinity, of_stability
 from cyclax.bifurcations.continuation import Continuation, Ends, alike, signs_of, walked
 from cyclax.bifurcations.event import Event, Side
 from cyclax.bifurcations.watched import AbstractEventType, Stretch, watched
 from cyclax.core.numerics import numerics
 from cyclax.cycles.balance import balanced_stack, units_of
+from cyclax.cycles.exact_form import exact_forms
 from cyclax.cycles.orders import checked_words
 from cyclax.cycles.result import Cycles
 from cyclax.cycles.word import WordKey, word_key
-from cyclax.maps.affine import affine_form, affine_forms
+from cyclax.maps.affine import affine_form
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.stack import checked_models
 
@@ -121,7 +122,7 @@ def compare_pairs(
         if not event_types:
             return found
         own: dict[int, list[Event]] = {}
-        for pair, event in watched(path, comparison.stretches(), event_types):
+        for pair, event in watched(comparison.paths, comparison.stretches(), event_types):
             own.setdefault(pair, []).append(event)
     return [tuple(sorted((*some, *own.get(pair, ())), key=_rank)) for pair, some in enumerate(found)]
 
@@ -150,7 +151,8 @@ class _Comparison:
     """One call of `compare_pairs`."""
 
     def __init__(self, path: Path, number: int, orders: set[int], noting: bool):
-        self.path, self.number, self.orders = path, number, orders
+        self.models, self.number, self.orders = path, number, orders
+        self.paths = Paths(path, np.zeros((number, 0), bool))
         self.noting = noting  # stretches on which words are cycles, for events of one's own
         self.codes: dict[WordKey, int] = {}
         self.known: dict[tuple[int, bytes], int] = {}
@@ -159,7 +161,6 @@ class _Comparison:
         self.calm: dict[tuple[int, int], np.ndarray] = {}  # words that are the same at both ends
         self.followed: list[Stretch] = []  # where walks found their words to be cycles
         self.reached: set[tuple[int, int]] = set()  # cycles at s = 1 to which a walk has come
-        self.matter = np.zeros((number, 0), bool)
 
     def run(self, before: Groups, after: Groups) -> list[tuple[Event, ...]]:
         if not any(len(pair) for pair, _ in [*before.values(), *after.values()]):
@@ -194,11 +195,14 @@ class _Comparison:
         return self.followed + [Stretch(pair, word, 0.0, 1.0) for (pair, _), word in self.calm.items()]
 
     def _find_what_matters(self) -> None:
-        pairs = np.arange(self.number)
-        models = [jax.tree.map(lambda leaf: np.asarray(leaf, float), self.path(pairs, pairs * 0.0 + s)) for s in (0, 1)]
+        pairs, ends = np.arange(self.number), (0.0, 1.0)
+        models = [jax.tree.map(lambda leaf: np.asarray(leaf, float), self.models(pairs, pairs * 0.0 + s)) for s in ends]
         size = jax.tree.map(lambda leaf: leaf[0], models[0]).num_states
-        self.effective = {float(s): affine_forms(model, self.number, size).effective for s, model in enumerate(models)}
+        self.effective = {
+            s: exact_forms(model, self.number, size).effective for s, model in zip(ends, models, strict=True)
+        }
         self.matter = self.effective[0.0] | self.effective[1.0]
+        self.paths = Paths(self.models, self.matter)
 
     def _coded(self, groups: Groups, end: float) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Give pairs, words and the numbers that identify them, each once."""
@@ -211,7 +215,7 @@ class _Comparison:
             loose = (self.matter & ~self.effective[end])[pair]
             some = np.flatnonzero(np.any(loose, axis=1))
             if len(some):
-                found = held(self.path, pair[some], np.full(len(some), end), words[some])
+                found = held(self.paths, pair[some], np.full(len(some), end), words[some])
                 heights = found.points @ np.swapaxes(found.bounds.gradients, 1, 2) + found.bounds.offsets[:, None]
                 words[some] = np.where(loose[some][:, None], heights > 0, words[some])
             masked = words & self.matter[pair][:, None]
@@ -235,7 +239,7 @@ class _Comparison:
 
     def _calm(self, pair: np.ndarray, words: np.ndarray) -> np.ndarray:
         """Whether words that are cycles at both ends have the same signs and stability there."""
-        one, other = (signs_of(held(self.path, pair, np.full(len(pair), s), words)) for s in (0.0, 1.0))
+        one, other = (signs_of(held(self.paths, pair, np.full(len(pair), s), words)) for s in (0.0, 1.0))
         return one.inside & other.inside & alike(one, other)
 
     def _called_back(self) -> list[Continuation]:
@@ -281,14 +285,14 @@ class _Comparison:
 
     def _walk(self, walks: list[Continuation], touched: list[_Node], onward: list[Continuation]) -> None:
         """Take walks of one order to their end, or to their next event."""
-        ends = walked(self.path, walks)
+        ends = walked(self.paths, walks)
         for i, walk in enumerate(walks):
             if walk.tentative:
                 if ends.started[i] and walk.origin is not None:
                     walk.origin.event = dataclasses.replace(walk.origin.event, sides=("both",))
             elif not ends.started[i]:
-                what = "is no cycle of the model at its own end" if ends.solved[i] else "cannot be solved for"
-                self._unexplained(walk, walk.start, f"the word {what}")
+                what = "is no cycle of the model at its own end" if walk.given else "meets its gates nowhere beyond"
+                self._unexplained(walk, walk.start, f"the word {what if ends.solved[i] else 'cannot be solved for'}")
         for i in np.flatnonzero(ends.started) if self.noting else ():
             walk = walks[i]
             last = float(ends.low[i]) if ends.turned[i] else walk.end
@@ -311,7 +315,7 @@ class _Comparison:
             return
         pair, words = np.array([walk.pair for walk in lost]), np.stack([walk.word for walk in lost])
         place = np.array([walk.end for walk in lost])
-        here = held(self.path, pair, place, words)
+        here = held(self.paths, pair, place, words)
         values = here.multipliers()
         for i, walk in enumerate(lost):
             near = np.abs(here.heights[i]) <= NEAR * here.sizes[i]
@@ -330,7 +334,7 @@ class _Comparison:
             return
         low, high, column, begin = ends.low, ends.high, ends.column, ends.begin
         pair, words = np.array([walks[i].pair for i in rows]), np.stack([walks[i].word for i in rows])
-        here, beyond = (held(self.path, pair, place[rows], words) for place in (low, high))
+        here, beyond = (held(self.paths, pair, place[rows], words) for place in (low, high))
         values, values_beyond = here.multipliers(), beyond.multipliers()
         left = np.abs(np.array([walks[i].end for i in rows]) - high[rows])
         toward = np.array([walks[i].toward for i in rows])
@@ -355,6 +359,10 @@ class _Comparison:
                 sizes = np.maximum(here.sizes[j], np.max(begin.sizes[i], axis=0))
                 near = np.abs(here.heights[j]) <= NEAR * sizes
                 near.flat[column[i]] = True
+                at_first = begin.heights[i] <= NEAR * begin.sizes[i]
+                if walk.origin is None and abs(place - walk.start) > _PAST and np.any(near & at_first):
+                    self._unexplained(walk, place, "the word is within rounding of a border all along")
+                    continue
                 scale = float(np.max(np.abs(begin.points[i])))
                 turn = at_border(walk, here, j, values[j], near, self.matter[walk.pair], scale, place, width)
                 self._meet(walk, turn, touched)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cyclax.bifurcations.branch import Branch, Path, held, narrowed
+from cyclax.bifurcations.branch import Branch, Paths, held, narrowed
 from cyclax.bifurcations.classify import OUTSIDE
 from cyclax.bifurcations.event import Side
 
@@ -15,6 +15,8 @@ _LOOKS = (0.07, 0.19, 0.31, 0.43, 0.57, 0.69, 0.81, 0.93, 1.0)
 _BEYOND = 1e-12
 # A multiplier this close to the unit circle passes it where another test function vanishes, not before.
 _PASSING = 1e-7
+# So often, at most, the place past an event where signs are read off is taken eight times closer to it.
+_CLOSER = 8
 
 
 @dataclasses.dataclass(eq=False)
@@ -86,13 +88,21 @@ class Ends(NamedTuple):
     )  # which test function changed sign (`Branch.tests`); -1 where the number of multipliers outside did
 
 
-def walked(path: Path, walks: list[Continuation]) -> Ends:
+def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     """Take walks of one order to their end, or to their next event; given and tentative words must be cycles first."""
     pair, words = np.array([walk.pair for walk in walks]), np.stack([walk.word for walk in walks])
     start, end = np.array([walk.start for walk in walks]), np.array([walk.end for walk in walks])
-    begin = held(path, pair, np.array([walk.probe for walk in walks]), words)
+    probe = np.array([walk.probe for walk in walks])
+    begin = held(paths, pair, probe, words)
     signs = signs_of(begin)
-    doubtful = np.array([walk.given or walk.tentative for walk in walks])
+    for _ in range(_CLOSER):  # another event lies between, past which the signs are no longer those of this walk
+        rows = np.flatnonzero(signs.finite & ~signs.inside & (probe != start))
+        if not len(rows):
+            break
+        probe[rows] = start[rows] + (probe[rows] - start[rows]) / 8
+        begin = held(paths, pair, probe, words)
+        signs = signs_of(begin)
+    doubtful = np.array([walk.given or walk.tentative for walk in walks]) | (probe != start)
     started = signs.finite & (signs.inside | ~doubtful)
 
     tests = begin.tests(signs.minus, signs.plus)
@@ -104,7 +114,7 @@ def walked(path: Path, walks: list[Continuation]) -> Ends:
         if not len(rows):
             break
         place = end[rows] if look == 1.0 else start[rows] + (end[rows] - start[rows]) * look
-        here = held(path, pair[rows], place, words[rows])
+        here = held(paths, pair[rows], place, words[rows])
         now, then = signs_of(here), signs.of(rows)
         broken[rows] = ~now.inside | (now.minus != then.minus) | (now.plus != then.plus)
         wandered[rows] = ~broken[rows] & (now.outside != then.outside)
@@ -120,9 +130,9 @@ def walked(path: Path, walks: list[Continuation]) -> Ends:
     rows = np.flatnonzero(broken & ~exact)
     if len(rows):
         last = low[rows]
-        _narrow_tests(path, rows, pair, words, signs, (at_low, at_high), low, high, column)
+        _narrow_tests(paths, rows, pair, words, signs, (at_low, at_high), low, high, column)
         # Stability may have changed on the way to that place, and not only there.
-        sizes = np.abs(held(path, pair[rows], low[rows], words[rows]).multipliers())
+        sizes = np.abs(held(paths, pair[rows], low[rows], words[rows]).multipliers())
         least, most = np.sum(sizes > 1 + _PASSING, axis=1), np.sum(sizes > 1 - _PASSING, axis=1)
         sooner = (signs.outside[rows] < least) | (signs.outside[rows] > most)
         earlier = rows[sooner]
@@ -131,27 +141,27 @@ def walked(path: Path, walks: list[Continuation]) -> Ends:
         high[earlier], low[earlier] = low[earlier], last[sooner]
     rows = np.flatnonzero(wandered)
     if len(rows):
-        _narrow_moduli(path, rows, pair, words, signs.outside, outside_high, low, high)
+        _narrow_moduli(paths, rows, pair, words, signs.outside, outside_high, low, high)
     return Ends(begin, signs.finite, started, broken | wandered, low, high, column)
 
 
-def _narrow_tests(path: Path, rows, pair, words, signs: Signs, at: tuple, low, high, column) -> None:
+def _narrow_tests(paths: Paths, rows, pair, words, signs: Signs, at: tuple, low, high, column) -> None:
     """Find where a test function changes its sign."""
 
     def tests(some, place):
         mine = rows[some]
-        return held(path, pair[mine], place, words[mine]).tests(signs.minus[mine], signs.plus[mine])
+        return held(paths, pair[mine], place, words[mine]).tests(signs.minus[mine], signs.plus[mine])
 
     at_low, at_high = at
     low[rows], high[rows], column[rows] = narrowed(tests, low[rows], high[rows], at_low[rows], at_high[rows])
 
 
-def _narrow_moduli(path: Path, rows, pair, words, outside_low, outside_high, low, high) -> None:
+def _narrow_moduli(paths: Paths, rows, pair, words, outside_low, outside_high, low, high) -> None:
     """Find where a multiplier, or a pair, passes the unit circle without a change of a determinant's sign."""
 
     def distance(some, place):
         mine = rows[some]
-        sizes = np.abs(held(path, pair[mine], place, words[mine]).multipliers())
+        sizes = np.abs(held(paths, pair[mine], place, words[mine]).multipliers())
         growing = outside_high[mine] > outside_low[mine]
         rank = np.where(growing, outside_low[mine], outside_low[mine] - 1)
         return np.where(growing, -1, 1)[:, None] * (np.take_along_axis(sizes, rank[:, None], axis=1) - 1)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from cyclax.bifurcations.branch import Branch, Path, held, narrowed
+from cyclax.bifurcations.branch import Branch, Paths, held, narrowed
 from cyclax.bifurcations.event import Event
 
 # A stretch is looked at in so many places, so that two zeros close together are not missed as easily.
@@ -44,7 +44,7 @@ class Stretch(NamedTuple):
 
 
 def watched(
-    path: Path, stretches: Iterable[Stretch], event_types: Sequence[AbstractEventType]
+    paths: Paths, stretches: Iterable[Stretch], event_types: Sequence[AbstractEventType]
 ) -> list[tuple[int, Event]]:
     """Locate the events of these types on stretches of one or more orders.
 
@@ -57,26 +57,26 @@ def watched(
     for some in by_order.values():
         pair, words = np.array([one.pair for one in some]), np.stack([one.word for one in some])
         places = np.linspace([one.low for one in some], [one.high for one in some], _PLACES)
-        looks = [held(path, pair, place, words) for place in places]
+        looks = [held(paths, pair, place, words) for place in places]
         for kind in event_types:
             values = np.stack([np.asarray(kind.test(look), float) for look in looks])
             known = np.isfinite(values[:-1]) & np.isfinite(values[1:])
             for turn, row in np.argwhere(known & ((values[:-1] > 0) != (values[1:] > 0))):
                 ends = [turn, turn + 1] if values[turn, row] > 0 else [turn + 1, turn]
-                event = _located(path, kind, some[row], places[ends, row], values[ends, row])
+                event = _located(paths, kind, some[row], places[ends, row], values[ends, row])
                 key = (kind.name, some[row].pair, words[row].tobytes(), round(event.at / _SAME_PLACE))
                 found.setdefault(key, (some[row].pair, event))
     return list(found.values())
 
 
-def _located(path: Path, kind: AbstractEventType, stretch: Stretch, places: np.ndarray, values: np.ndarray) -> Event:
+def _located(paths: Paths, kind: AbstractEventType, stretch: Stretch, places: np.ndarray, values: np.ndarray) -> Event:
     """Close in on a zero; the test is positive at the first of two places, and not at the second."""
     pair, word = np.array([stretch.pair]), stretch.word[None]
 
     def test(_, place):
-        return np.asarray(kind.test(held(path, pair, place, word)), float)[:, None]
+        return np.asarray(kind.test(held(paths, pair, place, word)), float)[:, None]
 
     low, high, _ = narrowed(test, places[:1], places[1:], values[:1, None], values[1:, None])
-    both = [held(path, pair, place, word).multipliers()[0] for place in sorted((low, high), key=lambda end: end[0])]
+    both = [held(paths, pair, place, word).multipliers()[0] for place in sorted((low, high), key=lambda end: end[0])]
     at, width = float(low[0] + high[0]) / 2, float(abs(high[0] - low[0]))
     return Event(kind.name, len(stretch.word), at, width, (stretch.word,), ("both",), tuple(both))

@@ -20,6 +20,20 @@ def mixed(x: UInt64[Any, "..."]) -> UInt64[Any, "..."]:
     return x ^ (x >> 31)
 
 
+def seed_of(data: Any, *numbers: Any) -> Any:
+    """Give the 64 random bits that belong to a key (the words of `jax.random.key_data`) and to some numbers."""
+    seed = mixed(data.astype(np.uint64)[..., 0])
+    for word in (*(data[..., i] for i in range(1, data.shape[-1])), *numbers):
+        seed = mixed(seed * seed.dtype.type(GOLDEN) + _module(seed).asarray(word).astype(np.uint64))
+    return seed
+
+
+def counted(seed: Any, first: Any, number: int) -> UInt64[Any, " n"]:
+    """Give seeds `first`, `first` + 1, .. of the sequence that begins at a seed."""
+    xp = _module(seed)
+    return mixed(seed + xp.uint64(GOLDEN) * (xp.arange(number, dtype=xp.uint64) + xp.asarray(first).astype(xp.uint64)))
+
+
 def uniforms(seeds: UInt64[Any, " n"], rows: int) -> Float[Any, "rows n"]:
     """Numbers in (0, 1) from seeds."""
     xp = _module(seeds)
@@ -35,4 +49,4 @@ def normals(seeds: UInt64[Any, " n"], rows: int) -> Float[Any, "rows n"]:
 
 
 def _module(x) -> Any:
-    return np if isinstance(x, np.ndarray) else jnp
+    return np if isinstance(x, np.ndarray | np.generic) else jnp

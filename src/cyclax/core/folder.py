@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cyclax.core.storage import open_folder, read_npz, take_digest, write_npz
+from cyclax.core.storage import open_folder, read_kept, write_npz
 
 _CONFIGURATION = "scan.json"
 
@@ -30,14 +30,7 @@ class Store:
     def load(self, stage: str, number: int) -> dict[str, np.ndarray] | None:
         """Give what has been kept, None where nothing has."""
         path = self._path(stage, number)
-        if not path.exists():
-            return None
-        try:
-            arrays = read_npz(path)
-            take_digest(path, arrays)
-            return arrays
-        except ValueError as error:
-            raise ValueError(f"{error} Delete it, and the scan computes it again.") from error
+        return read_kept(path, "Delete it, and the scan computes it again.") if path.exists() else None
 
     def save(self, stage: str, number: int, arrays: dict[str, np.ndarray]) -> None:
         """Keep arrays."""

@@ -134,6 +134,19 @@ def take_digest(path: str | Path, entries: dict[str, Any], *, needed: bool = Tru
         raise ValueError(f"{path}: this file was changed after it had been written. Write it again.")
 
 
+def read_kept(path: Path, remedy: str) -> dict[str, Any]:
+    """Read what `write_npz` wrote.
+
+    **Raises:** `ValueError` that names the file and the remedy where it is damaged.
+    """
+    try:
+        entries = read_npz(path)
+        take_digest(path, entries)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{error} {remedy}") from error
+    return entries
+
+
 def write_npz(path: str | Path, arrays: Mapping[str, Any], *, compressed: bool = False) -> None:
     """Write arrays and a digest of them to an `.npz` file: `take_digest` sees whether they are still the same.
 

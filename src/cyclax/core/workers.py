@@ -113,6 +113,6 @@ def _exchanged(own: dict[int, Arrays]) -> Iterator[tuple[int, Arrays]]:
         yield i, results[i]
 
 
-def cores() -> int:
-    """Give the number of threads that pay: searches in two threads keep both cores of a CPU busy."""
-    return min(os.cpu_count() or 1, 8)
+def cores(most: int = 8) -> int:
+    """Give the number of threads that pay: the cores that this process may use, and so many at most."""
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, most)

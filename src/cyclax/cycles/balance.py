@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from cyclax.cycles.cycle import Cycle, Degenerate, NearMiss
-from cyclax.cycles.decide import Decider
+from cyclax.cycles.exact_form import exact_form
 from cyclax.cycles.families import extent
 from cyclax.cycles.result import Cycles
-from cyclax.maps.affine import AffineForm, affine_form, itineraries
+from cyclax.maps.affine import AffineForm, itineraries
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 # Units are left as they are where no state is off by 2 to this, on average, or they differ by less than 2 to that:
@@ -22,8 +22,6 @@ from cyclax.maps.base import AbstractPiecewiseLinearMap
 _OFF, _SPREAD = 5, 10
 # Balancing must halve what the logarithms of the weights differ by, on average; further than this it does not go.
 _GAIN, _MOST = 0.5, 400
-# What a gate adds has lost digits that matter where it is smaller than this beside what it is added to.
-_LOST = 1e-6
 # NeighborSearch of reweighting toward the least sum of moduli, and the floor of the residuals that count the most.
 _SWEEPS, _FLOOR = 20, 0.5
 
@@ -138,35 +136,9 @@ def balanced(
     return wrapped, [exact_form(model) for model in wrapped], chosen
 
 
-def exact_form(model: AbstractPiecewiseLinearMap) -> AffineForm:
-    """Read the borders off the model; what gates add is exact where it is small beside what it is added to.
-
-    It is a difference of two Jacobians, of which rounding may leave little, or nothing.
-    """
-    found = affine_form(model)
-    closed, shift = (np.max(np.abs(part), initial=0) for part in (found.closed, found.shift))
-    jumps = np.max(np.abs(found.jumps), axis=(1, 2), initial=0)
-    shifts = np.max(np.abs(found.shift_jumps), axis=1, initial=0)
-    lost = (jumps <= _LOST * closed) | ((shifts <= _LOST * shift) & (found.offsets != 0))
-    lost = np.flatnonzero(lost & np.any(found.gradients != 0, axis=1))
-    if not len(lost):
-        return found
-    decider, exact = (
-        Decider(model, found.effective),
-        found._replace(
-            effective=found.effective.copy(), jumps=found.jumps.copy(), shift_jumps=found.shift_jumps.copy()
-        ),
-    )
-    for gate in lost.tolist():
-        if (jump := decider.jump(gate)) is not None:
-            exact.jumps[gate], exact.shift_jumps[gate] = jump
-            exact.effective[gate] = np.any(jump[0] != 0) or np.any(jump[1] != 0)
-    return exact
-
-
 def in_own_units(cycles: Cycles, model: AbstractPiecewiseLinearMap, units: np.ndarray) -> Cycles:
     """Write a result that was computed in balanced units down in those of the model. Under `numerics()`."""
-    bounds = affine_form(model)
+    bounds = exact_form(model)
     return dataclasses.replace(
         cycles,
         cycles=tuple(_cycle(cycle, model, bounds, units) for cycle in cycles.cycles),

@@ -8,6 +8,7 @@ are cut by the borders to a polyhedron, and it is decided exactly whether that h
 
 import enum
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flint
@@ -15,6 +16,7 @@ import numpy as np
 
 from cyclax.core.balls import LOCK, working_precision
 from cyclax.cycles.forms import UnsupportedError
+from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
 from cyclax.cycles.pieces import Pieces
 from cyclax.cycles.polyhedra import choices_of, columns_of, eliminated, inside_of, solution_space, to_float, value_at
 from cyclax.cycles.word import minimal_period
@@ -55,6 +57,11 @@ class Decision(NamedTuple):
     period: int = 0  # of its solutions, up to rounding, where that is smaller than the word's
     met: np.ndarray | None = None  # (k, G) the word that the solution of a refuted word meets: the next to be tried
 
+    def multipliers(self, exact: Callable[[int], Any] | None = None) -> np.ndarray:
+        """Give the multipliers `(M,)` of what was decided; `exact` as in `sound_multipliers`."""
+        values = multipliers_of(self.steps[None], self.jacobian[None])[0]
+        return sound_multipliers(self.steps, values, exact)
+
 
 class Decider:
     """The map in exact numbers, and what it says of words. Its code is read when first needed.
@@ -87,8 +94,10 @@ class Decider:
         with LOCK:
             return self._orders_of_families(np.ascontiguousarray(word, bool))
 
-    def jump(self, gate: int) -> tuple[np.ndarray, np.ndarray] | None:
+    def jump(self, gate: int) -> tuple[np.ndarray, np.ndarray, bool] | None:
         """Give what opening a gate adds to the Jacobian `(M, M)` and to the image of 0 `(M,)`, each rounded once.
+
+        And whether it adds anything, which may be below the smallest number of float64.
 
         None where the code of the model cannot be followed, or its numbers are no rationals.
         """
@@ -102,7 +111,8 @@ class Decider:
                 return None
         inner = range(1, self._model.num_states + 1)
         jacobian = np.array([[to_float(difference[i, j]) for j in inner] for i in inner])
-        return jacobian, np.array([to_float(difference[i, 0]) for i in inner])
+        switches = any(entry != 0 for entry in difference.entries())
+        return jacobian, np.array([to_float(difference[i, 0]) for i in inner]), switches
 
     def jacobian(self, gates: np.ndarray) -> np.ndarray | None:
         """Give the Jacobian `(M, M)` of the held map for gates `(G,)`, each entry rounded once.

@@ -11,9 +11,9 @@ import numpy as np
 
 from cyclax.cycles.cycle import Degenerate
 from cyclax.cycles.decide import Decision
-from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
+from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.solve import solve_words
-from cyclax.maps.affine import AffineForm, itineraries
+from cyclax.maps.affine import AffineForm, itineraries, lengths_of
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -27,8 +27,8 @@ def described(bounds: AffineForm, word: np.ndarray, kind: str, decision: Decisio
     directions = np.zeros((size, 0))
     if kind == "family":
         directions = np.stack([_pointing(column) for column in decision.directions.T], axis=1)
-    values = sound_multipliers(decision.steps, multipliers_of(decision.steps[None], decision.jacobian[None])[0])
-    return _entry(bounds, word, kind, decision.points, directions, values, decision.margin, decision.error)
+    points, values = decision.points, decision.multipliers()
+    return _entry(bounds, word, kind, points, directions, values, decision.margin, decision.error)
 
 
 def slow_family(model: AbstractPiecewiseLinearMap, bounds: AffineForm, word: np.ndarray) -> Degenerate | None:
@@ -79,7 +79,7 @@ def lies_in(bounds: AffineForm, family: Degenerate, point: np.ndarray) -> bool:
         return False
     effective = bounds.effective
     jacobians = bounds.jacobians(family.gates)
-    size = np.linalg.norm(bounds.gradients[effective], axis=1) * scale + np.abs(bounds.offsets[effective])
+    size = lengths_of(bounds.gradients[effective]) * scale + np.abs(bounds.offsets[effective])
     for gates, jacobian, center in zip(family.gates[:, effective], jacobians, family.points, strict=True):
         preactivations = bounds.gradients[effective] @ (center + offset) + bounds.offsets[effective]
         if np.any(np.where(gates, 1, -1) * preactivations < -_CLOSED * size):

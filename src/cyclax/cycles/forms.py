@@ -18,7 +18,7 @@ import numpy as np
 Form = dict[int, Any]
 GATE = 2**32
 # Products of so many terms are done by matrices, not term by term.
-_MANY_TERMS = 10_000
+MANY_TERMS = 10_000
 
 
 class UnsupportedError(ValueError):
@@ -197,7 +197,7 @@ def matrix_product(left: np.ndarray, right: np.ndarray) -> list[Form]:
     exact = _rational(left) and _rational(right)
     constant = not any(form.keys() - {0} for form in left.flat)
     width = right.shape[1] * len(columns)
-    if not exact or not constant or left.size * width < _MANY_TERMS:
+    if not exact or not constant or left.size * width < MANY_TERMS:
         return [functools.reduce(added, map(multiplied, row, column), {}) for row in left for column in right.T]
     zero = flint.fmpq(0)
     weights = flint.fmpq_mat(len(left), len(right), [form.get(0, zero) for form in left.flat])

@@ -57,9 +57,8 @@ def index_of_each(multipliers: Complex[np.ndarray, "n M"], repeats: int = 1) -> 
 def degrees(bounds: AffineForm, orders: list[int], exact: Exact | None = None) -> dict[int, int | None]:
     """Give the degree of I - F_inf^k for each order k, None where it is not known.
 
-    Known in one and two dimensions; in any dimension where F maps a ball into itself because its Jacobians are
-    bounded, entry by entry, by a matrix of spectral radius below 1; where all gates cancel at infinity (clipped
-    networks), so that F_inf is linear; and where the words of F_inf are few enough to try them all.
+    Known in one and two dimensions; in any dimension where all gates cancel at infinity (clipped networks), so that
+    F_inf is linear; and where the words of F_inf are few enough to try them all. (Where F contracts, it is 1.)
 
     `exact` is asked for Jacobians in which large terms cancel.
     """
@@ -73,8 +72,6 @@ def _degrees(bounds: AffineForm, orders: list[int], exact: Exact | None) -> dict
         return _degrees_on_the_line(bounds, orders, exact)
     if num_states == 2:
         return _planar_degrees(bounds, orders, exact)
-    if contracts(bounds):
-        return dict.fromkeys(orders, 1)
     linear = _linear_recession(bounds)
     if linear is None:
         return {order: _enumerated_degree(bounds, order, exact) for order in orders}
@@ -94,21 +91,6 @@ def _jacobians(bounds: AffineForm, gates: np.ndarray, exact: Exact | None) -> np
             if (jacobian := exact(pattern)) is not None:
                 found[lost[which.reshape(-1) == i]] = jacobian
     return found.reshape(*gates.shape[:-1], *bounds.closed.shape)
-
-
-def contracts(bounds: AffineForm) -> bool:
-    """Whether the map is proved to contract: it then has one fixed point, and no other cycle.
-
-    With N the largest modulus of each entry of its Jacobians, |F(x) - F(y)| <= N |x - y| entry by entry; a positive v
-    with N v < v makes that a contraction in the norm max_i |x_i| / v_i (Collatz and Wielandt).
-    """
-    magnitudes = bounds.magnitudes()
-    try:
-        with np.errstate(all="ignore"):
-            v = np.linalg.solve(np.eye(len(magnitudes)) - magnitudes, np.ones(len(magnitudes)))
-            return bool(np.all(np.isfinite(v)) and np.all(v > 0) and np.all(magnitudes @ v < v * (1 - 1e-9)))
-    except np.linalg.LinAlgError:
-        return False
 
 
 def _linear_recession(bounds: AffineForm) -> np.ndarray | None:

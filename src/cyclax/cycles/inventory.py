@@ -14,13 +14,15 @@ import numpy as np
 from cyclax.core.identity import fingerprint
 from cyclax.core.version import __version__
 from cyclax.cycles.balance import Balanced
+from cyclax.cycles.contraction import Contraction, contraction_certificate
 from cyclax.cycles.cycle import Cycle, Degenerate
 from cyclax.cycles.decide import Decider
 from cyclax.cycles.families import lies_in
-from cyclax.cycles.index import contracts, degrees, index_of, keeps_orientation
+from cyclax.cycles.index import degrees, index_of, keeps_orientation
 from cyclax.cycles.orders import divisors
 from cyclax.cycles.result import Cycles
 from cyclax.cycles.seal import sealed
+from cyclax.cycles.uniqueness import one_solution
 from cyclax.cycles.verify import Verified, verify_repetitions, verify_words
 from cyclax.cycles.word import WordKey, word_of
 from cyclax.maps.affine import AffineForm
@@ -44,7 +46,11 @@ class Inventory:
         self.decider = Decider(model, bounds.effective)
         self.verified: dict[int, Verified] = {}
         self._degrees: dict[int, int | None] = {}
-        self._oriented: dict[int, bool] = {}
+        # Asked of the model once, as searches ask block by block.
+        self._has_one_solution = functools.cache(functools.partial(one_solution, bounds))
+        self._keeps_orientation = functools.cache(
+            lambda order: keeps_orientation(self.bounds, order, self.decider.jacobian)
+        )
         self.look_at(orders)
 
     def look_at(self, orders: Iterable[int]) -> None:
@@ -107,6 +113,8 @@ class Inventory:
 
     def degree(self, order: int) -> int | None:
         """Give what the index sum of F^k must be were nothing missing; None where that is not known."""
+        if self.contraction is not None:
+            return 1
         if order not in self._degrees:
             missing = sorted({order, *self.verified} - self._degrees.keys())
             self._degrees |= degrees(self.bounds, missing, self.decider.jacobian)
@@ -140,21 +148,25 @@ class Inventory:
         wrong = [order for order in self.verified if self.missing(order)]
         return sorted({divisor for order in wrong for divisor in self.verified if order % divisor == 0})
 
-    def _all_met(self, order: int) -> bool:
-        """Whether as many solutions of F^k(z) = z are known as there can be, where a sign proves how many."""
+    def _all_met(self, order: int) -> str:
+        """Say why no more solutions of F^k(z) = z can exist than are known; nothing where that is not proved."""
         number = sum(key.order for key in self.cycles if order % key.order == 0)
-        solutions = abs(self.degree(order) or 0)
-        return number == solutions > 0 and self._keeps_orientation(order)
-
-    def _keeps_orientation(self, order: int) -> bool:
-        """Whether det(I - P) has one sign on all words: asked of the model once, as searches ask block by block."""
-        if order not in self._oriented:
-            self._oriented[order] = keeps_orientation(self.bounds, order, self.decider.jacobian)
-        return self._oriented[order]
+        if number == 1 and self._has_one_solution(order):
+            return (
+                f"F^{order}(z) = z has exactly one solution: in one scaling, the gains of all gates are below 1 at the "
+                f"roots of unity of order {order}"
+            )
+        if number and number == abs(self.degree(order) or 0) and self._keeps_orientation(order):
+            return (
+                f"det(I - P) has one sign on all words, so that F^{order}(z) = z has exactly {number} solutions, the "
+                "modulus of its degree"
+            )
+        return ""
 
     @functools.cached_property
-    def _contracts(self) -> bool:
-        return contracts(self.bounds)
+    def contraction(self) -> Contraction | None:
+        """The certificate that the network contracts, if there is one."""
+        return contraction_certificate(self.bounds)
 
     # -- what is said of it -------------------------------------------------------------------------------------------
 
@@ -164,13 +176,13 @@ class Inventory:
             return "unknown", reason
         if missing := self.missing(order):
             return "proved incomplete", missing
-        if self._contracts and [key.order for key in self.cycles] == [1]:
-            return "proved complete", "the map contracts: one fixed point, and no other cycle of any order"
-        if self._all_met(order):
+        if self.contraction is not None and [key.order for key in self.cycles] == [1]:
             return "proved complete", (
-                f"det(I - P) has one sign on all words, so that F^{order}(z) = z has exactly "
-                f"{abs(self.degree(order) or 0)} solutions, the modulus of its degree"
+                f"the map contracts, by {self.contraction.rate:.6g} a step in one quadratic norm: one fixed point, "
+                "and no other cycle of any order"
             )
+        if reason := self._all_met(order):
+            return "proved complete", reason
         return None
 
     def order_report(self, order: int, verdict: tuple[str, str], **effort: Any) -> dict[str, Any]:

@@ -261,6 +261,15 @@ class Pieces:
         with numerics():
             return list(self._followed(lambda: self._step.result({self._step.inputs[-1]: lifted(gates)})))
 
+    def with_open_gates(self) -> list[Form]:
+        """Give the next state as forms in which gate g is left open, as `(1 + g) * GATE`; column 0 is constant.
+
+        **Raises:** `UnsupportedError` where gates do not add up.
+        """
+        gates = filled(({(1 + g) * GATE: flint.fmpq(1)} for g in range(self.num_gates)), (self.num_gates,))
+        with numerics():
+            return list(self._followed(lambda: self._step.result({self._step.inputs[-1]: gates})))
+
     def inert(self, gates: np.ndarray, among: tuple[int, ...]) -> bool:
         """Say whether it is proved that the piece is the same however the gates `among` stand, the others held."""
         return self._cached_inert(gates.tobytes(), among)

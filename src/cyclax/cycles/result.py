@@ -9,6 +9,7 @@ from typing import Any, overload
 import numpy as np
 
 from cyclax.core.archive import Archive, write_archive
+from cyclax.core.extras import extra
 from cyclax.cycles.cycle import ARRAYS, FORM, Cycle, Degenerate, NearMiss, Proof, plain_value
 
 
@@ -69,10 +70,7 @@ class Cycles(Sequence[Cycle]):
 
         **Raises:** `ImportError` that says what to install where pandas is missing.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError("to_dataframe needs pandas: pip install 'cyclax[io]'.") from error
+        pd = extra("pandas", "io", "to_dataframe needs")
         return pd.DataFrame(
             [
                 {

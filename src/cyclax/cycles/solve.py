@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cyclax.cycles.multipliers import doubtful, multipliers_of
-from cyclax.maps.affine import AffineForm, in_chunks, pieces, visit
+from cyclax.maps.affine import AffineForm, in_chunks, lengths_of, pieces, visit
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 _EPS = np.finfo(np.float64).eps
@@ -106,7 +106,7 @@ def _solve_together(model, words: np.ndarray, effective: np.ndarray, gradients: 
     images = images.reshape(points.shape)
     residual = np.max(np.abs(images - np.roll(sane, -1, axis=1)), axis=(1, 2))
     effective = np.broadcast_to(effective[:, None], preactivations.shape)
-    distances = np.abs(preactivations) / np.where(effective, np.linalg.norm(gradients, axis=2)[:, None], 1.0)
+    distances = np.abs(preactivations) / np.where(effective, lengths_of(gradients)[:, None], 1.0)
     margin = np.min(distances, axis=(1, 2), initial=np.inf, where=effective)
     violated = effective & ((preactivations > 0) != words)
     outside = np.max(distances, axis=(1, 2), initial=0.0, where=violated)

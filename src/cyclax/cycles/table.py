@@ -1,6 +1,6 @@
 """Tables: the cycles of many models as arrays, a cycle a row, and the words that no count includes."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -44,13 +44,6 @@ def nothing(order: int, num_gates: int, num_states: int) -> CycleTable:
     )
 
 
-def joined(parts: list[CycleTable]) -> CycleTable:
-    """Join tables of one order; of equal cycles the first stays."""
-    together = CycleTable(*map(np.concatenate, zip(*parts, strict=True)))
-    _, first = np.unique(together.codes(), return_index=True)
-    return together.take(first)
-
-
 class UncountedTable(NamedTuple):
     """Words of one order that no count includes, in many cells; the word is the first axis."""
 
@@ -63,9 +56,15 @@ class UncountedTable(NamedTuple):
         return np.unique(self.cell[np.isin(self.kind, kinds)] if kinds else self.cell)
 
 
-# A solution on a border; a family of solutions; neither proved to be a cycle nor not to be.
-BORDER, FAMILY, UNDECIDED = 1, 2, 3
-KINDS = {Outcome.BORDER: BORDER, Outcome.FAMILY: FAMILY, Outcome.OPEN: UNDECIDED}
+# Not a cycle; a cycle; a solution on a border; a family of solutions; neither proved to be a cycle nor not to be.
+REFUTED, CYCLE, BORDER, FAMILY, UNDECIDED = -1, 0, 1, 2, 3
+KINDS = {
+    Outcome.NONE: REFUTED,
+    Outcome.CYCLE: CYCLE,
+    Outcome.BORDER: BORDER,
+    Outcome.FAMILY: FAMILY,
+    Outcome.OPEN: UNDECIDED,
+}
 
 
 def none_uncounted(order: int, num_gates: int) -> UncountedTable:
@@ -73,8 +72,11 @@ def none_uncounted(order: int, num_gates: int) -> UncountedTable:
     return UncountedTable(np.zeros(0, np.int64), np.zeros((0, order, num_gates), bool), np.zeros(0, np.int64))
 
 
-def joined_uncounted(parts: list[UncountedTable]) -> UncountedTable:
-    """Join tables of one order; of equal words the first stays."""
-    together = UncountedTable(*map(np.concatenate, zip(*parts, strict=True)))
-    _, first = np.unique(codes_of(together.cell, together.words), return_index=True)
-    return UncountedTable(*(part[first] for part in together))
+_Table = TypeVar("_Table", CycleTable, UncountedTable)
+
+
+def joined(parts: list[_Table]) -> _Table:
+    """Join tables of one order; of equal cycles, or words, the first stays."""
+    columns = list(map(np.concatenate, zip(*parts, strict=True)))
+    _, first = np.unique(codes_of(*columns[:2]), return_index=True)
+    return type(parts[0])(*(column[first] for column in columns))

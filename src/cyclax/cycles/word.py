@@ -51,6 +51,15 @@ def word_key(word: np.ndarray) -> WordKey:
     return WordKey(len(rotated), np.packbits(rotated, axis=1).tobytes())
 
 
+def word_keys(words: np.ndarray) -> list[WordKey]:
+    """Give the identities of many words `(n, k, G)` at once."""
+    periods, begins = canonical_words(words)
+    keys = []
+    for word, period, begin in zip(np.packbits(words, axis=2), periods.tolist(), begins.tolist(), strict=True):
+        keys.append(WordKey(period, np.roll(word[:period], -begin, axis=0).tobytes()))
+    return keys
+
+
 def word_of(key: WordKey, num_gates: int) -> np.ndarray:
     """Unpack a key into its word, `(k, G)`."""
     rows = np.frombuffer(key.bits, np.uint8).reshape(key.order, -1)
@@ -64,21 +73,26 @@ def canonical_words(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     number, order, _ = words.shape
     packed = np.packbits(words, axis=2)
-    if packed.shape[2] == 0:
+    if packed.size == 0:
         return np.ones(number, int), np.zeros(number, int)
     # Symbols as numbers, in the order of their bytes.
-    _, codes = np.unique(packed.reshape(number * order, -1), axis=0, return_inverse=True)
-    codes = codes.reshape(number, order)
+    if packed.shape[2] <= 8:
+        padded = np.zeros((number, order, 8), np.uint8)
+        padded[:, :, : packed.shape[2]] = packed
+        codes = padded.view(">u8")[:, :, 0].astype(np.uint64)
+    else:
+        _, codes = np.unique(packed.reshape(number * order, -1), axis=0, return_inverse=True)
+        codes = codes.reshape(number, order)
     periods = np.full(number, order)
     for period in range(order - 1, 0, -1):
         if order % period == 0:
             periods[np.all(codes == np.roll(codes, period, axis=1), axis=1)] = period
     begins, best = np.zeros(number, int), codes.copy()
+    smallest = np.min(codes, axis=1)
     for begin in range(1, order):
-        turned = np.roll(codes, -begin, axis=1)
-        differs = turned != best
-        first = np.argmax(differs, axis=1)
-        lanes = np.arange(number)
-        smaller = differs[lanes, first] & (turned[lanes, first] < best[lanes, first])
-        begins[smaller], best[smaller] = begin, turned[smaller]
+        lanes = np.flatnonzero(codes[:, begin] == smallest)  # a smallest rotation begins with the smallest symbol
+        turned, old = np.roll(codes[lanes], -begin, axis=1), best[lanes]
+        first = np.argmax(turned != old, axis=1)[:, None]
+        smaller = np.take_along_axis(turned < old, first, axis=1)[:, 0]
+        begins[lanes[smaller]], best[lanes[smaller]] = begin, turned[smaller]
     return periods, begins

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from cyclax.core.checks import checked_key, real, whole
+from cyclax.core.extras import extra
 from cyclax.core.numerics import numerics
 from cyclax.data.systems import AbstractSystem
 
@@ -68,7 +69,7 @@ def integrate(
     rtol, atol = (real(v, n, "a tolerance", positive=False) for v, n in ((rtol, "rtol"), (atol, "atol")))
     if rtol == atol == 0:
         raise ValueError("rtol, atol: both are 0, which no step can meet; 1e-8 each is the default.")
-    diffrax = _diffrax()
+    diffrax = extra("diffrax", "data", "integrate needs")
     with numerics():
         state = _initial_state(system, initial_state, key)
         # As arrays, parameters are arguments of the compiled function, not part of it.
@@ -104,7 +105,7 @@ def _samples(system: Any, state: np.ndarray, steps: int, dt: float, skipped: int
 @eqx.filter_jit
 def _advance(system, state, begin, dt, solver, rtol, atol):
     """Integrate from sample `begin` over the next `_SAMPLES`; inf or NaN where the solver gives up."""
-    diffrax = _diffrax()
+    diffrax = extra("diffrax", "data", "integrate needs")
     times = (begin + jnp.arange(_SAMPLES)) * dt
     end = (begin + _SAMPLES) * dt
     solution = diffrax.diffeqsolve(
@@ -176,11 +177,3 @@ def _check_call(system: Any, state: np.ndarray) -> None:
 
 def _is_real(leaf: Any) -> bool:
     return isinstance(leaf, (float, int)) or (eqx.is_array_like(leaf) and eqx.is_inexact_array_like(leaf))
-
-
-def _diffrax() -> Any:
-    try:
-        import diffrax
-    except ImportError as error:
-        raise ImportError("integrate needs diffrax: pip install 'cyclax[data]'.") from error
-    return diffrax

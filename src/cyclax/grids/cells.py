@@ -13,14 +13,12 @@ from jaxtyping import Array
 from cyclax.core.archive import Archive
 from cyclax.core.draws import GOLDEN
 from cyclax.cycles.balance import balanced_stack, units_of
-from cyclax.cycles.decide import Decider, Outcome
-from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
-from cyclax.cycles.solve import Solutions, jacobians_along, solve_words
-from cyclax.cycles.table import BORDER, KINDS, CycleTable, UncountedTable, codes_of, joined, joined_uncounted
-from cyclax.cycles.verify import MOVES
-from cyclax.cycles.word import canonical_rotation, canonical_words, minimal_period
+from cyclax.cycles.decide import Outcome
+from cyclax.cycles.exact_form import exact_forms
+from cyclax.cycles.table import BORDER, CYCLE, FAMILY, KINDS, UNDECIDED, CycleTable, UncountedTable, joined
+from cyclax.cycles.verify import MOVES, Models, repetitions, settle
 from cyclax.grids.grid import AbstractGrid
-from cyclax.maps.affine import AffineForm, affine_form, affine_forms, itineraries
+from cyclax.maps.affine import AffineForm, affine_form, itineraries
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.driver import segments_for
 from cyclax.search.lanes import Fate, Rounds, cached_lanes
@@ -70,7 +68,9 @@ def unfiled(archive: Archive, grid: AbstractGrid):
             archive.array(f"uncounted.{k}.words", bool, "n k G"),
             archive.array(f"uncounted.{k}.kind", int, "n"),
         )
-        if np.any((some.cell < 0) | (some.cell >= grid.size)) or not np.all(np.isin(some.kind, list(KINDS.values()))):
+        if np.any((some.cell < 0) | (some.cell >= grid.size)) or not np.all(
+            np.isin(some.kind, (BORDER, FAMILY, UNDECIDED))
+        ):
             archive.refuse(f"uncounted.{k} are not cells and kinds")
         uncounted[k] = some
     axes = " ".join(f"axis{i}" for i in range(len(grid.shape)))
@@ -85,6 +85,17 @@ class Stack(NamedTuple):
     cells: np.ndarray  # (N,)
     models: AbstractPiecewiseLinearMap  # leaves (N, ...)
     bounds: AffineForm  # arrays (N, ...)
+
+    def distances(self, owner: np.ndarray, points: np.ndarray, units: np.ndarray | float = 1.0) -> np.ndarray:
+        """Distances `(n, k, G)` of points `(n, k, M)` to the borders of their models, inf where a gate does not matter.
+
+        With `units`, the points times these have them.
+        """
+        gradients = self.bounds.gradients[owner]
+        heights = np.einsum("ngm,nkm->nkg", gradients, points) + self.bounds.offsets[owner][:, None]
+        with np.errstate(all="ignore"):
+            distances = np.abs(heights) / np.linalg.norm(gradients / units, axis=2)[:, None]
+        return np.where(self.bounds.effective[owner][:, None], distances, np.inf)
 
 
 class VerifiedTables(NamedTuple):
@@ -134,7 +145,7 @@ class GridSearch:
     def stack(self, cells: np.ndarray) -> Stack:
         """Build the models of cells `(N,)`."""
         models = balanced_stack(self.grid.models(self.grid.values(cells)), len(cells), self.units)
-        return Stack(cells, models, affine_forms(models, len(cells), self.num_states))
+        return Stack(cells, models, exact_forms(models, len(cells), self.num_states))
 
     def drawn(
         self, stack: Stack, order: int, segments: int, first: int = 0, number: int | None = None
@@ -195,106 +206,35 @@ class GridSearch:
         """Check words `(n, k, G)` from scratch, word i in cell `owner[i]` of the stack."""
         found: dict[int, list[CycleTable]] = {}
         uncounted: dict[int, list[UncountedTable]] = {}
-        matter = words & stack.bounds.effective[owner][:, None]
-        periods, begins = canonical_words(matter)
-        for period in np.unique(periods).tolist():
-            rows = np.flatnonzero(periods == period)
-            steps = (begins[rows][:, None] + np.arange(period)) % period
-            turned = matter[rows[:, None], steps]
-            _, first = np.unique(codes_of(stack.cells[owner[rows]], turned), return_index=True)
-            self._check_primitive(stack, owner[rows[first]], turned[first], found, uncounted, MOVES)
+        models = Models(stack.models, stack.bounds)
+        for batch in settle(models, owner, words, moves=MOVES)[0]:
+            cells, words, values = stack.cells[batch.owner], batch.words, batch.solutions.multipliers
+            words = words & models.effective(batch.owner)[:, None]
+            order = words.shape[1]
+            kept = np.flatnonzero(batch.kind == CYCLE)
+            points, margin = batch.solutions.points[kept], batch.solutions.margin[kept]
+            if self.units is not None and len(kept):
+                distances = stack.distances(batch.owner[kept], points, self.units)
+                points, margin = points * self.units, np.min(distances, axis=(1, 2), initial=np.inf)
+            found.setdefault(order, []).append(CycleTable(cells[kept], words[kept], points, values[kept], margin))
+            some = np.flatnonzero(batch.kind > CYCLE)
+            if len(some):
+                uncounted.setdefault(order, []).append(UncountedTable(cells[some], words[some], batch.kind[some]))
+            # Families that repeat the word of what is known, where its multipliers are roots of unity.
+            rooted = np.any(np.abs(np.abs(values) - 1) < _ROOT, axis=1) & np.isin(batch.kind, (CYCLE, BORDER, FAMILY))
+            for i in np.flatnonzero(rooted).tolist():
+                for q, decision in repetitions(models.decider(int(batch.owner[i])), batch.words[i], values[i]):
+                    if decision is not None and decision.outcome in (Outcome.FAMILY, Outcome.OPEN):
+                        row = (
+                            cells[i : i + 1],
+                            np.tile(words[i : i + 1], (1, q, 1)),
+                            np.array([KINDS[decision.outcome]]),
+                        )
+                        uncounted.setdefault(q * order, []).append(UncountedTable(*row))
         return VerifiedTables(
             {order: joined(parts) for order, parts in found.items()},
-            {order: joined_uncounted(parts) for order, parts in uncounted.items()},
+            {order: joined(parts) for order, parts in uncounted.items()},
         )
-
-    def _check_primitive(self, stack: Stack, owner: np.ndarray, words, found, uncounted, moves: int) -> None:
-        """Check primitive words of one order; what float64 cannot tell is decided exactly, one by one."""
-        order = words.shape[1]
-        solutions = self.solved(stack, owner, words)
-        real = real_cycles(solutions)
-        for i in np.flatnonzero(~real & (solutions.singular | (solutions.outside <= solutions.error))).tolist():
-            decider, word = self._decider(stack, int(owner[i])), solutions.gates[i]
-            decision = decider.decide(word)
-            if 0 < decision.period < order:
-                shorter = words[i : i + 1, : decision.period]
-                known = _rows(found, decision.period) + _rows(uncounted, decision.period)
-                self._check_primitive(stack, owner[i : i + 1], shorter, found, uncounted, moves)
-                new = _rows(found, decision.period) + _rows(uncounted, decision.period) > known
-                if decision.outcome == Outcome.BORDER and not new:
-                    # Only rounding gave it the smaller period: it is noted as what it is.
-                    row = stack.cells[owner[i : i + 1]], words[i : i + 1], np.array([BORDER])
-                    uncounted.setdefault(order, []).append(UncountedTable(*row))
-            elif decision.met is not None and moves and not solutions.singular[i]:
-                met = decision.met & stack.bounds.effective[owner[i]]
-                if minimal_period(met) == order:
-                    met = np.roll(met, -canonical_rotation(met), axis=0)
-                    self._check_primitive(stack, owner[i : i + 1], met[None], found, uncounted, moves - 1)
-            elif decision.outcome == Outcome.CYCLE:
-                real[i] = True
-                values = multipliers_of(decision.steps[None], decision.jacobian[None])[0]
-                values = sound_multipliers(decision.steps, values)
-                for part, value in ((solutions.points, decision.points), (solutions.multipliers, values)):
-                    part[i] = value
-                solutions.margin[i] = decision.margin
-            elif decision.outcome in KINDS:
-                row = stack.cells[owner[i : i + 1]], words[i : i + 1], np.array([KINDS[decision.outcome]])
-                uncounted.setdefault(order, []).append(UncountedTable(*row))
-                if decision.outcome != Outcome.OPEN:
-                    values = multipliers_of(decision.steps[None], decision.jacobian[None])
-                    self._check_repetitions(stack, owner[i : i + 1], words[i : i + 1], word[None], values, uncounted)
-        kept = np.flatnonzero(real)
-        for i in kept[solutions.doubtful[kept]].tolist():
-            model = jax.tree.map(lambda leaf, row=owner[i]: leaf[row], stack.models)
-            steps = jacobians_along(model, solutions.gates[i])
-            solutions.multipliers[i] = sound_multipliers(steps, solutions.multipliers[i])
-        points, margin = solutions.points[kept], solutions.margin[kept]
-        if self.units is not None and len(kept):
-            points, margin = self._in_own_units(stack, owner[kept], points)
-        cells, values = stack.cells[owner[kept]], solutions.multipliers[kept]
-        found.setdefault(order, []).append(CycleTable(cells, words[kept], points, values, margin))
-        self._check_repetitions(stack, owner[kept], words[kept], solutions.gates[kept], values, uncounted)
-
-    def _check_repetitions(self, stack: Stack, owner, words, gates, values, uncounted) -> None:
-        """Note the families that repeat the word of what is known, where its multipliers are roots of unity."""
-        order = words.shape[1]
-        for i in np.flatnonzero(np.any(np.abs(np.abs(values) - 1) < _ROOT, axis=1)).tolist():
-            decider = self._decider(stack, int(owner[i]))
-            for q in decider.orders_of_families(gates[i], values[i]) or ():
-                decision = decider.decide(np.tile(gates[i], (q, 1)))
-                if decision.outcome in (Outcome.FAMILY, Outcome.OPEN):
-                    row = stack.cells[owner[i : i + 1]], np.tile(words[i : i + 1], (1, q, 1))
-                    uncounted.setdefault(q * order, []).append(
-                        UncountedTable(*row, np.array([KINDS[decision.outcome]]))
-                    )
-
-    def _decider(self, stack: Stack, row: int) -> Decider:
-        return Decider(jax.tree.map(lambda leaf: np.asarray(leaf)[row], stack.models), stack.bounds.effective[row])
-
-    def _in_own_units(self, stack: Stack, owner: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give points, and their distances to the nearest border, in the units of the model."""
-        assert self.units is not None
-        gradients, effective = stack.bounds.gradients[owner], stack.bounds.effective[owner]
-        heights = np.einsum("ngm,nkm->nkg", gradients, points) + stack.bounds.offsets[owner][:, None]
-        lengths = np.linalg.norm(gradients / self.units, axis=2)
-        with np.errstate(all="ignore"):
-            distances = np.where(effective[:, None], np.abs(heights) / lengths[:, None], np.inf)
-        return points * self.units, np.min(distances, axis=(1, 2), initial=np.inf)
-
-    def solved(self, stack: Stack, owner: np.ndarray, words: np.ndarray) -> Solutions:
-        """Solve words of gates that matter; the others stand as they do in their cell."""
-        held = (~np.any(stack.bounds.gradients != 0, axis=2) & (stack.bounds.offsets > 0))[owner][:, None]
-        gates = np.where(stack.bounds.effective[owner][:, None], words, held)
-        return solve_words(stack.models, gates, stack.bounds, owner)
-
-
-def _rows(tables: dict[int, list], order: int) -> int:
-    return sum(len(table.cell) for table in tables.get(order, ()))
-
-
-def real_cycles(solutions: Solutions) -> np.ndarray:
-    """Say which solutions are cycles: isolated, on their own side of every border by more than their error."""
-    return ~solutions.singular & (solutions.outside <= solutions.error) & (solutions.margin > solutions.error)
 
 
 def scales(stack: Stack) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cyclax.core.archive import Archive, write_archive
+from cyclax.core.extras import extra
 from cyclax.core.numerics import numerics
 from cyclax.cycles.balance import balanced, in_own_units
 from cyclax.cycles.inventory import Inventory
@@ -193,10 +194,7 @@ class BifurcationMap:
 
         **Raises:** `ImportError`; `ValueError` for a parameter that has the name of a layer, or "order".
         """
-        try:
-            import xarray
-        except ImportError as error:
-            raise ImportError("to_xarray needs xarray: pip install 'cyclax[io]'.") from error
+        xarray = extra("xarray", "io", "to_xarray needs")
         names = self.grid.names
         layers = {
             "counts": (("order", *names), self.counts, "number of cycles"),

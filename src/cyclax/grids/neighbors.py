@@ -12,15 +12,8 @@ from cyclax.core.version import __version__
 from cyclax.core.workers import Arrays, cores, distribute
 from cyclax.cycles.index import index_of_each
 from cyclax.cycles.orders import divisors
-from cyclax.cycles.table import (
-    CycleTable,
-    UncountedTable,
-    codes_of,
-    joined,
-    joined_uncounted,
-    none_uncounted,
-    nothing,
-)
+from cyclax.cycles.table import CycleTable, UncountedTable, codes_of, joined, none_uncounted, nothing
+from cyclax.cycles.verify import Models
 from cyclax.grids.cells import GridSearch, Settings, Stack, VerifiedTables
 from cyclax.grids.grid import AbstractGrid
 from cyclax.grids.orbit_layers import orbits
@@ -223,7 +216,7 @@ class NeighborSearch:
         order, cell, words = item
         cells, owner = np.unique(cell, return_inverse=True)
         stack = self.search.stack(cells)
-        solutions = self.search.solved(stack, owner, words)
+        solutions = Models(stack.models, stack.bounds).solve(owner, words)
         met = ~solutions.singular & (solutions.outside <= solutions.error)
         checked = [self.search.check(stack, owner[met], words[met])] if np.any(met) else []
         # Where the word does not hold, its solution is a start as good as any.
@@ -266,17 +259,13 @@ class NeighborSearch:
         words = table.words.copy()
         for begin in range(0, len(cells), _WORDS_AT_ONCE):
             mine = np.flatnonzero((owner >= begin) & (owner < begin + _WORDS_AT_ONCE))
-            bounds = self.search.stack(cells[begin : begin + _WORDS_AT_ONCE]).bounds
-            which = owner[mine] - begin
-            gradients, effective = bounds.gradients[which], bounds.effective[which]
+            stack, which = self.search.stack(cells[begin : begin + _WORDS_AT_ONCE]), owner[mine] - begin
             points = table.points[mine] if self.search.units is None else table.points[mine] / self.search.units
-            heights = np.einsum("ngm,nkm->nkg", gradients, points) + bounds.offsets[which][:, None]
-            with np.errstate(all="ignore"):
-                distances = np.abs(heights) / np.linalg.norm(gradients, axis=2)[:, None]
-            distances = np.where(effective[:, None], distances, np.inf).reshape(len(mine), -1)
-            if distances.shape[1]:
-                step, gate = np.unravel_index(np.argmin(distances, axis=1), heights.shape[1:])
-                words[mine, step, gate] ^= effective[np.arange(len(mine)), gate]
+            distances = stack.distances(which, points)
+            place = distances.reshape(len(mine), -1)
+            if place.shape[1]:
+                step, gate = np.unravel_index(np.argmin(place, axis=1), distances.shape[1:])
+                words[mine, step, gate] ^= stack.bounds.effective[which, gate]
         return words
 
     # -- index sums ---------------------------------------------------------------------------------------------------
@@ -381,7 +370,7 @@ class NeighborSearch:
                 if kind == "found":
                     tables[order] = CycleTable(**columns)
                 else:
-                    self.uncounted[order] = joined_uncounted([self.uncounted[order], UncountedTable(**columns)])
+                    self.uncounted[order] = joined([self.uncounted[order], UncountedTable(**columns)])
         return tables
 
     def _merge(self, results: Iterable[tuple[int, Arrays]], mended: bool = False) -> dict[int, CycleTable]:
@@ -404,11 +393,11 @@ def _packed(parts, orders: list[int]) -> Arrays:
     """Turn what was checked into arrays that files can hold: `"{order}.{kind}.{field}"`."""
     arrays: Arrays = {}
     for order in orders:
-        for kind, join in (("found", joined), ("uncounted", joined_uncounted)):
+        for kind in ("found", "uncounted"):
             tables = [getattr(part, kind)[order] for part in parts if order in getattr(part, kind)]
             if not tables:
                 continue
-            table = join(tables)
+            table = joined(tables)
             for name, field in zip(table._fields, table, strict=True):
                 arrays[f"{order}.{kind}.{name}"] = field
             bits = table.words.reshape(len(table.cell), order * table.words.shape[2])

@@ -11,18 +11,11 @@ import numpy as np
 from jaxtyping import PyTree
 
 from cyclax.core.checks import real, whole
+from cyclax.core.extras import extra
 
 # Between two orthonormalizations lengths of tangents change by e^6 at most, far above tolerances: else steps are split,
 # in so many pieces at most.
 _MOST_SPREAD, _MOST_PIECES = 6.0, 1024
-
-
-def _diffrax() -> Any:
-    try:
-        import diffrax
-    except ImportError as error:
-        raise ImportError("Flow needs diffrax: pip install 'cyclax[data]'.") from error
-    return diffrax
 
 
 @final
@@ -70,7 +63,7 @@ class Flow(eqx.Module):
         substeps = None if substeps is None else whole(substeps, "Flow: substeps")
         self.vector_field = vector_field
         self.dt, self.substeps, self.rtol, self.atol, self.max_steps = dt, substeps, rtol, atol, max_steps
-        self.solver = _diffrax().Tsit5() if solver is None else solver
+        self.solver = extra("diffrax", "data", "Flow needs").Tsit5() if solver is None else solver
 
     @property
     def most_spread(self) -> float:
@@ -92,7 +85,7 @@ class Flow(eqx.Module):
         **Arguments:** `finer`: take half the step, or a hundredth of the tolerances: the difference is the error. Both
         may be traced.
         """
-        diffrax, time = _diffrax(), self.dt / pieces
+        diffrax, time = extra("diffrax", "data", "Flow needs"), self.dt / pieces
         if self.substeps is None:
             factor = jnp.where(finer, 0.01, 1.0)
             steps: dict[str, Any] = {

@@ -118,7 +118,7 @@ class _Run:
         # A power of two: numbers of exponents that differ little share a length.
         capacity = 1 << (capacity.bit_length() - 1)
         self.setting = Setting(
-            problem.layout, problem.axes, problem.every, capacity, orthonormalize, _side_by_side(problem)
+            problem.layout, problem.axes, problem.every, capacity, orthonormalize, side_by_side(problem)
         )
         frame = np.repeat(random_frame(problem.layout.size, n)[:, :, None], lanes, axis=2)
         self.carry = Carry(problem.states, frame, np.ones(lanes, bool), np.zeros(lanes, np.int64))
@@ -266,7 +266,7 @@ class _Run:
         )
 
 
-def _side_by_side(problem: Problem) -> int:
+def side_by_side(problem: Problem) -> int:
     """Give how many orbits go on side by side: all on an accelerator, on a CPU those whose frames stay in the cache."""
     if jax.default_backend() != "cpu":
         return problem.lanes

@@ -16,6 +16,8 @@ from cyclax.maps.base import AbstractPiecewiseLinearMap
 # Rows that a kernel is given at once: few, or as many as fit this memory with a Jacobian each.
 _SMALL_CHUNK = 256
 _CHUNK_BYTES = 2**25
+# Lengths below this, or above its inverse, are computed without squares of what is so small, or large.
+_SQUARES = 1e-140
 
 
 class _Kernel(NamedTuple):
@@ -84,8 +86,8 @@ class AffineForm(NamedTuple):
 
     @property
     def settled(self) -> np.ndarray:
-        """The gates `(G,)` that are open everywhere: their preactivation is a positive constant."""
-        return np.all(self.gradients == 0, axis=1) & (self.offsets > 0)
+        """The gates `(G,)`, or `(N, G)`, that are open everywhere: their preactivation is a positive constant."""
+        return np.all(self.gradients == 0, axis=-1) & (self.offsets > 0)
 
     def jacobians(self, gates: np.ndarray) -> np.ndarray:
         """Jacobians `(n, M, M)` for gates `(n, G)`: gates add up, by the contract of the maps."""
@@ -102,7 +104,7 @@ class AffineForm(NamedTuple):
     def distances(self, points: np.ndarray) -> np.ndarray:
         """Distances `(n, G')` of points `(n, M)` to the borders of the gates that matter."""
         gradients = self.gradients[self.effective]
-        return np.abs(points @ gradients.T + self.offsets[self.effective]) / np.linalg.norm(gradients, axis=1)
+        return np.abs(points @ gradients.T + self.offsets[self.effective]) / lengths_of(gradients)
 
     def magnitudes(self) -> np.ndarray:
         """Bound every Jacobian entry by entry: `(M, M)`."""
@@ -114,6 +116,16 @@ class AffineForm(NamedTuple):
         """Bound the logarithm by which one step can part nearby states."""
         with np.errstate(all="ignore"):
             return float(np.log(np.linalg.norm(self.magnitudes())))
+
+
+def lengths_of(rows: np.ndarray) -> np.ndarray:
+    """Give the lengths `(..)` of rows `(.., M)`, which may be so small, or large, that their squares are no numbers."""
+    with np.errstate(all="ignore"):
+        lengths = np.linalg.norm(rows, axis=-1)
+        if np.all((lengths > _SQUARES) & (lengths < 1 / _SQUARES)):
+            return lengths
+        units = np.max(np.abs(rows), axis=-1, initial=0)
+        return units * np.linalg.norm(rows / np.where(units > 0, units, 1)[..., None], axis=-1)
 
 
 def proportional(one: np.ndarray, other: np.ndarray) -> int:
@@ -209,7 +221,7 @@ def itineraries(
 def state_scale(model: AbstractPiecewiseLinearMap, bounds: AffineForm) -> float:
     """Give the size of the states that matter: what the map adds at 0, or how far the borders are from 0."""
     with np.errstate(all="ignore"):
-        away = np.abs(bounds.offsets) / np.linalg.norm(bounds.gradients, axis=1)
+        away = np.abs(bounds.offsets) / lengths_of(bounds.gradients)
     away = away[bounds.effective & np.isfinite(away)]
     scale = max(
         float(np.max(np.abs(bounds.step(np.zeros(model.num_states), bounds.offsets > 0)))),

@@ -9,12 +9,11 @@ import numpy as np
 from cyclax.core.checks import whole
 from cyclax.cycles.cycle import Cycle
 from cyclax.cycles.result import Cycles
+from cyclax.plot.style import COLORS, new_axes, shades
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito (2008), told apart with every common kind of color vision; without yellow, too pale for white paper.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 # Marker, line style, filled. The shape says it once more, for prints without color.
 _STYLES: dict[str, tuple[str, Any, bool]] = {
     "stable": ("o", "-", True),
@@ -66,7 +65,7 @@ def cycles(result: Cycles, ax: "Axes | None" = None, *, components: Sequence[int
     groups = _grouped(result)
     paths, labels = _coordinates(result, chosen)
     # The phase shows where a cycle of a map with one state begins; in a crowd, rings would hide others.
-    rings = plane and len(result) <= len(_COLORS) and any(cycle.order > 1 for cycle in result)
+    rings = plane and len(result) <= len(COLORS) and any(cycle.order > 1 for cycle in result)
     _draw(ax, groups, paths, closed=plane, rings=rings)
     ax.set(xlabel=labels[0], ylabel=labels[1])
     if not plane:
@@ -74,22 +73,6 @@ def cycles(result: Cycles, ax: "Axes | None" = None, *, components: Sequence[int
     ax.margins(0.07)
     _add_legend(ax, groups, rings=rings)
     return ax
-
-
-def new_axes(*, shown: bool) -> "Axes":
-    """Give the axes of a new figure: one that pyplot shows, or one that leaves pyplot and its backend alone.
-
-    **Raises:** `ImportError` that says what to install where matplotlib is missing.
-    """
-    shape: dict[str, Any] = {"figsize": (8.0, 4.8), "layout": "constrained"}
-    try:
-        if shown:
-            from matplotlib.pyplot import figure
-        else:
-            from matplotlib.figure import Figure as figure
-    except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install 'cyclax[plot]'.") from error
-    return figure(**shape).add_subplot()
 
 
 def _checked_components(components: Sequence[int], result: Cycles) -> tuple[int, int]:
@@ -120,14 +103,14 @@ class _Group:
 
 def _grouped(result: Cycles) -> list[_Group]:
     """One group a cycle while the colors last; else one for each order and stability."""
-    if len(result) <= len(_COLORS):
-        return [_Group(c.order, c.stability, [i], _label(c), _COLORS[i]) for i, c in enumerate(result)]
+    if len(result) <= len(COLORS):
+        return [_Group(c.order, c.stability, [i], _label(c), COLORS[i]) for i, c in enumerate(result)]
     groups: dict[tuple[int, str], _Group] = {}
     for i, cycle in enumerate(result):
         kind = (cycle.order, cycle.stability)
         groups.setdefault(kind, _Group(*kind, [])).members.append(i)
     orders = sorted({order for order, _ in groups})
-    colors = dict(zip(orders, _shades(len(orders)), strict=True))
+    colors = dict(zip(orders, shades(len(orders)), strict=True))
     for group in groups.values():
         group.color = colors[group.order]
         if len(group.members) == 1:
@@ -144,20 +127,11 @@ def _label(cycle: Cycle) -> str:
     return f"order {cycle.order}, {cycle.stability}, |multiplier| {digits}"
 
 
-def _shades(number: int) -> Sequence[Any]:
-    if number <= len(_COLORS):
-        return _COLORS[:number]
-    from matplotlib import colormaps
-
-    # Safe for color blindness as well, and in order; its pale end is left out.
-    return [colormaps["viridis"](0.85 * i / (number - 1)) for i in range(number)]
-
-
 def _coordinates(result: Cycles, chosen: tuple[int, int] | None) -> tuple[list[np.ndarray], tuple[str, str]]:
     """Where each point goes on paper, `(k, 2)` for each cycle, and the names of the axes."""
     states = result[0].points.shape[1]
     if states == 1:
-        if len(result) <= len(_COLORS):
+        if len(result) <= len(COLORS):
             return [np.column_stack([np.arange(c.order), c.points[:, 0]]) for c in result], ("phase", "$z$")
         spread = [c.order + 0.7 * (np.arange(c.order) / max(c.order - 1, 1) - 0.5) * (c.order > 1) for c in result]
         return [np.column_stack([x, c.points[:, 0]]) for x, c in zip(spread, result, strict=True)], (

@@ -1,7 +1,6 @@
 """Bifurcation diagrams: where cycles are, against one parameter."""
 
 import dataclasses
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,17 +8,13 @@ import numpy as np
 from cyclax.core.checks import whole
 from cyclax.grids.grid import geometric
 from cyclax.grids.map import BifurcationMap
-from cyclax.plot.cycles import new_axes
-from cyclax.plot.edges import BESIDE
 from cyclax.plot.maps import bifurcation_map, parameter_name, require_map
+from cyclax.plot.style import BESIDE, new_axes, shades
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Points = tuple[np.ndarray, np.ndarray]
-
-# Okabe and Ito (2008), as in the other pictures.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 
 
 def bifurcation_diagram(
@@ -59,7 +54,7 @@ def bifurcation_diagram(
             f"({', '.join(result.grid.names)}); {remedy}."
         )
     states = result.grid.model.num_states
-    coordinate = _checked_coordinate(coordinate, states)
+    coordinate = whole(coordinate, "coordinate", 0, states - 1)
     behind = None if attractor is None else _checked_points(attractor, coordinate, states)
     ax = new_axes(shown=True) if ax is None else ax
     values = result.grid.axes[0]
@@ -67,7 +62,7 @@ def bifurcation_diagram(
         ax.set_xscale("log")
     branches = [b for k in result.orders for b in _branches(result, k, coordinate)]
     present = sorted({branch.order for branch in branches})
-    colors = dict(zip(present, _shades(len(present)), strict=True))
+    colors = dict(zip(present, shades(len(present)), strict=True))
     if behind is not None:
         ax.plot(*behind, ",", color="0.55", alpha=0.5, zorder=1, rasterized=True)
     for branch in branches:
@@ -91,10 +86,6 @@ def scan_picture(result: BifurcationMap, ax: "Axes | None" = None, *, boundaries
     if len(result.shape) == 1:
         return bifurcation_diagram(result, ax)
     return bifurcation_map(result, ax, boundaries=boundaries)
-
-
-def _checked_coordinate(coordinate: int, states: int) -> int:
-    return whole(coordinate, "coordinate", 0, states - 1)
 
 
 def _checked_points(attractor: Points, coordinate: int, states: int) -> Points:
@@ -178,15 +169,6 @@ def _pieces(x: np.ndarray, height: np.ndarray, size: np.ndarray) -> list[tuple[b
         begin, last = cut, i
     pieces.append((bool(stable[last]), np.concatenate([begin, points[last:]])))
     return pieces
-
-
-def _shades(number: int) -> Sequence[Any]:
-    if number <= len(_COLORS):
-        return _COLORS[:number]
-    from matplotlib import colormaps
-
-    # In order, and safe for color blindness; its pale end is left out.
-    return [colormaps["viridis"](0.88 * i / (number - 1)) for i in range(number)]
 
 
 def _limit(ax: "Axes", heights: list[np.ndarray]) -> None:

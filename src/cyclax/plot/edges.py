@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cyclax.plot.style import BESIDE
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -18,15 +20,6 @@ EVENTS: dict[str, tuple[str, Any]] = {
     "family": ("#E69F00", (0, (2, 1))),
     "border collision": ("#009E73", (0, (8, 2))),
     "unexplained": ("0.4", (0, (1, 2))),
-}
-# Where legends stand: beside the picture.
-BESIDE: dict[str, Any] = {
-    "frameon": False,
-    "fontsize": "small",
-    "loc": "upper left",
-    "bbox_to_anchor": (1.01, 1.0),
-    "borderaxespad": 0,
-    "alignment": "left",
 }
 
 

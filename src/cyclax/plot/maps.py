@@ -9,8 +9,8 @@ import numpy as np
 from cyclax.core.checks import whole
 from cyclax.grids.grid import cell_edges, geometric
 from cyclax.grids.map import BifurcationMap
-from cyclax.plot.cycles import new_axes
-from cyclax.plot.edges import BESIDE, checked_segments, draw_edges
+from cyclax.plot.edges import checked_segments, draw_edges
+from cyclax.plot.style import BESIDE, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

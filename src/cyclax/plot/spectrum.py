@@ -5,23 +5,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cyclax.lyapunov.result import Spectrum
-from cyclax.plot.cycles import new_axes
+from cyclax.plot.style import BESIDE, COLORS, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito (2008), as in the other pictures, each with a line style of its own for prints without color.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# A line style for each color, for prints without color.
 _LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (3, 1)), (0, (1, 3)), (0, (8, 3)))
-# Beside the axes, where it hides nothing.
-_BESIDE: dict[str, Any] = {
-    "frameon": False,
-    "fontsize": "small",
-    "loc": "upper left",
-    "bbox_to_anchor": (1.01, 1.0),
-    "borderaxespad": 0,
-}
-_ABOVE, _BELOW = _COLORS[1], _COLORS[0]
+_ABOVE, _BELOW = COLORS[1], COLORS[0]
 
 
 def spectrum(result: Spectrum, ax: "Axes | None" = None) -> "Axes":
@@ -61,7 +52,7 @@ def spectrum(result: Spectrum, ax: "Axes | None" = None) -> "Axes":
             label = f"Kaplan-Yorke dimension {dimension:.5g}"
             ax.axvline(dimension, color="0.3", lw=1, ls=(0, (4, 2)), label=label, zorder=2)
         if np.isfinite(exponents).any():
-            ax.legend(**_BESIDE)
+            ax.legend(**BESIDE)
     _name(ax, result, "rank of the exponent")
     from matplotlib.ticker import MaxNLocator
 
@@ -85,16 +76,16 @@ def running_exponents(result: Spectrum, ax: "Axes | None" = None) -> "Axes":
     if result.means.ndim == 2 or "pooled" in result.report:
         raise ValueError("plot.running_exponents: a batch has no single running estimate; draw result[i].")
     ax = new_axes(shown=True) if ax is None else ax
-    shown = min(result.means.shape[-1], len(_COLORS))
+    shown = min(result.means.shape[-1], len(COLORS))
     for i in range(shown):
         label = rf"$\lambda_{{{i + 1}}}$ = {result.exponents[i]:.5g} $\pm$ {result.standard_errors[i]:.1g}"
-        ax.plot(result.running_steps, result.running[:, i], color=_COLORS[i], ls=_LINES[i], lw=1.4, label=label)
+        ax.plot(result.running_steps, result.running[:, i], color=COLORS[i], ls=_LINES[i], lw=1.4, label=label)
         low, high = result.intervals[i]
         if np.isfinite(low + high):
-            ax.axhspan(low, high, color=_COLORS[i], alpha=0.2, lw=0)
+            ax.axhspan(low, high, color=COLORS[i], alpha=0.2, lw=0)
     ax.set_xscale("log")
     _name(ax, result, "steps after the warm-up")
-    ax.legend(**_BESIDE, title=None if shown == result.means.shape[-1] else f"first {shown}")
+    ax.legend(**BESIDE, title=None if shown == result.means.shape[-1] else f"first {shown}")
     return ax
 
 
@@ -102,11 +93,11 @@ def _draw_batch(ax: "Axes", rank: np.ndarray, exponents: np.ndarray) -> None:
     from matplotlib.collections import LineCollection
 
     lines = [np.column_stack([rank, values]) for values in exponents]
-    looks: dict[str, Any] = {"colors": [_COLORS[4]], "linewidths": 0.7, "alpha": max(0.1, min(0.8, 20 / len(lines)))}
+    looks: dict[str, Any] = {"colors": [COLORS[4]], "linewidths": 0.7, "alpha": max(0.1, min(0.8, 20 / len(lines)))}
     ax.add_collection(LineCollection(lines, label=f"{len(lines)} orbits", **looks))
-    ax.plot(rank, np.median(exponents, axis=0), "o", color=_COLORS[0], ms=4, label="median", zorder=3)
+    ax.plot(rank, np.median(exponents, axis=0), "o", color=COLORS[0], ms=4, label="median", zorder=3)
     ax.autoscale_view()
-    ax.legend(**_BESIDE)
+    ax.legend(**BESIDE)
 
 
 def _name(ax: "Axes", result: Spectrum, x: str) -> None:

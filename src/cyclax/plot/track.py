@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cyclax.plot.edges import BESIDE, EVENTS
+from cyclax.core.extras import extra
+from cyclax.plot.edges import EVENTS
+from cyclax.plot.style import BESIDE
 from cyclax.tracking.result import Track, is_bifurcation
 
 if TYPE_CHECKING:
@@ -72,10 +74,7 @@ def track(
 
 
 def _new_axes(number: int, result: Track, first: int, last: int) -> "list[Axes]":
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError("Pictures need matplotlib: pip install 'cyclax[plot]'.") from error
+    plt = extra("matplotlib.pyplot", "plot", "pictures need")
     rows = min(len(_shown_orders(result, first, last)), _MOST_ROWS)
     heights = [*[1.6] * number, max(0.45, 0.3 + 0.25 * rows)]
     size = (8.0, sum(heights) + 1.4)

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cyclax.plot.cycles import new_axes
+from cyclax.plot.style import COLORS, new_axes
 from cyclax.training.result import Fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito (2008), each with a line style of its own for prints without color.
-_LOSS, _GRADIENT, _FORCING = "#0072B2", "#D55E00", "#009E73"
+# Each with a line style of its own for prints without color.
+_LOSS, _GRADIENT, _FORCING = COLORS[:3]
 # Curves are drawn as medians over so many stretches, with the range in between.
 _STRETCHES = 400
 

@@ -137,7 +137,7 @@ class Attempts:
             return [(Exhaustive(), orders)]
         if self.inventory.model.num_states < MANY_DIMENSIONS:
             return [(WordGraph(), orders)]
-        higher = [(WordGraph(), orders)] if max(orders) > 1 else []
+        higher: list[tuple[AbstractMethod, list[int]]] = [(WordGraph(), orders)] if max(orders) > 1 else []
         return [(BranchAndBound(), [1]), *higher] if 1 in orders and 1 not in self.proved else higher
 
     def _each(self, method: AbstractMethod, order: int) -> float:

@@ -10,18 +10,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cyclax.maps.affine import AffineForm, proportional
+from cyclax.cycles.contraction import contraction_certificate
+from cyclax.maps.affine import AffineForm, lengths_of, proportional
 from cyclax.proofs.candidates import Box
 
 _EPS = float(np.finfo(np.float64).eps)
 # Everything proved here in floating point is widened by this share, far above the rounding of what is computed.
 _WIDEN = 1e-9
+# Norms with a larger condition number than this are not inverted.
+_WELL_CONDITIONED = 1e8
 # Steps after which a linear part that still has not contracted is given up.
 _MOST_POWERS = 20_000
 # Rounds of narrowing, and the share that a round must gain for another one.
 _MOST_ROUNDS, _GAIN = 200, 0.02
 # Operations (about a nanosecond each) that may go into that: a polytope that is less narrow serves as well.
-_MOST_OPERATIONS = 5e9
+MOST_OPERATIONS = 5e9
 # Planes up to which the polytope is narrowed by linear programs in M + G variables.
 _MOST_PLANES = 300
 
@@ -68,7 +71,7 @@ def pieces_of(bounds: AffineForm) -> Pieces:
             closed_size, shift_size = closed_size + np.abs(jump), shift_size + np.abs(shift_jump)
         if not bounds.effective[g]:
             continue
-        norm = np.linalg.norm(bounds.gradients[g])
+        norm = lengths_of(bounds.gradients[g])
         unit, offset = bounds.gradients[g] / norm, bounds.offsets[g] / norm
         known = len(leaders)
         plane, sign = _same_plane(bounds, g, unit, offset, planes[:known], offsets[:known], leaders)
@@ -129,9 +132,21 @@ def derived_box(bounds: AffineForm, check: Callable[[], None] = lambda: None) ->
         if not _rank_one(pieces, np.einsum("pij,pj->ip", pieces.jumps, pieces.planes)):
             return None  # what a gate adds does not vanish on its border: not a sum of ReLUs
         try:
-            return _small_gain(pieces, check)
+            return _small_gain(pieces, check) or _around_the_fixed_point(bounds)
         except np.linalg.LinAlgError:
             return None
+
+
+def _around_the_fixed_point(bounds: AffineForm) -> Box | None:
+    """Where the map contracts, its one fixed point is no further from 0 than |F(0)| / (1 - rate), in that norm."""
+    certificate = contraction_certificate(bounds)
+    if certificate is None or not np.linalg.cond(certificate.norm) < _WELL_CONDITIONED:
+        return None
+    zero = np.zeros(len(bounds.shift))
+    image = bounds.step(zero, bounds.gates(zero))
+    length = np.sqrt(image @ certificate.norm @ image) / (1 - certificate.rate)
+    radius = np.sqrt(np.diag(np.linalg.inv(certificate.norm))) * length * (1 + 1e-6) + 1e-300
+    return Box(-radius, radius, derived=True) if np.all(np.isfinite(radius)) else None
 
 
 def _small_gain(pieces: Pieces, check: Callable[[], None]) -> Box | None:
@@ -267,7 +282,7 @@ def outer_polytope(
     extra = _directions(weights)
     rows = np.concatenate([rows, extra, -extra])
     limits = _support_of_box(rows, lower, upper)
-    room = _MOST_OPERATIONS
+    room = MOST_OPERATIONS
     for _ in range(_MOST_ROUNDS):
         found = _narrow(pieces, weights, rows, limits, room, check)
         if found is None:

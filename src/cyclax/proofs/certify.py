@@ -119,10 +119,10 @@ def certify_in_time(
     try:
         pieces_at(first)
         for cycle in progress_bar(cycles, shown=progress, desc="certify", unit="cycle"):
-            proofs.append(_prove(pieces_at, _stated(cycle), first, bits))
+            proofs.append(prove(pieces_at, _stated(cycle), first, bits))
         for entry in cycles.degenerate:
             if entry.kind == "border":
-                borders.append(f"{entry!r}: {_said_of(_prove(pieces_at, _stated(entry), first, bits))}")
+                borders.append(f"{entry!r}: {_said_of(prove(pieces_at, _stated(entry), first, bits))}")
     except KeyboardInterrupt:
         interrupted = "interrupted by Ctrl-C"
     except SpentError as spent:
@@ -188,7 +188,7 @@ def _stated(entry: Cycle | Degenerate) -> _Stated:
     return _Stated(entry.order, entry.points, gates, entry.error, entry.multipliers, entry.jacobian, entry.stability)
 
 
-def _prove(pieces_at: "Callable[[int], Pieces]", stated: _Stated, first: int, most: int) -> Proof:
+def prove(pieces_at: "Callable[[int], Pieces]", stated: _Stated, first: int, most: int) -> Proof:
     """Prove one cycle at the smallest precision that serves."""
 
     bits = first

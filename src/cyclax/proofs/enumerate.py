@@ -15,6 +15,7 @@ from cyclax.core.interruption import Interruption
 from cyclax.core.numerics import numerics
 from cyclax.core.progress import progress_bar
 from cyclax.cycles.balance import balanced, in_own_units
+from cyclax.cycles.contraction import contraction_certificate
 from cyclax.cycles.cycle import Cycle
 from cyclax.cycles.inventory import Inventory
 from cyclax.cycles.orders import checked_orders, divisors
@@ -189,7 +190,8 @@ def _default_method(bounds: AffineForm, orders: list[int] | None) -> AbstractMet
     gates = int(np.sum(bounds.effective))
     if orders is not None and gates * max(orders) <= math.log2(_FEW_WORDS):
         return Exhaustive()
-    if orders == [1] and len(bounds.closed) >= MANY_DIMENSIONS:
+    many = len(bounds.closed) >= MANY_DIMENSIONS
+    if many and (orders == [1] or contraction_certificate(bounds) is not None):
         return BranchAndBound()
     return WordGraph()
 

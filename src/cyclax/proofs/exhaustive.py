@@ -13,7 +13,7 @@ import numpy as np
 
 from cyclax.core.budget import Budget, TooExpensiveError
 from cyclax.cycles.word import minimal_period
-from cyclax.maps.affine import AffineForm, proportional
+from cyclax.maps.affine import AffineForm, lengths_of, proportional
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.proofs.candidates import Box, Candidates, Progress
 
@@ -28,7 +28,7 @@ _CANCELED = 1e-10
 _CHUNK_BYTES = 2**26
 # Words of an order on which it is measured how long all of them would take; refused is what would take so many times
 # the budget (nearer to it the clock decides: a measurement is only so good).
-_SAMPLE, _HOPELESS = 2048, 2.0
+SAMPLE, _HOPELESS = 2048, 2.0
 
 
 def exhaustive(
@@ -50,7 +50,7 @@ def exhaustive(
 
     **Raises:** `TooExpensiveError`, before anything is solved, that says how many words there are.
     """
-    patterns = _patterns(bounds)
+    patterns = patterns_of(bounds)
     sizes = np.array([len(rows) for _, rows in patterns], dtype=object)
     symbols = int(np.prod(sizes)) if len(sizes) else 1
     _refuse_if_too_expensive(bounds, patterns, symbols, orders, budget)
@@ -62,7 +62,7 @@ def exhaustive(
                 unfinished = f"order {order}: {unfinished} after {done} of {total} words"
                 break
             if len(codes):
-                kept.append(_surviving(bounds, patterns, codes, symbols, order))
+                kept.append(surviving(bounds, patterns, codes, symbols, order))
             looked_at += len(codes)
             progress(f"order {order}: {done} of {total} words")
         words[order] = np.concatenate([np.zeros((0, order, len(bounds.offsets)), bool), *kept])
@@ -93,11 +93,11 @@ def _measured(bounds: AffineForm, patterns, symbols: int, orders: list[int], bud
         if budget.spent() or seconds > _HOPELESS * budget.seconds:
             break
         number = symbols**order
-        size = min(number, _SAMPLE, _chunk_size(bounds, order, budget))
+        size = min(number, SAMPLE, _chunk_size(bounds, order, budget))
         codes, begun = np.arange(size) * (number // size), budget.clock()
         _are_smallest(codes, symbols, order)
         turned = budget.clock()
-        _surviving(bounds, patterns, codes, symbols, order)
+        surviving(bounds, patterns, codes, symbols, order)
         # All codes are turned, and of each word one rotation is solved.
         seconds += number / size * (turned - begun + (budget.clock() - turned) / order)
     return seconds
@@ -110,7 +110,7 @@ def settled(bounds: AffineForm) -> np.ndarray:
 
 def parallel(gradients: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Group gradients `(G, M)`, none zero, by the line they lie on, exactly: indices, and lengths along it (signed)."""
-    units = gradients / np.linalg.norm(gradients, axis=1, keepdims=True)
+    units = gradients / lengths_of(gradients)[:, None]
     leaders, groups = np.empty_like(units), []
     for gate, unit in enumerate(units):
         known = leaders[: len(groups)]
@@ -124,7 +124,7 @@ def parallel(gradients: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(np.array(group), gradients[group] @ units[group[0]]) for group in groups]
 
 
-def _patterns(bounds: AffineForm) -> list[tuple[np.ndarray, np.ndarray]]:
+def patterns_of(bounds: AffineForm) -> list[tuple[np.ndarray, np.ndarray]]:
     """Group the gates that matter by direction: their indices, and the patterns `(n, gates)` that occur along it."""
     effective = np.flatnonzero(bounds.effective)
     patterns = []
@@ -179,7 +179,7 @@ def _are_smallest(codes: np.ndarray, symbols: int, order: int) -> np.ndarray:
     return smallest
 
 
-def _surviving(bounds: AffineForm, patterns, codes: np.ndarray, symbols: int, order: int) -> np.ndarray:
+def surviving(bounds: AffineForm, patterns, codes: np.ndarray, symbols: int, order: int) -> np.ndarray:
     """Give the words `(n, k, G)` of these codes that are kept."""
     gates = _gates(bounds, patterns, codes, symbols, order)
     with np.errstate(all="ignore"):  # what overflows counts as singular, and is kept
@@ -212,7 +212,7 @@ def _survives(bounds: AffineForm, gates: np.ndarray) -> np.ndarray:
     # Rounding in the first point, and how it grows along the orbit.
     wrong = 10 * num_states * _EPS * condition * (np.linalg.norm(state, axis=1) + np.linalg.norm(shift, axis=1))
     gradients, offsets = bounds.gradients[bounds.effective], bounds.offsets[bounds.effective]
-    lengths = np.linalg.norm(gradients, axis=1)
+    lengths = lengths_of(gradients)
     met = np.ones(number, bool)
     for t in range(order):
         inside = np.where(gates[:, t, bounds.effective], 1, -1) * (state @ gradients.T + offsets)

@@ -95,7 +95,8 @@ class BranchAndBound(AbstractMethod):
     """Branching over gates with a linear program per node: fixed points and low orders in many dimensions.
 
     **Property:** complete inside the box for the orders whose tree was closed. A node is pruned where its relaxed
-    linear program is infeasible (numerically).
+    linear program is infeasible (numerically). An order that is proved to have one solution needs no tree; nor do all
+    of them together where the map contracts.
     """
 
     name = "branch and bound"
@@ -105,6 +106,4 @@ class BranchAndBound(AbstractMethod):
         """Branch."""
         from cyclax.proofs.branch_and_bound.branching import branch_and_bound
 
-        if orders is None:
-            raise TooExpensiveError('BranchAndBound: orders="all" has no end; use WordGraph().')
         return branch_and_bound(bounds, orders, box, budget, progress)

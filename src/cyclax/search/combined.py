@@ -56,8 +56,8 @@ class Combined(AbstractFinder):
     - `seconds`: time budget of the whole call; what has been found by then is returned, marked so.
     """
 
-    paths: PathFollowing = PathFollowing()
-    starts: SCYFI = SCYFI()
+    paths: PathFollowing = dataclasses.field(default_factory=PathFollowing)
+    starts: SCYFI = dataclasses.field(default_factory=SCYFI)
     proofs: bool = True
     seconds: float | None = None
 

@@ -1,7 +1,9 @@
 """The driver of a search: orders and starts of many networks, in rounds of the kernel, side by side in threads."""
 
+import contextlib
 import dataclasses
 import os
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
@@ -63,6 +65,7 @@ class Driver:
         self.at_once = max(1, min(len(networks), most, _POOLS_BYTES // (8 * POOL * self.num_states)))
         # Batched LAPACK calls deadlock when two threads make them (jaxlib 0.10.2), and use all cores anyway.
         self.threads = min(os.cpu_count() or 1, 8) if self.num_states <= UNROLLED_SIZE else 1
+        self._compiled: set[int] = set()  # the numbers of segments whose kernel is
         self._segment()
 
     def _segment(self) -> None:
@@ -163,9 +166,7 @@ class Driver:
         for known in job.tallies():
             known.complete_look = False
         with numerics():
-            models, keys, scales = self._together(
-                job.networks, [jax.random.fold_in(network.key, job.order) for network in job.networks]
-            )
+            models, keys, scales = self._together(job.networks, [network.key for network in job.networks])
             done = [False] * len(job.networks)
             while not all(done) and not self.stop():
                 first = np.array([known.starts for known in job.tallies()])
@@ -175,7 +176,8 @@ class Driver:
                 first, sizes = (np.pad(some, (0, self.at_once - len(some))) for some in (first, sizes))
                 # Drawn in blocks of one size whatever the lanes: long chaotic orbits would tell the last bits apart.
                 shape = dict(pool=POOL, segments=job.segments, lanes=cached_lanes(self.num_states, job.segments))
-                z, word = drawn_starts(models, job.order, keys, first, scales, np.max(sizes), **shape)
+                with self._compiling(rounds, models, job.segments):
+                    z, word = drawn_starts(models, job.order, keys, first, scales, np.max(sizes), **shape)
                 outcome = rounds.run(models, job.order, np.asarray(z), np.asarray(word), sizes, self.stop)
                 for i, network in enumerate(job.networks):
                     if sizes[i]:
@@ -188,6 +190,18 @@ class Driver:
             for known in job.tallies():
                 known.complete_look = not self.stop()
         return job.order * len(job.networks)
+
+    @contextlib.contextmanager
+    def _compiling(self, rounds: Rounds, models, segments: int) -> Iterator[None]:
+        """Compile the kernel in another thread, where that has not been done, while this one compiles the draws."""
+        if segments in self._compiled:
+            yield
+            return
+        self._compiled.add(segments)
+        with ThreadPoolExecutor(1) as other:
+            ready = other.submit(rounds.compiled, models, self.at_once, self.num_states, segments)
+            yield
+            ready.result()
 
     def _next(self, known: StartTally) -> int:
         """Give the number of starts to draw next: a pool at first, and then what is lacking."""

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt64
 
+from cyclax.core.numerics import numerics
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.linear import UNROLLED_SIZE
 from cyclax.search.newton import newton_step
@@ -82,10 +83,12 @@ class Search(NamedTuple):
 @functools.lru_cache(maxsize=16)
 def initial_search(models: int, num_states: int, segments: int, lanes: int) -> Search:
     """All lanes idle, no start taken. Kept, as it is made of a dozen small arrays. Under `numerics()`."""
-    none, zeros = jnp.zeros((models, lanes), jnp.uint64), jnp.zeros((models, lanes), jnp.int32)
-    z = jnp.zeros((models, num_states, segments, lanes))
-    state = Lanes(z, none, zeros, zeros + Fate.LOST, zeros - 1, none, none)
-    return Search(state, jnp.zeros(models, jnp.int32), jnp.zeros((models, _LOOP_TABLE), jnp.uint64))
+    # Arrays of NumPy: each operation of JAX would be compiled.
+    zeros = np.zeros((models, lanes), np.int32)
+    arrays = np.zeros((models, lanes), np.uint64), zeros, zeros + np.int32(Fate.LOST), zeros - np.int32(1)
+    more = np.zeros((models, num_states, segments, lanes)), zeros[:, 0], np.zeros((models, _LOOP_TABLE), np.uint64)
+    (none, moves, fate, start), (z, following, loops) = jax.device_put((arrays, more))
+    return Search(Lanes(z, none, moves, fate, start, none, none), following, loops)
 
 
 def refill(search: Search, pool: Pool) -> Search:
@@ -201,6 +204,14 @@ class Rounds:
     lanes: int
     most_moves: int
     pool: int = POOL
+
+    def compiled(self, models: AbstractPiecewiseLinearMap, number: int, num_states: int, segments: int) -> None:
+        """Compile what `run` needs, by a round of no moves; in a thread, it takes no time of one's own."""
+        pool = np.zeros((number, num_states, segments, self.pool)), np.zeros((number, self.pool), np.uint64)
+        with numerics():
+            search = initial_search(number, num_states, segments, self.lanes)
+            waiting = Pool(*jax.device_put((*pool, np.zeros(number, np.int32))))
+            advance(models, 1, search, waiting, self.most_moves, np.int32(0))
 
     def run(
         self,

@@ -75,12 +75,19 @@ def compose(
 
 
 def newton_step(
-    model: AbstractPiecewiseLinearMap, z: Float[Array, "M S L"], order: Int[Array, ""], gates_at: GatesAt = met
+    model: AbstractPiecewiseLinearMap,
+    z: Float[Array, "M S L"],
+    order: Int[Array, ""],
+    gates_at: GatesAt = met,
+    *,
+    rolled: bool = False,
 ) -> tuple[Float[Array, "M S L"], UInt64[Array, " L"], Bool[Array, " L"]]:
     """Solve the word that z meets (or the one that `gates_at` gives).
+
+    **Arguments:** `rolled`: compile faster and run slower, see `solve_lanes`.
 
     **Returns:** the displacement from z to the candidate, the hash of the word, and where I - P is singular.
     """
     image, product, word = compose(model, z, order, gates_at)
-    displacement, singular = solve_cyclic(product, image - jnp.roll(z, -1, axis=1))
+    displacement, singular = solve_cyclic(product, image - jnp.roll(z, -1, axis=1), rolled=rolled)
     return displacement, word, singular

@@ -1,6 +1,6 @@
 """Where the search begins: uniform words, regions that orbits visit, words handed over by the caller.
 
-Start i of order k draws from fold_in(fold_in(key, k), i), whatever the lanes, blocks or devices.
+Start i of order k draws from the key, k and i alone, whatever the lanes, blocks or devices.
 """
 
 import functools
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt64
 
-from cyclax.core.draws import GOLDEN, mixed, normals, uniforms
+from cyclax.core.draws import GOLDEN, counted, mixed, normals, seed_of, uniforms
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.newton import newton_step, segment_starts
 
@@ -39,7 +39,7 @@ def drawn_starts(
     Even starts are states on orbits, odd ones uniform words. Orbits find two to five times more where the dynamics is
     chaotic; uniform words save them where orbits degenerate (all float64 orbits of the tent map of slope 2 end in 0).
 
-    **Arguments:** `keys (B,)`: already folded with the order; `scales (B,)`: the size of the states that orbits begin
+    **Arguments:** `keys (B,)`; `scales (B,)`: the size of the states that orbits begin
     from; `pool`: room for starts, `number` at least; `segments`: S; `lanes`: how many are drawn together (the cache
     decides; the result does not depend on it).
 
@@ -48,8 +48,10 @@ def drawn_starts(
     blocks = -(-pool // (2 * lanes))
 
     def draw(model, key, first, scale):
+        seed = seed_of(jax.random.key_data(key), order)
+
         def block(b, drawn):
-            some = _drawn_block(model, order, key, first + 2 * lanes * b, scale, segments, lanes)
+            some = _drawn_block(model, order, seed, first + 2 * lanes * b, scale, segments, lanes)
             return tuple(
                 jax.lax.dynamic_update_slice_in_dim(kept, new, 2 * lanes * b, axis=-1)
                 for kept, new in zip(drawn, some, strict=True)
@@ -63,9 +65,8 @@ def drawn_starts(
     return jax.vmap(draw)(models, keys, first, scales)
 
 
-def _drawn_block(model, order, key, first, scale, segments, lanes):
-    numbers = first + jnp.arange(2 * lanes)
-    seeds = jax.vmap(lambda i: jax.random.bits(jax.random.fold_in(key, i), (2,), jnp.uint64))(numbers).T
+def _drawn_block(model, order, seed, first, scale, segments, lanes):
+    seeds = counted(seed, 2 * first, 4 * lanes).reshape(2 * lanes, 2).T  # two for each start
     states = orbit_nodes(model, order, orbit_states(model, seeds[:, 0::2], scale), scale, segments)
     seeds = seeds[:, 1::2]
     candidates, words = uniform_candidates(model, order, seeds, segments)
@@ -100,7 +101,7 @@ def uniform_candidates(model, order, seeds: UInt64[Array, "2 n"], segments: int)
 def word_candidates(model, order, gates_at, segments, number):
     """Solve given words from z = 0; returns candidates and hashes."""
     z = jnp.zeros((model.num_states, segments, number))
-    displacement, word, _ = newton_step(model, z, order, gates_at)
+    displacement, word, _ = newton_step(model, z, order, gates_at, rolled=True)
     return displacement, word
 
 
@@ -145,7 +146,7 @@ def growth(models: AbstractPiecewiseLinearMap, keys: Array, scales) -> Float[Arr
     """Measure how fast nearby orbits part: the largest mean of log |J v| per step over orbits, for each model."""
 
     def measure(model, key, scale):
-        seeds = jax.random.bits(key, (3, _GROWTH_ORBITS), jnp.uint64)
+        seeds = counted(seed_of(jax.random.key_data(key)), 0, 3 * _GROWTH_ORBITS).reshape(3, -1)
         push = jax.vmap(lambda z, v: jax.jvp(model.__call__, (z,), (v,)), in_axes=-1, out_axes=-1)
 
         def body(_, carry):

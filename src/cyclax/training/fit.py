@@ -1,7 +1,6 @@
 """`fit`: the verb. Chunks of updates, checkpoints, and when to stop, are driven here."""
 
 import dataclasses
-import os
 import time
 import warnings
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from cyclax.core.interruption import Interruption
 from cyclax.core.numerics import numerics
 from cyclax.core.progress import progress_bar
 from cyclax.core.version import __version__
+from cyclax.core.workers import cores
 from cyclax.training.arguments import Problem, checked_problem, described
 from cyclax.training.jacobians import WeightBound
 from cyclax.training.loop import Data, Logs, Recipe, Setting, advance, advance_many, cast, first_state
@@ -142,7 +142,7 @@ class _Training:
         measures = [getattr(recipe.forcing.strength, "norm", None) for recipe in problem.recipes]
         alone = any(isinstance(norm, WeightBound) for norm in measures)
         alone |= any(isinstance(term, ConditionNumber) for recipe in problem.recipes for term in recipe.regularizers)
-        self.threads = 1 if alone else max(1, min(len(self.states), os.cpu_count() or 1))
+        self.threads = 1 if alone else cores(len(self.states))
         self.done, self.resumed_at = 0, 0
         self.logs = Logs(*(np.zeros((self.runs, 0)) for _ in Logs._fields))
         self.failed = np.full(self.runs, -1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cyclax.core.storage import open_folder, read_npz, take_digest, write_npz
+from cyclax.core.storage import open_folder, read_kept, write_npz
 
 _CONFIGURATION, _STATE = "training.json", "state.npz"
 Arrays = dict[str, np.ndarray]
@@ -33,7 +33,7 @@ class Store:
 
     def save(self, arrays: Arrays) -> None:
         """Replace the newest checkpoint."""
-        self._write(self.folder / _STATE, arrays)
+        write_npz(self.folder / _STATE, arrays)
 
     def load_model(self, update: int) -> list[np.ndarray]:
         """Give the leaves of the models after so many updates."""
@@ -42,18 +42,10 @@ class Store:
 
     def save_model(self, update: int, leaves: list[np.ndarray]) -> None:
         """Keep the leaves of the models."""
-        self._write(self._model(update), {f"leaf{i}": leaf for i, leaf in enumerate(leaves)})
+        write_npz(self._model(update), {f"leaf{i}": leaf for i, leaf in enumerate(leaves)})
 
     def _model(self, update: int) -> Path:
         return self.folder / f"model-{update:07d}.npz"
 
-    def _write(self, path: Path, arrays: Arrays) -> None:
-        write_npz(path, arrays)
-
     def _read(self, path: Path) -> Arrays:
-        try:
-            arrays = read_npz(path)
-            take_digest(path, arrays)
-            return arrays
-        except (ValueError, OSError) as error:
-            raise ValueError(f"{error} Delete {self.folder}, and training begins anew.") from error
+        return read_kept(path, f"Delete {self.folder}, and training begins anew.")

@@ -10,7 +10,6 @@ solvers), and gates on which recent proofs rested are split first (their VSIDS r
 """
 
 import itertools
-import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from cyclax.core.budget import Budget, SpentError, TooExpensiveError
-from cyclax.cycles.index import contracts
+from cyclax.core.workers import cores
+from cyclax.cycles.contraction import contraction_certificate
 from cyclax.cycles.solve import BlockCyclic
+from cyclax.cycles.uniqueness import one_solution
 from cyclax.cycles.word import canonical_rotation, minimal_period
 from cyclax.maps.affine import AffineForm
 from cyclax.proofs.branch_and_bound.relaxation import TOLERANCE, Program, Simplex, exclusion, highest, reasons, relax
@@ -37,34 +38,44 @@ _FADING = 0.95
 # The tree is cut into at least so many subtrees before threads share them: always the same, whatever the threads.
 _SUBTREES = 32
 # Smaller trees are left to one thread, and larger ones begun anew with what so many nodes taught.
-_LEARNING = 1000
+LEARNING = 1000
 # No smaller share of a tree is told apart from nothing.
 _LEAST_SHARE = 1e-9
 # Bounds of single columns are tightened again while that shrinks them on average by this factor, so often at most.
 _SHRINKING, _ROUNDS = 0.8, 4
+# Where there is one solution, it is sought in so many steps; nearer to a border than this it is left to the tree.
+_STEPS, _NEAR_BORDER = 100, 1e-6
 # Triangles pay where bounds are near the offsets; far away they cut nothing off and double the rows.
 _NEAR = 100.0
 
 
-def branch_and_bound(bounds: AffineForm, orders: list[int], box: Box, budget: Budget, progress: Progress) -> Candidates:
+def branch_and_bound(
+    bounds: AffineForm, orders: list[int] | None, box: Box, budget: Budget, progress: Progress
+) -> Candidates:
     """Enumerate by branching over gates, with a linear program at every node.
 
-    **Arguments:** `bounds`: of the model; `orders`: the minimal periods; `box`: finite; `budget`: its `nodes` are nodes
-    of the trees of all orders together; `progress`: called with a text now and then.
+    **Arguments:** `bounds`: of the model; `orders`: the minimal periods, None for all; `box`: finite; `budget`: its
+    `nodes` are nodes of the trees of all orders together; `progress`: called with a text now and then.
 
     **Returns:** the words that could not be excluded. The result does not depend on the number of threads, unless the
     budget runs out.
 
     **Raises:** `ImportError` without `highspy`; `ValueError` for an infinite box, or a map that is not continuous;
-    `TooExpensiveError` where not even one program would fit the memory.
+    `TooExpensiveError` where not even one program would fit the memory, and for all orders unless the map contracts.
     """
-    alone = contracts(bounds)
+    alone = contraction_certificate(bounds) is not None
+    if orders is None:
+        if not alone:
+            raise TooExpensiveError('BranchAndBound: orders="all" has no end; use WordGraph().')
+        orders = [1]
     _refuse_if_too_large(bounds, 1 if alone else max(orders), budget)
-    words, complete, unfinished = {}, [], ""
+    words, complete, unfinished, unique = {}, [], "", []
     nodes, programs, merged, expected = 0, 0, 0, 0.0
     for order in orders:
-        if alone and order > 1:
-            rows: list[np.ndarray] = []
+        only = _only_solution(bounds) if order == 1 and (alone or one_solution(bounds, 1)) else None
+        if only is not None or (order > 1 and (alone or one_solution(bounds, order))):
+            rows, nodes = [] if only is None else [only], nodes + 1
+            unique.append(order)
         else:
             tree = _Tree(bounds, order, box, budget, progress, nodes)
             rows = tree.search()
@@ -74,9 +85,26 @@ def branch_and_bound(bounds: AffineForm, orders: list[int], box: Box, budget: Bu
         if unfinished:
             break
         complete.append(order)
-    notes = {"contracts": alone, "points on many borders": merged, "nodes expected": expected}
+    notes = {"contracts": alone, "one solution": unique, "points on many borders": merged, "nodes expected": expected}
     everything = alone and 1 in complete
     return Candidates(words, tuple(complete), everything, nodes, programs, TOLERANCE, unfinished, notes)
+
+
+def _only_solution(bounds: AffineForm) -> np.ndarray | None:
+    """Give the word `(1, G)` of a fixed point that Newton's method finds; None where it finds none off all borders."""
+    gates, identity = settled(bounds), np.eye(len(bounds.shift))
+    for _ in range(_STEPS):
+        try:
+            system = identity - bounds.jacobians(gates[None])[0]
+            point = np.linalg.solve(system, bounds.shift + gates @ bounds.shift_jumps)
+        except np.linalg.LinAlgError:
+            return None
+        met = np.where(bounds.effective, bounds.gates(point), settled(bounds))
+        if np.array_equal(met, gates):
+            near = _NEAR_BORDER * np.max(np.abs(point), initial=0)
+            return met[None] if np.all(bounds.distances(point[None]) > near) else None
+        gates = met
+    return None
 
 
 class _Tree:
@@ -102,7 +130,7 @@ class _Tree:
         root = np.where(self.program.upper[self.program.closed] <= 0, 1, 0)
         root = np.where(self.program.upper[self.program.opened] <= 0, -1, root).astype(np.int8)
         first = _Branch(self, np.zeros(len(root)))
-        done = first.explore(root, _LEARNING)
+        done = first.explore(root, LEARNING)
         self.expected = first.visited / max(first.explored, _LEAST_SHARE)
         if done:
             return self._words([first])
@@ -118,7 +146,7 @@ class _Tree:
                     waiting.append(sides.copy())
                     waiting[-1][decision] = choice
         branches = [_Branch(self, first.activity) for _ in waiting]
-        with ThreadPoolExecutor(max(1, min(len(branches), _cores()))) as pool:
+        with ThreadPoolExecutor(max(1, cores(len(branches)))) as pool:
             try:
                 list(pool.map(_Branch.explore, branches, waiting))
             except BaseException:
@@ -355,7 +383,3 @@ def _share(path: list[tuple[int, np.ndarray | None]]) -> float:
 
 def _identity(word: np.ndarray) -> bytes:
     return np.packbits(np.roll(word, -canonical_rotation(word), axis=0), axis=1).tobytes()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

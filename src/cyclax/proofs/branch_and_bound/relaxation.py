@@ -68,6 +68,8 @@ def directions(bounds: AffineForm) -> np.ndarray:
         gradient = bounds.gradients[gate]
         largest = np.argmax(np.abs(gradient))
         u = bounds.jumps[gate][:, largest] / gradient[largest]
+        if abs(bounds.offsets[gate]) > abs(gradient[largest]):  # products that underflow in the one do not in the other
+            u = bounds.shift_jumps[gate] / bounds.offsets[gate]
         wrong = np.max(np.abs(bounds.jumps[gate] - np.outer(u, gradient)))
         moved = np.max(np.abs(bounds.shift_jumps[gate] - u * bounds.offsets[gate]))
         if wrong > _RANK_ONE * size or moved > _RANK_ONE * (offsets + size * abs(bounds.offsets[gate])):
@@ -314,10 +316,10 @@ class Simplex:
     def point(self, lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Look for a point within the bounds: give the point, or multipliers of the rows that exclude it, or none."""
         self._highs.changeColsBounds(len(lower), self._columns, lower, upper)
-        status, kinds = self._run(), self.highspy.HighsModelStatus
+        status, kinds = self.run(), self.highspy.HighsModelStatus
         if status not in (kinds.kOptimal, kinds.kInfeasible):
             self.restart()
-            status = self._run()
+            status = self.run()
         if status == kinds.kOptimal:
             return np.array(self._highs.getSolution().col_value), None
         if status == kinds.kInfeasible:
@@ -331,14 +333,15 @@ class Simplex:
         """Maximize cost @ x within the bounds: give the point and the duals of the rows, or none."""
         self._highs.changeColsBounds(len(lower), self._columns, lower, upper)
         self._highs.changeColsCost(len(cost), self._columns, -cost)
-        optimal = self._run() == self.highspy.HighsModelStatus.kOptimal
+        optimal = self.run() == self.highspy.HighsModelStatus.kOptimal
         solution = self._highs.getSolution() if optimal else None
         self._highs.changeColsCost(len(cost), self._columns, self._zero)
         if solution is None:
             return None, None
         return np.array(solution.col_value), np.array(solution.row_dual)
 
-    def _run(self) -> Any:
+    def run(self) -> Any:
+        """Solve the program that stands, counted."""
         self.solved += 1
         self._highs.run()
         return self._highs.getModelStatus()

@@ -8,13 +8,13 @@ cycles, these are all the cycles that there are; otherwise the closed walks of e
 
 import dataclasses
 import itertools
-import os
 import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cyclax.core.budget import LISTING, SEARCH, Budget, SpentError
+from cyclax.core.workers import cores
 from cyclax.cycles.word import canonical_rotation
 from cyclax.maps.affine import AffineForm
 from cyclax.proofs.boxes import pieces_of
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cyclax.proofs.rigorous import Judge
 
 # What is listed of a graph that was not finished: walks, and steps of the search for them (a few seconds).
-_MOST_LISTED, _LISTING_STEPS = 50_000, 400_000_000
+MOST_LISTED, _LISTING_STEPS = 50_000, 400_000_000
 # Words that are spelled out between two looks at the clock.
 _SPELLED_TOGETHER = 1000
 # Refutations that a kernel may log in one call, at least.
@@ -66,10 +66,10 @@ def word_graph(
     kept), `regions`, `unproved` (programs that looked infeasible and were kept), `disjoint_cycles`, `seconds`; and of a
     judge `upheld` and `rejected` (refutations), `undecided` (words that are neither proved to be cycles nor not to be).
     """
-    return _Refinement(bounds, orders, box, budget, progress, threads or min(os.cpu_count() or 1, 16), judge).run()
+    return Refinement(bounds, orders, box, budget, progress, threads or cores(16), judge).run()
 
 
-class _Refinement:
+class Refinement:
     """One enumeration: the graph at its level, and what it has cost."""
 
     def __init__(self, bounds, orders, box, budget, progress, threads, judge=None):
@@ -92,11 +92,13 @@ class _Refinement:
         self.only_short = False  # edges were dropped because they lie on long walks only
 
     def run(self) -> Candidates:
+        """Explore, whatever overflows."""
         # Where numbers overflow nothing is refuted: nan and inf are below no bound.
         with np.errstate(all="ignore"):
             return self.explore()
 
     def explore(self) -> Candidates:
+        """Refine the graph until it lists the words, or the budget is spent."""
         try:
             if self.judge is None and no_cycle_in_the_mean(self.bounds, self.box, self.budget):
                 self.effort[PROGRAMS] += 1
@@ -110,9 +112,11 @@ class _Refinement:
             return self.give_up(str(spent))
 
     def check(self, nodes: int = 0, memory: int = 0) -> None:
+        """Raise where the budget is spent."""
         self.budget.check(self.nodes + nodes, memory)
 
     def refine(self) -> Candidates:
+        """Refine the graph, round by round."""
         assert self.atlas is not None
         number = len(self.atlas.sides)
         words, firsts, lasts = np.arange(number, dtype=np.int32)[:, None], np.zeros(number, np.int64), None
@@ -226,7 +230,7 @@ class _Refinement:
         Where all orders were asked for these are 1, 2, .. as far as it goes. The last graph says most: its closed walks
         are among those of the graphs before it.
         """
-        found, room, steps = {}, _MOST_LISTED, _LISTING_STEPS
+        found, room, steps = {}, MOST_LISTED, _LISTING_STEPS
         self.budget.until(LISTING)
         try:
             for order in (self.orders or itertools.count(1)) if self.counts else ():
@@ -263,6 +267,7 @@ class _Refinement:
         return words, ""
 
     def result(self, found: dict[int, np.ndarray], everything=False, unfinished="") -> Candidates:
+        """Make the result from the words found."""
         self.budget.until(SEARCH)
         words, late = self.spelled(found)
         complete = {*words, *((self.orders or ()) if not unfinished else ())}

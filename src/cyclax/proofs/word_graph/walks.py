@@ -15,11 +15,11 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 # Steps of breadth-first search that one call of a kernel may take (about a quarter of a second).
-_STRIDE = 20_000_000
+STRIDE = 20_000_000
 # Edges that are on no short walk are sought for this many steps an edge on average; then the rest is kept.
 _SEARCH = 3_000
 # Walks that a kernel lists in one call.
-_LISTED = 100_000
+LISTED = 100_000
 # Sweeps that bound the spectral radius.
 _SWEEPS = 300
 
@@ -68,7 +68,7 @@ def short_edges(graph: Graph, longest: int, check=lambda: None) -> np.ndarray:
     behind = back.begins()
     seen_ahead, seen_behind = (np.full(graph.nodes, -1, np.int64) for _ in range(2))
     parent_ahead, parent_behind, *queues = (np.zeros(graph.nodes, np.int64) for _ in range(4))
-    allowed, edge = _SEARCH * len(graph.source) + _STRIDE, 0
+    allowed, edge = _SEARCH * len(graph.source) + STRIDE, 0
     # Edges of the reversed graph by their number in the graph.
     number = np.argsort(graph.target, kind="stable")
     while edge < len(graph.source):
@@ -77,7 +77,7 @@ def short_edges(graph: Graph, longest: int, check=lambda: None) -> np.ndarray:
             break
         check()
         edge, steps = _mark_short(
-            graph.source, graph.target, ahead, behind, number, longest, edge, _STRIDE, keep,
+            graph.source, graph.target, ahead, behind, number, longest, edge, STRIDE, keep,
             seen_ahead, seen_behind, parent_ahead, parent_behind, *queues,
         )  # fmt: skip
         allowed -= steps
@@ -181,13 +181,13 @@ def closed_walks(graph: Graph, words: np.ndarray, orders: list[int], most: int, 
     words = np.ascontiguousarray(words, np.int32)
     found, total, left = {}, 0, steps
     for order in orders:
-        out = np.empty((min(most - total, _LISTED) + 1, order), np.int32)
+        out = np.empty((min(most - total, LISTED) + 1, order), np.int32)
         path = np.empty(order + 1, np.int64), np.empty(order + 1, np.int64)
         spelled = np.empty(order + words.shape[1] + 1, np.int32), np.empty(order, np.int32)
         reached, parts = np.array([0, -1]), []
         while reached[0] < graph.nodes:
             check()
-            stride = min(_STRIDE, left)
+            stride = min(STRIDE, left)
             filled, taken = _list_walks(graph.target, begins, words, order, reached, stride, out, *path, *spelled)
             parts.append(out[:filled].copy())
             left, total = left - taken, total + filled

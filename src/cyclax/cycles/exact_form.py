@@ -1,0 +1,69 @@
+"""The affine form of a map where float64 loses what a gate adds: beside a large Jacobian, or below the smallest number.
+
+What opening a gate adds is a difference of two Jacobians, of which rounding may leave little, or nothing; and a product
+of two weights of 1e-170 is 0. Whether a gate matters is decided exactly there.
+"""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from cyclax.cycles.decide import Decider
+from cyclax.maps.affine import AffineForm, affine_form, affine_forms
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+
+# What a gate adds has lost digits that matter where it is smaller than this beside what it is added to,
+_LOST = 1e-6
+# or than this: numbers below 1e-308 have fewer digits.
+_SMALLEST = 1e-290
+
+
+def exact_form(model: AbstractPiecewiseLinearMap) -> AffineForm:
+    """Read the borders off the model, exactly where float64 loses what a gate adds. Under `numerics()`."""
+    found = _copied(affine_form(model))
+    stack = jax.tree.map(lambda leaf: np.asarray(leaf)[None], model)
+    return AffineForm(*(part[0] for part in _mended(found, stack, lambda: _copied(affine_form(_generic(model))))))
+
+
+def exact_forms(models: AbstractPiecewiseLinearMap, number: int, num_states: int) -> AffineForm:
+    """Read the borders off a stack of models, as `exact_form` does: arrays have the model on their first axis."""
+    return _mended(
+        affine_forms(models, number, num_states),
+        models,
+        lambda: affine_forms(_generic(models), number, num_states),
+    )
+
+
+def _copied(found: AffineForm) -> AffineForm:
+    return AffineForm(*(part[None].copy() for part in found))
+
+
+def _generic(model: AbstractPiecewiseLinearMap) -> AbstractPiecewiseLinearMap:
+    """Replace weights by random ones of their sign and of a size near 1: where those add nothing, zeros are why."""
+    rng = np.random.default_rng(0)
+
+    def drawn(leaf):
+        leaf = np.asarray(leaf)
+        return np.sign(leaf) * rng.uniform(1, 2, leaf.shape) if np.issubdtype(leaf.dtype, np.floating) else leaf
+
+    return jax.tree.map(drawn, model)
+
+
+def _mended(found: AffineForm, models: AbstractPiecewiseLinearMap, generic: Callable[[], AffineForm]) -> AffineForm:
+    """Decide exactly, in the arrays of `found`, what is lost; `generic` reads the models with other weights."""
+    with np.errstate(all="ignore"):
+        closed, shift = np.max(np.abs(found.closed), axis=(1, 2), initial=0), np.max(np.abs(found.shift), 1, initial=0)
+        jumps = np.max(np.abs(found.jumps), axis=(2, 3), initial=0)
+        shifts = np.max(np.abs(found.shift_jumps), axis=2, initial=0)
+        lost = jumps <= np.maximum(_LOST * closed[:, None], _SMALLEST)
+        lost |= (shifts <= np.maximum(_LOST * shift[:, None], _SMALLEST)) & (found.offsets != 0)
+    lost &= np.any(found.gradients != 0, axis=2)
+    if np.any(lost & (jumps == 0) & (shifts == 0)):  # most of them switch nothing, whatever the weights that are not 0
+        lost &= generic().effective | (jumps != 0) | (shifts != 0)
+    for row in np.flatnonzero(np.any(lost, axis=1)).tolist():
+        decider = Decider(jax.tree.map(lambda leaf, row=row: np.asarray(leaf)[row], models), found.effective[row])
+        for gate in np.flatnonzero(lost[row]).tolist():
+            if (jump := decider.jump(gate)) is not None:
+                found.jumps[row, gate], found.shift_jumps[row, gate], found.effective[row, gate] = jump
+    return found
