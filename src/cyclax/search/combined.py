@@ -26,7 +26,7 @@ _FIRST, _MORE = 1e8, 4
 # Before anything is compiled a proof may take this much; and in the end, where it promises to come to one.
 _PROOF_FIRST, _PROOF_LAST = 2e9, 6.4e9
 # Paths are the better source of fixed points, starts of cycles, for which paths get only so small a part of the work.
-_CYCLES = 4
+_CYCLES = 16
 # Moves of a start, before any was made; and operations of a move that do not depend on the dimension, for each step.
 _MOVES, _STEP = 16, 100.0
 # Where starts are used up, paths go on until they have cost so many times as much.
