@@ -65,7 +65,7 @@ def test_a_finder_is_stopped_and_believed_nothing():
     cycles = cx.find_cycles(cx.TentMap(1.9), 3, key=0, finder=Wrong(), progress=False)
     (fixed,) = cycles
     np.testing.assert_allclose(fixed.points, [[-1 / 0.9]])
-    with pytest.raises(TypeError, match=r"finder: expected cyclax\.SCYFI"):
+    with pytest.raises(TypeError, match=r"finder: expected cyclax\.Combined"):
         cx.find_cycles(cx.TentMap(1.9), 1, key=0, finder="scyfi")
 
 

@@ -174,6 +174,8 @@ def _cycles(arguments: argparse.Namespace) -> int:
 
     # What would fail after the search is tried before it: the search may take hours.
     model, ax = _prepare(arguments)
+    # What the work needs is imported before Ctrl-C may raise.
+    _ = cx.enumerate_cycles if arguments.exact else cx.find_cycles
     to_work()
 
     result = _exact(model, arguments) if arguments.exact else _search(model, arguments)

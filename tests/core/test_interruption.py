@@ -32,8 +32,9 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize("name", ["cyclax.cli", "argparse", "jax", "jaxlib._jax", "equinox", "cyclax.plot", "flint"])
-def test_while_importing(name):
-    program = AT_IMPORT.format(name=name, words=SEARCH)
+def test_while_importing(name, tmp_path):
+    words = [*SEARCH, "--plot", str(tmp_path / "picture.png")] if name == "cyclax.plot" else SEARCH
+    program = AT_IMPORT.format(name=name, words=words)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "cyclax: interrupted\n")
 

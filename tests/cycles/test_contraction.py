@@ -354,3 +354,13 @@ def test_positive_definite_only_where_every_matrix_enclosed_is(seed, size):
     assert not positive_definite(Enclosed(better, np.full((size, size), 1.01 * np.max(np.diag(better)))))
     assert not positive_definite(exactly(-better))
     assert not positive_definite(exactly(np.nan * better))
+
+
+@pytest.mark.parametrize("size", [5e-324, 1e-310, 1e308])
+def test_weights_that_overflow_when_divided_prove_nothing_and_end(size):
+    model = cx.ShallowPLRNN(
+        A=[0.5, 0.5], W1=np.full((2, 3), size), W2=np.full((3, 2), size), h1=[1.0, 1.0], h2=np.ones(3)
+    )
+    with jax.enable_x64(True):
+        found = contraction_certificate(affine_form(model))
+    assert found is None or found.rate < 1

@@ -11,7 +11,7 @@ from cyclax.maps.affine import affine_form
 
 def test_every_state_is_fixed():
     """A = I and nothing else: no gate matters, one region, the whole space."""
-    cycles = cx.find_cycles(cx.PLRNN(A=np.ones(3), W=np.zeros((3, 3)), h=np.zeros(3)), 3, key=0)
+    cycles = cx.find_cycles(cx.PLRNN(A=np.ones(3), W=np.zeros((3, 3)), h=np.zeros(3)), 3, key=0, finder=cx.SCYFI())
     assert cycles.counts == {1: 0, 2: 0, 3: 0}
     (family,) = cycles.degenerate
     assert (family.kind, family.order) == ("family", 1)
@@ -23,7 +23,7 @@ def test_every_state_is_fixed():
 
 
 def test_a_translation_has_no_fixed_point():
-    cycles = cx.find_cycles(cx.PLRNN(A=np.ones(2), W=np.zeros((2, 2)), h=np.ones(2)), 2, key=0)
+    cycles = cx.find_cycles(cx.PLRNN(A=np.ones(2), W=np.zeros((2, 2)), h=np.ones(2)), 2, key=0, finder=cx.SCYFI())
     assert cycles.counts == {1: 0, 2: 0}
     assert cycles.degenerate == ()
     assert "I - P is singular" in cycles.report["orders"]["1"]["reason"]

@@ -88,7 +88,7 @@ def test_print_tells_the_story(cycles):
     text = str(cycles)
     assert "in orders 1..8" in text
     assert "saddle" in text
-    assert "complete? likely for orders" in text
+    assert "complete? proved complete for orders 1..8" in text
     assert "<table>" in cycles._repr_html_()
     assert "Cycle(order 1, saddle" in repr(cycles[0])
 

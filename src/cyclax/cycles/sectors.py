@@ -94,7 +94,8 @@ def _range(gains: list, upward: list[bool], thresholds: list, tie) -> tuple:
     least = most = total
     turn = sorted(range(len(gains)), key=thresholds.__getitem__)
     while turn:
-        tied = [i for i in turn if thresholds[i] <= thresholds[turn[0]] + tie]
+        # What overflowed (nan) ties with all, so that this ends; the sums then are no numbers, and prove nothing.
+        tied = [i for i in turn if not thresholds[i] > thresholds[turn[0]] + tie]
         turn = turn[len(tied) :]
         steps = [gains[i] if upward[i] else -gains[i] for i in tied]
         least = min(least, total + sum(step for step in steps if step < 0))
