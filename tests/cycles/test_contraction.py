@@ -364,3 +364,14 @@ def test_weights_that_overflow_when_divided_prove_nothing_and_end(size):
     with jax.enable_x64(True):
         found = contraction_certificate(affine_form(model))
     assert found is None or found.rate < 1
+
+
+def test_gates_that_do_not_feed_back():
+    """W is triangular: no loop of gains, whatever their sizes. The multipliers are those of A, all below 1."""
+    model = cx.PLRNN(A=[0.9999999990686774, 0.9999999701976776], W=[[0.0, 0.96], [0.0, 0.0]], h=[-1.1, 0.7])
+    found = contraction_certificate(affine_form(model))
+    assert found is None or found.rate < 1
+    near = cx.PLRNN(A=[0.5, 0.25], W=[[0.0, 100.0], [0.0, 0.0]], h=[-1.1, 0.7])
+    found = contraction_certificate(affine_form(near))
+    assert found is not None
+    assert 0.5 <= found.rate < 1

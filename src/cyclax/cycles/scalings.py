@@ -61,7 +61,7 @@ def _descent(gains: np.ndarray) -> Iterator[np.ndarray]:
             return
         if peak < 1:
             yield np.exp(logs)
-        if peak - 1 > _HOPELESS * (before - peak):
+        if peak == 0 or peak - 1 > _HOPELESS * (before - peak):  # no gate feeds back to itself; or no hope
             return
         if attempt or peak < 1:  # the first scaling minimizes another norm
             before = peak
