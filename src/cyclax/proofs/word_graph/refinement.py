@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 # What is listed of a graph that was not finished: walks, and steps of the search for them (a few seconds).
 MOST_LISTED, _LISTING_STEPS = 50_000, 400_000_000
+# No more walks than nodes were allowed, and so many steps for each of these.
+_STEPS_OF_A_NODE = 4000
 # Words that are spelled out between two looks at the clock.
 _SPELLED_TOGETHER = 1000
 # Refutations that a kernel may log in one call, at least.
@@ -230,7 +232,8 @@ class Refinement:
         Where all orders were asked for these are 1, 2, .. as far as it goes. The last graph says most: its closed walks
         are among those of the graphs before it.
         """
-        found, room, steps = {}, MOST_LISTED, _LISTING_STEPS
+        found, nodes = {}, self.budget.nodes
+        room, steps = min(MOST_LISTED, nodes), min(_LISTING_STEPS, _STEPS_OF_A_NODE * nodes)
         self.budget.until(LISTING)
         try:
             for order in (self.orders or itertools.count(1)) if self.counts else ():
