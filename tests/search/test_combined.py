@@ -1,5 +1,6 @@
 """The default of `find_cycles`: proofs, paths and starts in turns."""
 
+import itertools
 import sys
 
 import jax
@@ -63,14 +64,23 @@ def test_few_nodes_are_followed_by_as_many_as_the_tree_promises(monkeypatch):
         return original(self, model, bounds, orders, box, budget, progress)
 
     monkeypatch.setattr(cx.BranchAndBound, "candidates", counted)
+    rng = np.random.default_rng(0)  # a network whose tree has some thousand nodes
+    A, W = rng.uniform(0.3, 0.9, 30), rng.normal(size=(30, 30)) / np.sqrt(30)
+    model = cx.PLRNN(A=A, W=W, h=rng.normal(size=30))
     with jax.enable_x64(True):
-        attempts = Attempts(made(random_network(30, 8)), [1])
+        attempts = Attempts(made(model), [1])
         attempts.attempt(800 * 30**2 * 301, never())
+        first, *_ = given
+        attempts.attempt(800 * 30**2 * 2777, never())
+        number = len(given)
+        attempts.attempt(800 * 30**2 * 2777, never())
     assert not attempts.refused
-    first, *others = given
     assert first == 301
     assert 1 in attempts.proved
-    assert all(later >= 2 * earlier for earlier, later in zip(given, others, strict=False))
+    assert len(given) == number  # what is proved is not tried again
+    assert 1 < number < 5
+    assert all(later >= 2 * earlier for earlier, later in itertools.pairwise(given))
+    assert len(attempts.inventory.cycles) == 9
 
 
 def made(model):

@@ -26,6 +26,8 @@ _FEW_BITS = 10
 _TREE_NODE, _GRAPH_NODE, _WORD = 800.0, 4e5, 200.0
 # Nodes for each state below which it is not worth beginning with a tree: its columns are narrowed first.
 _LEAST = 10
+# After so many nodes of a tree it is known what it will take.
+_TELLING = 1000
 # What a tree will take is known, from what it took so far, to within this factor and its square (measured at M = 30 and
 # 50); where it promises to end, it may take so many times more operations than it was allowed.
 _UNSURE, _PROMISING = 3.0, 20.0
@@ -108,10 +110,13 @@ class Attempts:
         if method.name != BranchAndBound.name:
             return 0 if only_promising or nodes < max(1, _AGAIN * spent) else nodes
         if not spent:
-            return 0 if only_promising or nodes < _LEAST * self.inventory.model.num_states else nodes
-        expected = self.tried[1]["notes"].get("nodes expected") if 1 in self.tried else None
-        whole, most = expected or np.inf, int(_PROMISING * nodes)
-        return int(min(_UNSURE**2 * whole, most)) if max(_UNSURE * whole, 2 * spent) <= most else 0
+            least = _LEAST * self.inventory.model.num_states
+            return 0 if only_promising or nodes < least else min(nodes, max(least, _TELLING))
+        if 1 in self.proved:
+            return 0
+        whole, most = self.tried[1]["notes"].get("nodes expected") or np.inf, int(_PROMISING * nodes)
+        enough = min(_UNSURE**2 * whole, most)
+        return int(enough) if _UNSURE * whole <= most and enough >= 2 * spent else 0
 
     def _prepare(self, stop: Stop) -> None:
         """Choose the box, once."""
