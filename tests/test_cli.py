@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -116,8 +117,10 @@ def test_examples_load(path):
     assert model.num_states == int(path.stem.split("_")[1].removesuffix("d"))
 
 
-def test_starts_bound_the_search(capsys):
-    assert cli.main(["cycles", NETWORK, "--orders", "2,", "--json", "--starts", "32"]) == 0
+def test_starts_bound_the_search(capsys, tmp_path):
+    model = cx.ClippedShallowPLRNN.random(5, 30, key=jax.random.key(83), gain=3.0)  # beyond a quick proof
+    cx.save(tmp_path / "network.json", model)
+    assert cli.main(["cycles", str(tmp_path / "network.json"), "--orders", "2,", "--json", "--starts", "32"]) == 0
     # Four times as many where the index proves that something is missing.
     assert json.loads(capsys.readouterr().out)["report"]["orders"]["2"]["starts"] in (32, 64, 128)
 
