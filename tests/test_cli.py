@@ -216,7 +216,7 @@ def test_negative_orders_after_a_space(lozi, capsys):
 
 def test_bad_settings(lozi, capsys):
     assert "SCYFI: starts: expected a positive int, got 0" in error_of(capsys, lozi, "--orders", "2", "--starts", "0")
-    assert "SCYFI: seconds: expected a time budget or None, a positive number, got -1.0" in error_of(
+    assert "Combined: seconds: expected a time budget or None, a positive number, got -1.0" in error_of(
         capsys, lozi, "--orders", "2", "--seconds", "-1"
     )
     assert "argument --seed: invalid int value: 'x'" in error_of(capsys, lozi, "--orders", "2", "--seed", "x")
