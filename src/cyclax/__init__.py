@@ -4,6 +4,8 @@ What it offers is listed in `cyclax/api.py`, and imported when it is first asked
 command line answers to `--version` and Ctrl-C.
 """
 
+from functools import cache as _cache
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -43,19 +45,17 @@ def __getattr__(name: str) -> "Any":
     raise AttributeError(f"module 'cyclax' has no attribute {name!r}")
 
 
+@_cache
 def _homes() -> dict[str, str]:
     """Give the module of each name on offer, as `api.py` has it: read, for to import it all takes its time."""
     import ast
     from pathlib import Path
 
-    if "_homes_read" in globals():
-        return globals()["_homes_read"]
     tree = ast.parse(Path(__file__).with_name("api.py").read_text("utf-8"))
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
     homes = {alias.name: node.module for node in imports for alias in node.names}
     offered = next(node.value for node in tree.body if isinstance(node, ast.Assign))
-    homes = {name: homes[name] or "" for name in ast.literal_eval(offered)}
-    return globals().setdefault("_homes_read", homes)
+    return {name: homes[name] or "" for name in ast.literal_eval(offered)}
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 
 import cyclax as cx
 from cyclax.core.interruption import Interruption
+from cyclax.core.numerics import numerics
 from cyclax.core.stop import Stop
 from cyclax.cycles.inventory import Inventory
 from cyclax.cycles.word import word_key
@@ -131,10 +132,37 @@ def test_likely_asks_that_all_that_is_known_was_met():
             if tally is not None and key in tally.seen:
                 met = tally.seen.pop(key)
                 tally.seen[next(iter(tally.seen))] += met
-        assert not finder.is_likely(network, 1)
+        assert not finder.has_ended(network, 1)
         assert finder.verdict(network, 1)[0] == "unknown"
         network.given = {key}
         assert finder.verdict(network, 1)[0] == "likely"
+
+
+def test_searches_that_have_ended_without_meeting_all_end_the_whole():
+    """Few paths are enough by their own rule; what is known beyond them is met neither by these nor by few starts."""
+    rng = np.random.default_rng(2)
+    A, W = rng.uniform(0.3, 0.9, 30), rng.normal(size=(30, 30)) / np.sqrt(30)
+    model = cx.PLRNN(A=A, W=W, h=rng.normal(size=30))
+    known = cx.enumerate_cycles(model, 1, progress=False)
+    assert len(known) == 5
+
+    class Planting(Stop):
+        """Plants all fixed points once paths have been followed."""
+
+        def __call__(self):
+            if network.tallies[1].paths is not None and network.tallies[1].paths.paths:
+                network.inventory.verify(1, np.stack([cycle.gates for cycle in known]))
+            return super().__call__()
+
+    with numerics():
+        network = Network(model, affine_form(model), jax.random.key(0), [1])
+        finder = cx.Combined(cx.PathFollowing(unseen=0.5), cx.SCYFI(starts=64), proofs=False)
+        finder.search([network], Planting(None, Interruption(), 0.0), given={}, progress=False)
+        assert network.tallies[1].paths is not None
+        assert network.tallies[1].paths.enough(0.5)
+        verdict, reason = finder.verdict(network, 1)
+    assert verdict == "unknown"
+    assert "paths: not all that is known was met" in reason
 
 
 def test_without_the_extra_the_report_says_what_to_install(monkeypatch):

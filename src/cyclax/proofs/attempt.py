@@ -107,7 +107,7 @@ class Attempts:
     def _nodes(self, method: AbstractMethod, order: int, operations: float, only_promising: bool) -> int:
         """Give the nodes to try it with now; 0 where that would do no more than was done."""
         nodes, spent = int(operations / self._each(method, order)), self._spent.get(method.name, 0)
-        if method.name != BranchAndBound.name:
+        if not isinstance(method, BranchAndBound):
             return 0 if only_promising or nodes < max(1, _AGAIN * spent) else nodes
         if not spent:
             least = _LEAST * self.inventory.model.num_states
@@ -148,9 +148,9 @@ class Attempts:
     def _each(self, method: AbstractMethod, order: int) -> float:
         """Count the operations of one node, about."""
         size = self.inventory.model.num_states
-        if method.name == Exhaustive.name:
+        if isinstance(method, Exhaustive):
             return _WORD * order * size**3
-        return _TREE_NODE * size**2 if method.name == BranchAndBound.name else _GRAPH_NODE * size
+        return _TREE_NODE * size**2 if isinstance(method, BranchAndBound) else _GRAPH_NODE * size
 
     def _try(self, method: AbstractMethod, orders: list[int], nodes: int, stop: Stop) -> None:
         known, box = self.inventory, self._box
@@ -162,7 +162,7 @@ class Attempts:
             found = method.candidates(known.model, known.bounds, orders, box, budget, lambda text: None)
         except (SpentError, TooExpensiveError) as error:
             found = Candidates({}, (), False, nodes, 0, 0.0, str(error))
-        if found.unfinished and method.name == BranchAndBound.name:
+        if found.unfinished and isinstance(method, BranchAndBound):
             found.words.clear()  # which leaves were met depends on the threads
         if method.needs_box and not box.derived:
             # What is complete inside the box need not be so outside.

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from cyclax.search.driver import Driver
 from cyclax.search.finder import AbstractFinder
 from cyclax.search.lanes import operations
 from cyclax.search.path_following import PathFollowing, PathSearch
+from cyclax.search.path_tally import PathTally
 from cyclax.search.scyfi import SCYFI
 from cyclax.search.tally import Network, StartTally
 
@@ -77,33 +78,32 @@ class Combined(AbstractFinder):
 
     def verdict(self, network, order):
         """Say what is proved; else what the search says that has met all that is known."""
-        proofs, tally = network.attempts, network.tallies[order]
+        proofs = network.attempts
         if proofs is not None and order in proofs.proved:
             return "proved complete", proofs.reason(order)
         reasons = []
-        for name, (verdict, reason), seen in self._searched(tally):
-            if verdict == "likely" and _has_met_all(network, order, seen):
+        for name, search, unseen in self._searched(network.tallies[order]):
+            verdict, reason = search.verdict(unseen)
+            if verdict == "likely" and _has_met_all(network, order, search.seen):
                 return verdict, reason
             reasons.append(f"{name}: {'not all that is known was met' if verdict == 'likely' else reason}")
         if proofs is not None and (left := proofs.left(order)):
             reasons.append(f"proof: {left}")
         return "unknown", "; ".join(reasons) or "the search was stopped early"
 
-    def _searched(self, tally: StartTally):
-        """Give the names of the searches there were, their verdicts, and what they have met."""
-        if tally.paths is not None:
-            yield "paths", tally.paths.verdict(self.paths.unseen), tally.paths.seen
-        if tally.starts:
-            yield "starts", tally.verdict(self.starts.unseen), tally.seen
-
-    def is_likely(self, network: Network, order: int) -> bool:
+    def has_ended(self, network: Network, order: int) -> bool:
         """Whether a search has ended by its own rule, and has met all that is known."""
-        tally = network.tallies[order]
-        paths = tally.paths is not None and tally.paths.enough(self.paths.unseen)
-        starts = tally.starts > 0 and tally.enough(self.starts.unseen)
-        return (paths and tally.paths is not None and _has_met_all(network, order, tally.paths.seen)) or (
-            starts and _has_met_all(network, order, tally.seen)
+        return any(
+            search.enough(unseen) and _has_met_all(network, order, search.seen)
+            for _, search, unseen in self._searched(network.tallies[order])
         )
+
+    def _searched(self, tally: StartTally) -> Iterator[tuple[str, StartTally | PathTally, float]]:
+        """Give the searches of an order that there were, with the share of what is unseen that each tolerates."""
+        if tally.paths is not None:
+            yield "paths", tally.paths, self.paths.unseen
+        if tally.starts:
+            yield "starts", tally, self.starts.unseen
 
 
 def _has_met_all(network: Network, order: int, seen: Collection) -> bool:
@@ -125,10 +125,9 @@ class _Turns:
 
     def run(self) -> None:
         """Take turns."""
-        for order, words in self.given.items():
-            for network in self.networks:
-                network.inventory.verify(order, words)
         for network in self.networks:
+            for order in self.given.keys() & network.tallies.keys():
+                network.inventory.verify(order, self.given[order])
             network.given = set(network.inventory.cycles)
         for turn in itertools.count():
             work = _FIRST * _MORE**turn
@@ -156,7 +155,9 @@ class _Turns:
                 self.say(f"paths of order {order}, {work:.0e} operations")
                 if (order, i) not in self.searches:
                     self.searches[order, i] = PathSearch(self.finder.paths, self.networks[i], order, self.stop)
-                self.searches[order, i].spend(work if order == 1 else work / _CYCLES, effort)
+                most = effort * self.finder.paths.paths
+                share = work if order == 1 else work / _CYCLES
+                self.searches[order, i].spend(share, most, to_the_end=effort > 1)
 
     def _start(self, open_: list[Work], work: float) -> None:
         if self.driver is None:
@@ -190,11 +191,13 @@ class _Turns:
         if verdict is not None and verdict[0] == "proved complete":
             return True
         proved = network.attempts is not None and order in network.attempts.proved
-        if effort == 1 and (proved or self.finder.is_likely(network, order)):
+        if effort == 1 and (proved or self.finder.has_ended(network, order)):
             return True
-        if tally.starts < effort * self.finder.starts.starts or (order, i) not in self.searches:
+        starts, paths, to_the_end = self.finder.starts, self.finder.paths, effort > 1
+        if tally.starts < effort * starts.starts and (to_the_end or not tally.enough(starts.unseen)):
             return False
-        return self.searches[order, i].used_up(effort, _FURTHER * tally.solves * self._move(order))
+        search, further = self.searches.get((order, i)), _FURTHER * tally.solves * self._move(order)
+        return search is not None and search.used_up(further, effort * paths.paths, to_the_end=to_the_end)
 
     def _move(self, order: int) -> float:
         """Operations of a move of one start, about."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from jaxtyping import Array
 from cyclax.core.numerics import numerics
 from cyclax.core.progress import progress_bar
 from cyclax.core.stop import Stop
+from cyclax.core.workers import cores
 from cyclax.cycles.verify import verify_hits, verify_singular
 from cyclax.search.lanes import OPERATIONS, POOL, Fate, Rounds, cached_lanes, default_lanes, operations
 from cyclax.search.linear import UNROLLED_SIZE
@@ -64,7 +64,7 @@ class Driver:
         most = _MODELS_AT_ONCE if jax.default_backend() == "cpu" else len(networks)
         self.at_once = max(1, min(len(networks), most, _POOLS_BYTES // (8 * POOL * self.num_states)))
         # Batched LAPACK calls deadlock when two threads make them (jaxlib 0.10.2), and use all cores anyway.
-        self.threads = min(os.cpu_count() or 1, 8) if self.num_states <= UNROLLED_SIZE else 1
+        self.threads = cores() if self.num_states <= UNROLLED_SIZE else 1
         self._compiled: set[int] = set()  # the numbers of segments whose kernel is
         self._segment()
 

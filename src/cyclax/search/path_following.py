@@ -1,6 +1,7 @@
 """Path following: solutions met one after the other along paths through the linear regions."""
 
 import dataclasses
+import math
 
 from cyclax.core.progress import progress_bar
 from cyclax.core.stop import Stop
@@ -85,55 +86,50 @@ class PathSearch:
         self.finder, self.network, self.order, self.stop = finder, network, order, stop
         self.tally = network.tallies[order].paths = network.tallies[order].paths or PathTally(order)
         self.first = 0  # number of the next path
-        self.begun = False
         self._gates: Gates | None = None
         self._walker: Walker | None = None
 
     def run(self, effort: int) -> None:
         """Follow paths until they are enough, or `effort` times as many as are allowed (or were enough before)."""
-        tally, most = self.tally, effort * (self.finder.paths if effort == 1 else max(1, self.first))
         if not self._begin():
             return
-        tally.complete_look = False
-        while not self.stop() and self.first < most and not (effort == 1 and tally.enough(self.finder.unseen)):
-            size = min(max(_FIRST, self.first), _LARGEST, most - self.first)
-            if effort == 1 and self.first:
-                size = min(size, tally.lacking(self.finder.unseen))
-            self._block(size)
-            known = self.network.inventory.verdict(self.order)
-            if known is not None and known[0] == "proved complete":
-                break
-            if effort > 1 and not self.network.inventory.missing(self.order):
-                break
-        tally.complete_look = not self.stop()
+        self.tally.complete_look = False
+        most = effort * (self.finder.paths if effort == 1 else max(1, self.first))
+        self.spend(math.inf, most, to_the_end=effort > 1)
+        self.tally.complete_look = not self.stop()
 
-    def spend(self, operations: float, effort: int) -> None:
-        """Follow paths until all have cost so many operations, or are enough (unless `effort` is above 1), or used up.
+    def spend(self, operations: float, most: int, *, to_the_end: bool) -> None:
+        """Follow paths until all have cost so many operations, there were `most`, or what is known settles the order.
 
-        `effort`: how many times as many paths as are allowed at first.
+        Where they are enough before, only `to_the_end`: that is, until nothing is missing.
         """
         if not self._begin():
             return
-        tally, most = self.tally, effort * self.finder.paths
-        while not self.stop() and self.first < most and (effort > 1 or not tally.enough(self.finder.unseen)):
-            affordable = int((operations - self.cost) / self._each())
-            size = min(max(_FIRST, self.first), _LARGEST, most - self.first, affordable)
-            if effort == 1 and self.first:
+        tally, inventory = self.tally, self.network.inventory
+        while not self.stop() and self.first < most and (to_the_end or not tally.enough(self.finder.unseen)):
+            size = min(max(_FIRST, self.first), _LARGEST, most - self.first)
+            if self.first and not to_the_end:
                 size = min(size, tally.lacking(self.finder.unseen))
-            if size < min(_FEWEST, most - self.first):
+            affordable = (operations - self.cost) / self._each()
+            if affordable < min(_FEWEST, size):
                 break
-            self._block(size)
+            self._block(int(min(size, affordable)))
+            known = inventory.verdict(self.order)
+            if known is not None and known[0] == "proved complete":
+                break
+            if to_the_end and not inventory.missing(self.order):
+                break
 
     @property
     def cost(self) -> float:
         """Operations of all pieces so far, about."""
         return self.tally.pieces * self._piece()
 
-    def used_up(self, effort: int, operations: float) -> bool:
-        """Whether no more paths are to be followed: there were enough, or they have cost so many operations."""
-        if not self._begin():
+    def used_up(self, operations: float, most: int, *, to_the_end: bool) -> bool:
+        """Whether `spend` would follow no more paths, however much it were given beyond so many operations."""
+        if not self._begin() or self.first >= most or self.cost >= operations:
             return True
-        return self.first >= effort * self.finder.paths or self.cost >= operations
+        return not to_the_end and self.tally.enough(self.finder.unseen)
 
     def _each(self) -> float:
         """Operations of a path, about; before any was followed, as if it met each border twice."""
@@ -148,9 +144,8 @@ class PathSearch:
 
     def _begin(self) -> bool:
         """Prepare the walk, once; say whether paths can be followed."""
-        if self.begun:
+        if self._walker is not None or self.tally.trouble:
             return not self.tally.trouble
-        self.begun = True
         try:
             self._gates = merged_gates(self.network.bounds)
         except NotFollowedError as error:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from cyclax.core.draws import GOLDEN, mixed, normals, uniforms
+from cyclax.core.draws import GOLDEN, counted, mixed, normals, uniforms
 from cyclax.paths.system import Gates
 
 KINDS = 4
@@ -25,8 +25,7 @@ def seeds_of(key: Array, order: int, first: int, number: int) -> np.ndarray:
     state = np.full(1, order, np.uint64)
     for part in np.asarray(jax.random.key_data(key)).astype(np.uint64):
         state = mixed(state * np.uint64(GOLDEN) + part)
-    counters = np.uint64(_SEEDS) * np.arange(first, first + number, dtype=np.uint64)
-    return mixed(state + np.uint64(GOLDEN) * (counters + np.arange(_SEEDS, dtype=np.uint64)[:, None]))
+    return counted(state, _SEEDS * first, _SEEDS * number).reshape(number, _SEEDS).T
 
 
 def path_starts(
