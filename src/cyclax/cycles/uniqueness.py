@@ -19,6 +19,8 @@ from cyclax.maps.affine import AffineForm
 
 # So many frequencies are looked at, at most.
 _LONGEST = 64
+# Walks from corner to corner that look for Jacobians with determinants of both signs, before a proof is tried.
+_WALKS = 8
 # What float64 does not know of a Jacobian may differ from step to step: the gains stay below 1 by this, squared.
 _ROOM = 2.0**-20
 
@@ -40,13 +42,36 @@ def one_solution(bounds: AffineForm, order: int) -> bool:
 
 
 def _one_sign(sectors: Sectors, order: int) -> bool:
-    """Whether det(I - J^k) has one sign where all sectors are low, in the middle, and high: else there is no proof."""
-    signs = set()
-    for share in (0.0, 0.5, 1.0):
-        values = np.linalg.eigvals(sectors.base + share * sectors.outward @ sectors.gradients)
-        real = np.real(values[np.imag(values) == 0])
-        signs.add(int(np.sum(real > 1) + (np.sum(real < -1) if order % 2 == 0 else 0)) % 2)
-    return len(signs) == 1
+    """Whether det(I - J^k) has one sign at all Jacobians met on the way to a small one: else there is no proof.
+
+    It is det(I - J), times det(I + J) for even k, and something positive. Each is linear in every one of the s: at a
+    vertex of [0, 1]^n the factor by which it changes as s[i] jumps is one minus, or plus, a diagonal entry of
+    gradients (I - J)^-1 outward, and a pivot of that matrix makes the jump. The smallest factor is taken each time.
+    """
+    corners = np.random.default_rng(0).random((_WALKS, len(sectors.gates))) < 0.5
+    corners[0], corners[1] = False, True
+    jacobians = sectors.base + (sectors.outward * corners[:, None, :]) @ sectors.gradients
+    for sign in (1, -1) if order % 2 == 0 else (1,):
+        systems = np.eye(len(sectors.base)) - sign * jacobians
+        if abs(np.sum(np.linalg.slogdet(systems)[0])) != _WALKS:
+            return False
+        responses = sign * sectors.gradients @ np.linalg.inv(systems) @ sectors.outward
+        if any(_changes_sign(response, corner) for response, corner in zip(responses, corners, strict=True)):
+            return False
+    return True
+
+
+def _changes_sign(response: np.ndarray, corner: np.ndarray) -> bool:
+    """Whether the determinant changes its sign on the way from a corner, along the jumps that make it smallest."""
+    jumps = np.where(corner, -1.0, 1.0)
+    for _ in range(2 * len(jumps)):
+        factors = 1 - jumps * np.diagonal(response)
+        i = int(np.argmin(factors))
+        if not 0 < factors[i] < 1:
+            return bool(factors[i] <= 0)
+        response = response + jumps[i] / factors[i] * np.outer(response[:, i], response[i])
+        jumps[i] = -jumps[i]
+    return False
 
 
 def _below_one(sectors: Sectors, turn: float, multipliers: np.ndarray) -> bool:

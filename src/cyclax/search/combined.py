@@ -11,7 +11,7 @@ from cyclax.core.checks import real
 from cyclax.core.progress import progress_bar
 from cyclax.core.stop import Stop
 from cyclax.cycles.balance import Balanced
-from cyclax.proofs.attempt import Attempts
+from cyclax.proofs.attempt import MANY_DIMENSIONS, Attempts
 from cyclax.search.driver import Driver
 from cyclax.search.finder import AbstractFinder
 from cyclax.search.lanes import operations
@@ -129,13 +129,17 @@ class _Turns:
             for order in self.given.keys() & network.tallies.keys():
                 network.inventory.verify(order, self.given[order])
             network.given = set(network.inventory.cycles)
+        many = self.networks[0].model.num_states >= MANY_DIMENSIONS
         for turn in itertools.count():
             work = _FIRST * _MORE**turn
             self._prove(max(work, _PROOF_FIRST))
             if not (open_ := self._open()):
                 break
-            self._start(open_, work)
-            self._follow(self._open(), work)
+            if many and turn == 0:  # in many dimensions a few paths often meet all there is
+                self._follow(open_, work)
+            self._start(self._open(), work)
+            if not many or turn:
+                self._follow(self._open(), work)
         self._prove(_PROOF_LAST, last=True)
         for network in self.networks:
             for tally in network.tallies.values():
