@@ -8,7 +8,7 @@ from cyclax.core.interruption import Interruption
 
 # When, in shares of the seconds of a budget, each part of an enumeration has to end: a box is derived, the proof, what
 # a proof that was cut short leaves is listed, searched for, solved and checked, and proved cycle by cycle.
-DERIVATION, PROOF, LISTING, SEARCH, SOLVING, CERTIFICATION = 0.1, 0.7, 0.75, 0.8, 1.0, 1.1
+DERIVATION, PROOF, LISTING, SEARCH, SOLVING, CERTIFICATION = 0.1, 0.65, 0.7, 0.8, 1.0, 1.1
 
 
 class SpentError(Exception):

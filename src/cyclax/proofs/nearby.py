@@ -4,6 +4,7 @@ The points that a word fixes lead, under the true map, through the gates of anot
 points that meet it (the moves of SCYFI). Plain NumPy: there is no time to compile anything.
 """
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -13,10 +14,11 @@ from cyclax.cycles.word import WordKey, minimal_period, word_key
 from cyclax.maps.affine import AffineForm
 from cyclax.proofs.candidates import Candidates
 
-# Rounds of all orders, moves of one word, and steps of an orbit before words are read off it.
+# Rounds of all orders (after smaller ones), moves of one word, and steps of an orbit before words are read off it.
 _ROUNDS, _MOVES, _TRANSIENT = 16, 16, 32
-# Words that move together: at most so many, and so few that a move of all takes about this many operations.
-_TOGETHER, _OPERATIONS = 64, 1e9
+# Words that move together: few at first, so that something is found however little time there is; at most so many, and
+# so few that a move of all takes about this many operations.
+_FIRST, _TOGETHER, _OPERATIONS = (4, 8, 16, 32), 64, 1e9
 
 
 def search_nearby(
@@ -29,8 +31,8 @@ def search_nearby(
     """
     rng, met = np.random.default_rng(0), {order: {} for order in orders}
     try:
-        for order in list(orders) * rounds:
-            _move(bounds, _starts(bounds, order, scale, rng, budget.check), met[order], budget.check)
+        for size, order in itertools.product([*_FIRST, *[_TOGETHER] * rounds], orders):
+            _move(bounds, _starts(bounds, order, size, scale, rng, budget.check), met[order], budget.check)
     except SpentError:
         pass
     for order, some in met.items():
@@ -39,11 +41,11 @@ def search_nearby(
             found.words[order] = np.concatenate([known, np.stack([some[key] for key in sorted(some)])])
 
 
-def _starts(bounds: AffineForm, order: int, scale: float, rng, check: Callable[[], None]) -> np.ndarray:
-    """Give words `(n, k, G)`: half of them of orbits, half of fair coins."""
+def _starts(bounds: AffineForm, order: int, most: int, scale: float, rng, check: Callable[[], None]) -> np.ndarray:
+    """Give words `(n, k, G)`, `most` at most: half of them of orbits, half of fair coins."""
     num_gates, num_states = bounds.gradients.shape
     each = order * num_states**2 * (2 * num_gates + 3 * num_states)
-    number = int(np.clip(_OPERATIONS / each, 2, _TOGETHER))
+    number = int(np.clip(_OPERATIONS / each, 2, most))
     states = scale * 2.0 ** rng.integers(-2, 5, (number // 2, 1)) * rng.normal(size=(number // 2, num_states))
     for _ in range(_TRANSIENT):
         check()
