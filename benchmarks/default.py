@@ -1,27 +1,33 @@
 """The default of `find_cycles` beside its sources alone: `python -m benchmarks.default`. Writes `results/default.md`.
 
-For each network: seconds of one call (compiled before), what was found, and the verdicts; of the default, of starts
-alone (`SCYFI()`) and of paths alone (`PathFollowing()`). `--networks` adds the 60 networks of `branch_and_bound`: how
-many the default proves, how long it takes, and whether it misses what an unlimited proof finds. With `--cases FOLDER`
-also the networks of a folder of `.json` files.
+For each network, over seeds of the search: seconds of one call (compiled before; median), in how many all is found that
+any call found, and the verdicts; of the default, of starts alone (`SCYFI()`) and of paths alone (`PathFollowing()`),
+each with at most CAP seconds. `--networks` adds the 60 networks of `branch_and_bound`: how many the default proves, how
+long it takes, and whether it misses what an unlimited proof finds. `--cases FOLDER` adds the `.json` networks there.
 """
 
 import argparse
 import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import cyclax as cx
 from benchmarks.branch_and_bound import SEEDS, SIZES, network, prove
-from cyclax.cycles.word import word_key
+from benchmarks.recall import coupled_tents, five_dimensional
+from cyclax.cycles.word import WordKey, word_key
 
 RESULTS = Path(__file__).resolve().parent / "results" / "default.md"
-FINDERS = {"default": None, "starts": cx.SCYFI(), "paths": cx.PathFollowing()}
+# Seconds of a source alone; and of all calls to one, after which no more seeds are tried, but for three.
+CAP, ENOUGH = 20.0, 40.0
+FINDERS = {
+    "default": cx.Combined(seconds=3 * CAP),
+    "starts": cx.SCYFI(seconds=CAP),
+    "paths": cx.PathFollowing(seconds=CAP),
+}
 # Orders at which the networks of a folder are searched, by their names; 1 where they are not named.
 ORDERS = {
-    "plrnn_2d_order1": 4,
     "plrnn_2d_order16": 16,
     "plrnn_2d_order27": 27,
     "plrnn_2d_order40": 40,
@@ -29,34 +35,57 @@ ORDERS = {
     "plrnn_10d_order10": 10,
     "almost_linear_2d_order8": 8,
     "clipped_m3_h10_order20": 20,
-    "shallow_m2_h10": 5,
+    "shallow_m2_h10": 4,
 }
 
 
-def timed(model, orders: int | Sequence[int], finder) -> tuple[float, cx.Cycles]:
-    """Search twice, and time the second call."""
-    for key in (1, 0):
-        begin = time.perf_counter()
-        cycles = cx.find_cycles(model, orders, key=key, finder=finder, progress=False)
-        seconds = time.perf_counter() - begin
-    return seconds, cycles  # pyright: ignore[reportPossiblyUnbound]
+def weaker(number: int, seed: int, gain: float) -> cx.PLRNN:
+    """The networks of `branch_and_bound` with smaller weights: at 100 states they have no fixed points otherwise."""
+    model = network(number, seed)
+    return cx.PLRNN(A=model.A, W=gain * model.W, h=model.h)
 
 
-def described(cycles: cx.Cycles) -> str:
-    """Count verdicts."""
-    counts = Counter(entry["verdict"] for entry in cycles.report["orders"].values())
-    return f"{len(cycles)} ({', '.join(f'{number} {verdict}' for verdict, number in counts.items())})"
+def cases(folder: Path | None) -> Iterator[tuple[str, object, int]]:
+    """Give (name, model, order)."""
+    for path in sorted(folder.glob("*.json")) if folder else ():
+        yield path.stem, cx.load(path), ORDERS.get(path.stem, 1)
+    for order in (6, 8, 10, 12):
+        yield "Lozi (1.7, 0.5)", cx.LoziMap(1.7, 0.5), order
+    for order in (3, 4, 5):
+        yield "coupled tents", coupled_tents(), order
+    yield "5-D, seed 24", five_dimensional(24), 6
+    for number, seed in ((20, 5), (20, 7), (30, 0), (30, 2), (30, 12), (30, 19), (50, 2), (50, 8)):
+        yield f"M = {number}, seed {seed}", network(number, seed), 1
+    for seed, gain in ((0, 0.4), (2, 0.4), (3, 0.4), (2, 0.45)):
+        yield f"M = 100, gain {gain}, seed {seed}", weaker(100, seed, gain), 1
 
 
-def row(name: str, model, orders: int | Sequence[int], paths: bool = True) -> str:
+def timed(model, order: int, finder, key: int) -> tuple[float, frozenset[WordKey], str]:
+    """Search once: seconds, what was found, and the verdict."""
+    begin = time.perf_counter()
+    cycles = cx.find_cycles(model, [order], key=key, finder=finder, progress=False)
+    seconds = time.perf_counter() - begin
+    found = frozenset(word_key(cycle.gates) for cycle in cycles)
+    return seconds, found, cycles.report["orders"][str(order)]["verdict"]
+
+
+def row(name: str, model, order: int, seeds: int) -> str:
     """Give one line of the table."""
-    cells = [name]
+    calls = {}
     for source, finder in FINDERS.items():
-        if source == "paths" and not paths:
-            cells.append("")
-            continue
-        seconds, cycles = timed(model, orders, finder)
-        cells.append(f"{seconds:.2f} s: {described(cycles)}")
+        timed(model, order, finder, seeds)
+        calls[source] = some = []
+        while len(some) < seeds and (len(some) < 3 or sum(seconds for seconds, _, _ in some) < ENOUGH):
+            some.append(timed(model, order, finder, len(some)))
+    every = frozenset().union(*(found for some in calls.values() for _, found, _ in some))
+    cells, medians = [f"{name}, {order}", str(len(every))], {}
+    for source, some in calls.items():
+        medians[source] = statistics.median(seconds for seconds, _, _ in some)
+        whole = sum(found == every for _, found, _ in some)
+        verdicts = Counter(verdict.removesuffix(" complete") for _, _, verdict in some)
+        told = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+        cells.append(f"{medians[source]:.2f} s, {whole} of {len(some)}: {told}")
+    cells.append(f"{medians['default'] / min(medians['starts'], medians['paths']):.1f}")
     print(*cells, sep=" | ", flush=True)
     return f"| {' | '.join(cells)} |"
 
@@ -88,24 +117,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", action="store_true", help="the 60 networks of branch_and_bound, too")
     parser.add_argument("--cases", type=Path, metavar="FOLDER", help="networks (.json) of this folder, too")
+    parser.add_argument("--seeds", type=int, default=20, help="seeds of the search")
+    parser.add_argument("--only", default="", metavar="TEXT", help="networks whose names contain this")
     arguments = parser.parse_args()
     begin = time.perf_counter()
     lines = [
         "# The default beside its sources alone",
         "",
-        "Seconds of one compiled call, cycles found, and verdicts of orders.",
+        f"Of {arguments.seeds} seeds, or fewer: median seconds of a compiled call (sources alone: {CAP:g} s at most), in how",
+        "many calls all was found that any found, verdicts. Last: seconds of the default by those of the faster source.",
         "",
-        "| network | default | starts alone | paths alone |",
-        "|---|---|---|---|",
-        row("Lozi, orders 1..12", cx.LoziMap(1.7, 0.5), 12, paths=False),
-        row("tent, orders 1..10", cx.TentMap(1.9), 10, paths=False),
-        *(row(f"PLRNN, M = {number}, seed {seed}, order 1", network(number, seed), 1)
-          for number, seed in ((20, 5), (30, 0))),
-    ]  # fmt: skip
-    for path in sorted(arguments.cases.glob("*.json")) if arguments.cases else ():
-        if path.stem in ORDERS or path.stem.startswith(("flipflop", "shallow")):
-            orders = ORDERS.get(path.stem, [1])
-            lines.append(row(f"{path.stem}, orders {orders}", cx.load(path), orders, paths=orders == [1]))
+        "| network, order | cycles | default | starts alone | paths alone | ratio |",
+        "|---|---|---|---|---|---|",
+        *(row(*case, arguments.seeds) for case in cases(arguments.cases) if arguments.only in case[0]),
+    ]
     if arguments.networks:
         lines += against_proof()
     lines += ["", f"All of it: {time.perf_counter() - begin:.0f} s."]
