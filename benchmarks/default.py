@@ -124,8 +124,8 @@ def main() -> None:
     lines = [
         "# The default beside its sources alone",
         "",
-        f"Of {arguments.seeds} seeds, or fewer: median seconds of a compiled call (sources alone: {CAP:g} s at most), in how",
-        "many calls all was found that any found, verdicts. Last: seconds of the default by those of the faster source.",
+        f"Of {arguments.seeds} seeds, or fewer: median seconds of a compiled call (sources alone: {CAP:g} s at most),",
+        "in how many calls all was found that any found, verdicts. Last: the default by the faster source.",
         "",
         "| network, order | cycles | default | starts alone | paths alone | ratio |",
         "|---|---|---|---|---|---|",

@@ -169,8 +169,8 @@ def unseen_of(strategy: Strategy, evidence: StartTally, seen: dict, number: int)
 def recall_paths(model, order: int, complete: set, most: int):
     """Follow paths until all is found, or `most` of them.
 
-    **Returns:** as `recall`, of pieces; and, for when 90 % had been found, the bound on what is unseen, and the share of
-    other paths that meet that.
+    **Returns:** as `recall`, of pieces; and, for when 90 % had been found, the bound on what is unseen, and the share
+    of other paths that meet that.
     """
     bounds = affine_form(model)
     samples = []

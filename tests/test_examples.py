@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES, BENCHMARKS = ROOT / "examples", ROOT / "benchmarks"
 SHORT = {
     "forcing_and_gradients": ["--seeds", "2"],
     "gradients_and_exponents": [],
@@ -35,3 +36,11 @@ def test_example(name, tmp_path):
         places = [line for line in done.stdout.splitlines() if "% of the diameter away" in line]
         assert len(places) == 3
         assert all(float(line.split(":")[1].split("%")[0]) < 10 for line in places)
+
+
+def test_every_benchmark_finds_what_it_measures():
+    """They use names that are not exported, which moves leave behind."""
+    modules = [f"import benchmarks.{path.stem}" for path in sorted(BENCHMARKS.glob("*.py"))]
+    assert len(modules) > 10
+    done = subprocess.run([sys.executable, "-c", "\n".join(modules)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
