@@ -60,7 +60,7 @@ def large(number: int, seed: int) -> cx.PLRNN:
 class Strategy:
     """Starts of one kind for one model and order, in blocks."""
 
-    def __init__(self, name: str, model, order: int, seconds: float = 2.0):
+    def __init__(self, name: str, model, order: int, seconds: float = 20.0):
         self.name, self.model, self.order = name, model, order
         self.bounds = affine_form(model)
         self.scale = state_scale(model, self.bounds)

@@ -1,6 +1,7 @@
 """A proof that is tried with a stated number of operations, so that whether it succeeds depends on no clock."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ _TELLING = 1000
 _UNSURE, _PROMISING = 3.0, 20.0
 # A graph begins anew each time: with so many times as many nodes as the last, at least.
 _AGAIN = 4
+# The lowest orders are sought outside the box too: words of so many letters together.
+_OUTSIDE = 1000
 # Words that are checked between two looks at the clock.
 _CHECKED = 1000
 
@@ -168,8 +171,13 @@ class Attempts:
         if method.needs_box and not box.derived:
             # What is complete inside the box need not be so outside.
             budget.until(1.0)
+            some = [
+                order
+                for order, letters in zip(orders, itertools.accumulate(orders), strict=True)
+                if letters <= _OUTSIDE
+            ]
             with np.errstate(all="ignore"):
-                search_nearby(known.bounds, orders, found, state_scale(known.model, known.bounds), budget, rounds=1)
+                search_nearby(known.bounds, some, found, state_scale(known.model, known.bounds), budget, blocks=(64,))
         checked = self._check(found, stop)
         complete = [order for order in orders if found.all_orders or set(divisors(order)) <= set(found.complete)]
         region = box if method.needs_box else None

@@ -5,7 +5,7 @@ points that meet it (the moves of SCYFI). Plain NumPy: there is no time to compi
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,24 +14,29 @@ from cyclax.cycles.word import WordKey, minimal_period, word_key
 from cyclax.maps.affine import AffineForm
 from cyclax.proofs.candidates import Candidates
 
-# Rounds of all orders (after smaller ones), moves of one word, and steps of an orbit before words are read off it.
-_ROUNDS, _MOVES, _TRANSIENT = 16, 16, 32
-# Words that move together: few at first, so that something is found however little time there is; at most so many, and
-# so few that a move of all takes about this many operations.
-_FIRST, _TOGETHER, _OPERATIONS = (4, 8, 16, 32), 64, 1e9
+# Words that move together, in rounds of all orders: few at first, so that something is found however little time there
+# is; and so few that a move of all takes about this many operations.
+_BLOCKS, _OPERATIONS = (4, 8, 16, 32, *[64] * 16), 1e9
+# Moves of one word, and steps of an orbit before words are read off it.
+_MOVES, _TRANSIENT = 16, 32
 
 
 def search_nearby(
-    bounds: AffineForm, orders: list[int], found: Candidates, scale: float, budget: Budget, rounds: int = _ROUNDS
+    bounds: AffineForm,
+    orders: list[int],
+    found: Candidates,
+    scale: float,
+    budget: Budget,
+    blocks: Sequence[int] = _BLOCKS,
 ) -> None:
     """Add words of these orders to those of `found`: that their points meet them is still to be checked.
 
-    **Arguments:** `scale`: the size of the states that matter; `rounds`: how often all orders are searched. It ends
-    early where the budget is spent.
+    **Arguments:** `scale`: the size of the states that matter; `blocks`: how many words move together in each round of
+    all orders, at most. It ends early where the budget is spent.
     """
     rng, met = np.random.default_rng(0), {order: {} for order in orders}
     try:
-        for size, order in itertools.product([*_FIRST, *[_TOGETHER] * rounds], orders):
+        for size, order in itertools.product(blocks, orders):
             _move(bounds, _starts(bounds, order, size, scale, rng, budget.check), met[order], budget.check)
     except SpentError:
         pass
