@@ -93,7 +93,7 @@ class _ByContent:
         self.bounds, digest = bounds, hashlib.blake2b()
         for part in bounds:
             digest.update(repr((part.shape, part.dtype)).encode())
-            digest.update(np.ascontiguousarray(part))
+            digest.update(np.ascontiguousarray(part).tobytes())
         self.digest = digest.digest()
 
     def __eq__(self, other):
