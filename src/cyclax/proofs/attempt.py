@@ -100,9 +100,9 @@ class Attempts:
         if self.refused or not (open_ := self.open()):
             return
         try:
-            self._prepare(stop)
             for method, orders in self._methods(open_, operations):
                 while not stop() and (nodes := self._nodes(method, max(orders), operations, only_promising)):
+                    self._prepare(stop)
                     self._spent[method.name] = nodes
                     self._try(method, orders, nodes, stop)
         except (ImportError, ValueError, SpentError) as error:
