@@ -113,6 +113,7 @@ def _exchanged(own: dict[int, Arrays]) -> Iterator[tuple[int, Arrays]]:
         yield i, results[i]
 
 
-def cores(most: int = 8) -> int:
+def cores(most: int | None = 8) -> int:
     """Give the number of threads that pay: the cores that this process may use, and so many at most."""
-    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, most)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable if most is None else min(usable, most)

@@ -18,7 +18,7 @@ from cyclax.cycles.table import BORDER, FAMILY, UNDECIDED, CycleTable, Uncounted
 from cyclax.grids.boundaries import Boundaries, boundaries
 from cyclax.grids.cells import REPORT, filed, unfiled
 from cyclax.grids.grid import AbstractGrid, Parameter, ParameterGrid
-from cyclax.maps.io.registry import from_dict, to_dict
+from cyclax.maps.io.registry import from_dict
 
 _FORMAT = 2
 # The header of a file, as far as anything here relies on it.
@@ -251,18 +251,12 @@ class BifurcationMap:
             raise TypeError("save: this map is of a sequence of models; save the Track.")
         if any(parameter.set is not None for parameter in self.grid.parameters):
             raise TypeError("save: a parameter given by a function cannot be written; use to_xarray for the layers.")
-        arrays: dict[str, np.ndarray] = {"searched": self.searched}
-        model = {name: np.asarray(value).tolist() for name, value in to_dict(self.grid.model).items()}
-        header = {
-            "format": _FORMAT,
-            "model": model,
-            "parameters": [[p.leaf, list(p.index), p.offset] for p in self.grid.parameters],
-            "orders": list(map(int, self.orders)),
-            "report": self.report,
-        }
-        for i, values in enumerate(self.grid.axes):
-            arrays[f"axis.{i}"] = values
-        write_archive(path, header, arrays | filed(self.found, self.uncounted, self.layers), compressed=True)
+        header, arrays = filed(self)
+        parameters = [[p.leaf, list(p.index), p.offset] for p in self.grid.parameters]
+        axes = {f"axis.{i}": values for i, values in enumerate(self.grid.axes)}
+        write_archive(
+            path, {"format": _FORMAT, "parameters": parameters, **header}, {**arrays, **axes}, compressed=True
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> "BifurcationMap":
