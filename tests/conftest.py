@@ -23,8 +23,8 @@ STRICT = {
     "jax_numpy_rank_promotion": "raise",
     "jax_enable_x64": True,
 }
-# The fast suite is mostly compilation. XLA's older generator of code takes 40 % less time for programs that are as fast,
-# so there it is used; slow tests run what users run, and so does all together (`pytest -m "not fuzz"`). XLA stops at
+# The fast suite is mostly compilation. XLA's older generator of code takes 40 % less time for programs as fast, so
+# there it is used; slow tests run what users run, and so does all together (`pytest -m "not fuzz"`). XLA stops at
 # flags that it does not know: should this one go, drop it here.
 QUICK = "--xla_cpu_use_fusion_emitters=false"
 # Seconds after which a slow test counts as hanging, where it does not say itself; other tests: see pyproject.toml.
