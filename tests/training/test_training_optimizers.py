@@ -80,7 +80,7 @@ def test_several_runs_train_as_each_alone(name, together):
 
 def test_the_loss_that_is_told_has_the_regularizers():
     regularizers = (cx.L2(0.1),)
-    for name in ("polyak", "lbfgs"):
+    for name in ("polyak", "backtracking"):  # the value, and the function that gives it
         result = cx.fit(
             tents(1)[0], SERIES, optimizer=OPTIMIZERS[name](), regularizers=regularizers, progress=False, **ARGUMENTS
         )
