@@ -13,13 +13,13 @@ import jax
 import numpy as np
 
 import cyclax as cx
+from benchmarks.closed_walks import random_closed_walks
 from cyclax.core.budget import Budget
 from cyclax.cycles.verify import Verified, verify_hits
 from cyclax.cycles.word import word_key
 from cyclax.maps.affine import affine_form, state_scale
 from cyclax.proofs.candidates import Box
-from cyclax.proofs.word_graph.refinement import _Refinement
-from cyclax.proofs.word_graph.sample import random_closed_walks
+from cyclax.proofs.word_graph.refinement import Refinement
 from cyclax.search.lanes import POOL, Fate, Rounds, cached_lanes
 from cyclax.search.starts import drawn_starts, follow, given_starts, initial_states
 from cyclax.search.tally import StartTally
@@ -66,7 +66,7 @@ class Strategy:
             begin = time.perf_counter()
             budget, reach = Budget(seconds=seconds), _REACH * self.scale
             budget.start()
-            refinement = _Refinement(
+            refinement = Refinement(
                 self.bounds,
                 [order],
                 Box(np.full(model.num_states, -reach), np.full(model.num_states, reach)),

@@ -126,8 +126,9 @@ class BifurcationMap:
             (own,), (bounds,), units = balanced([model])
             inventory = Inventory(own, bounds, self.orders)
             for order in self.orders:
-                words = [self.words(order, *place), self._uncounted_words(order, cell)]
-                gates = np.where(bounds.effective, np.concatenate(words), bounds.settled)
+                table = self.uncounted[order]
+                words = np.concatenate([self.words(order, *place), table.words[table.cell == cell]])
+                gates = np.where(bounds.effective, words, bounds.settled)
                 if len(gates):
                     inventory.verify(order, gates)
             inventory.add_repetitions(self.orders)
@@ -143,10 +144,6 @@ class BifurcationMap:
         # What is proved to be missing, or left undecided, is so here as well.
         verdicts = {order: inventory.verdict(order) or said for order in self.orders}
         return {str(k): inventory.order_report(k, verdict, starts=starts) for k, verdict in verdicts.items()}
-
-    def _uncounted_words(self, order: int, cell: int) -> np.ndarray:
-        table = self.uncounted[order]
-        return table.words[table.cell == cell]
 
     def boundaries(self) -> Boundaries:
         """Give the edges between neighboring cells that differ, each with its typed and located events."""

@@ -223,7 +223,8 @@ class Track:
         with archive.reading():
             model = from_dict(header["model"], source=str(path))
             shapes = [np.shape(leaf) for leaf in jax.tree.leaves(model)]
-            leaves = [archive.array(f"leaf.{i}", float, f"models {_axes(shape)}") for i, shape in enumerate(shapes)]
+            axes = [" ".join(map(str, ("models", *shape))) for shape in shapes]
+            leaves = [archive.array(f"leaf.{i}", float, names) for i, names in enumerate(axes)]
             stack = [jax.tree.unflatten(jax.tree.structure(model), leaf) for leaf in zip(*leaves, strict=True)]
             line = ModelSequence(stack)
             events = tuple(map(Event.from_dict, header["events"]))
@@ -238,10 +239,6 @@ class Track:
         archive.finish()
         cycles = BifurcationMap(line, orders, *tables, searched, header["report"])
         return cls(cycles, events, given.get("losses"), given.get("gradient_norms"), rule)
-
-
-def _axes(shape: tuple[int, ...]) -> str:
-    return " ".join(map(str, shape))
 
 
 def _share(covered: np.ndarray, possible: np.ndarray, length: int) -> float:
