@@ -69,7 +69,17 @@ def test_it_trains_as_optax_does(make, tmp_path):
     assert not np.allclose(weights(result), [0.5, -0.9, 1.0], atol=1e-3)
 
 
-@pytest.mark.parametrize(("name", "together"), [("plateau", True), ("lbfgs", False), ("lbfgs", True), ("noise", True)])
+@pytest.mark.parametrize(
+    ("name", "together"),
+    [
+        ("plateau", True),
+        ("backtracking", False),
+        ("backtracking", True),
+        ("noise", True),
+        pytest.param("lbfgs", False, marks=pytest.mark.slow),
+        pytest.param("lbfgs", True, marks=pytest.mark.slow),
+    ],
+)
 def test_several_runs_train_as_each_alone(name, together):
     maps, optimizer = tents(2), OPTIMIZERS[name]()
     both = cx.fit(maps, SERIES, optimizer=optimizer, vmap=together, progress=False, **ARGUMENTS)
