@@ -73,7 +73,7 @@ def short_edges(graph: Graph, longest: int, check=lambda: None) -> np.ndarray:
     seen_ahead, seen_behind = (np.full(graph.nodes, -1, np.int64) for _ in range(2))
     parent_ahead, parent_behind, *queues = (np.zeros(graph.nodes, np.int64) for _ in range(4))
     allowed, edge = _SEARCH * len(graph.source) + STRIDE, 0
-    # Edges of the reversed graph by their number in the graph.
+    # Edges of the reversed graph (which begin at `origin`) by their number in the graph.
     number = np.argsort(graph.target, kind="stable")
     while edge < len(graph.source):
         if allowed <= 0:
@@ -81,7 +81,7 @@ def short_edges(graph: Graph, longest: int, check=lambda: None) -> np.ndarray:
             break
         check()
         edge, steps = _mark_short(
-            graph.source, graph.target, ahead, behind, number, longest, edge, STRIDE, keep,
+            graph.source, graph.target, ahead, back.target, behind, number, longest, edge, STRIDE, keep,
             seen_ahead, seen_behind, parent_ahead, parent_behind, *queues,
         )  # fmt: skip
         allowed -= steps
@@ -89,16 +89,15 @@ def short_edges(graph: Graph, longest: int, check=lambda: None) -> np.ndarray:
 
 
 @njit(nogil=True, cache=True)
-def _step_on(edge, queue, first, last, begins, number, ends, seen, seen_from_there, came):
+def _step_on(edge, queue, first, last, begins, ends, seen, seen_from_there, came):
     """Go one step on from the nodes of the queue from `first` to `last`, which is where new ones are put.
 
     **Returns:** where the queue ends now; the node at which the search from the other end is met, or -1; steps taken.
     """
     steps, end = 0, last
     for i in range(first, end):
-        for p in range(begins[queue[i]], begins[queue[i] + 1]):
+        for e in range(begins[queue[i]], begins[queue[i] + 1]):
             steps += 1
-            e = number[p] if len(number) else p
             w = ends[e]
             if seen[w] != edge:
                 seen[w], came[w] = edge, e
@@ -111,10 +110,11 @@ def _step_on(edge, queue, first, last, begins, number, ends, seen, seen_from_the
 
 @njit(nogil=True, cache=True)
 def _mark_short(
-    source, target, ahead, behind, number, longest, first, stride, keep, seen_ahead, seen_behind, into, out, forth, back
-):
+    source, target, ahead, origin, behind, number, longest, first, stride, keep,
+    seen_ahead, seen_behind, into, out, forth, back,
+):  # fmt: skip
     """Search from both ends of each edge at once; all edges of a closed walk that is found are marked with it."""
-    steps, every = 0, np.empty(0, np.int64)
+    steps = 0
     for edge in range(first, len(source)):
         if steps > stride:
             return edge, steps
@@ -133,15 +133,17 @@ def _mark_short(
             if first_forth == last_forth or first_back == last_back:
                 break
             if last_forth - first_forth <= last_back - first_back:
-                first_forth, (last_forth, meeting, taken) = (
-                    last_forth,
-                    _step_on(edge, forth, first_forth, last_forth, ahead, every, target, seen_ahead, seen_behind, into),
+                end = last_forth
+                last_forth, meeting, taken = _step_on(
+                    edge, forth, first_forth, end, ahead, target, seen_ahead, seen_behind, into
                 )
+                first_forth = end
             else:
-                first_back, (last_back, meeting, taken) = (
-                    last_back,
-                    _step_on(edge, back, first_back, last_back, behind, number, source, seen_behind, seen_ahead, out),
+                end = last_back
+                last_back, meeting, taken = _step_on(
+                    edge, back, first_back, end, behind, origin, seen_behind, seen_ahead, out
                 )
+                first_back = end
             steps += taken
             if meeting >= 0:
                 break
@@ -153,8 +155,8 @@ def _mark_short(
                 w = source[into[w]]
             w = meeting
             while w != u:
-                keep[out[w]] = 1
-                w = target[out[w]]
+                keep[number[out[w]]] = 1
+                w = target[number[out[w]]]
     return len(source), steps
 
 
