@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 import cyclax as cx
+from benchmarks.closed_walks import random_closed_walks
 from cyclax.core.budget import Budget
 from cyclax.core.interruption import Interruption
 from cyclax.core.stop import Stop
@@ -21,7 +22,6 @@ from cyclax.cycles.word import word_key
 from cyclax.maps.affine import affine_form, state_scale
 from cyclax.proofs.candidates import Box
 from cyclax.proofs.word_graph.refinement import Refinement
-from cyclax.proofs.word_graph.sample import random_closed_walks
 from cyclax.search.lanes import POOL, Fate, Rounds, cached_lanes
 from cyclax.search.path_following import PathSearch
 from cyclax.search.starts import drawn_starts, follow, given_starts, initial_states

@@ -23,6 +23,10 @@ STRICT = {
     "jax_numpy_rank_promotion": "raise",
     "jax_enable_x64": True,
 }
+# The fast suite is mostly compilation. XLA's older generator of code takes 40 % less time for programs as fast, so
+# there it is used; slow tests run what users run, and so does all together (`pytest -m "not fuzz"`). XLA stops at
+# flags that it does not know: should this one go, drop it here.
+QUICK = "--xla_cpu_use_fusion_emitters=false"
 # Seconds after which a slow test counts as hanging, where it does not say itself; other tests: see pyproject.toml.
 SLOW_LIMIT = 3600
 
@@ -35,6 +39,8 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if not hasattr(config, "workerinput"):  # the one process that begins, and ends, the session
         _share_programs(config)
+        if "not slow" in config.option.markexpr:
+            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()
     if config.getoption("--strict-settings"):
         for name, value in STRICT.items():
             jax.config.update(name, value)

@@ -58,11 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"cyclax {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    cycles = commands.add_parser(
+    cycles = _add_command(
+        commands,
         "cycles",
-        help="find fixed points and cycles",
-        description="Find the fixed points and cycles of a network, and say how sure it is that none is missing.",
-        allow_abbrev=False,
+        _cycles,
+        "find fixed points and cycles",
+        "Find the fixed points and cycles of a network, and say how sure it is that none is missing.",
     )
     cycles.add_argument("model", metavar="MODEL", help="a network or checkpoint (.json, .npz, .mat, .pt, .pth, .ckpt)")
     orders = "27 means 1 to 27; 8,16 means exactly these; all (with --exact) means every order there is"
@@ -77,30 +78,34 @@ def _parser() -> argparse.ArgumentParser:
     cycles.add_argument("--box", type=float, metavar="B", help="with --exact: cycles with all |z_i| <= B")
     cycles.add_argument("--certify", action="store_true", help="prove each cycle in ball arithmetic")
     _add_checkpoint(cycles)
-    cycles.set_defaults(command=_cycles)
-    scan = commands.add_parser(
+    scan = _add_command(
+        commands,
         "scan",
-        help="find the cycles in every cell of a grid of parameters",
-        description="Find the cycles in every cell of a grid of parameters, as a TOML file says (docs/scanning.md). "
-        "With a store in its [output], a scan that was stopped goes on where it was.",
-        allow_abbrev=False,
+        _scan,
+        "find the cycles in every cell of a grid of parameters",
+        "Find the cycles in every cell of a grid of parameters, as a TOML file says (docs/scanning.md). With a store "
+        "in its [output], a scan that was stopped goes on where it was.",
     )
     scan.add_argument("plan", metavar="SCAN.toml", help="model, orders, parameters, settings and output")
-    scan.set_defaults(command=_scan)
-    train = commands.add_parser(
+    train = _add_command(
+        commands,
         "train",
-        help="train a network on a time series",
-        description="Train a network on a time series, as a TOML file says (docs/training.md). Training that was "
-        "stopped goes on where it was when the same file is given again.",
-        allow_abbrev=False,
+        _train,
+        "train a network on a time series",
+        "Train a network on a time series, as a TOML file says (docs/training.md). Training that was stopped goes on "
+        "where it was when the same file is given again.",
     )
     train.add_argument("plan", metavar="TRAIN.toml", help="data, model, forcing, optimizer, training and output")
     train.add_argument("--plot", type=Path, metavar="FILE", help=f"draw the training ({', '.join(_PICTURES)})")
-    train.set_defaults(command=_train)
     _add_lyapunov(commands)
-    for command in (cycles, scan, train, commands.choices["lyapunov"]):
-        command.add_argument("--no-cache", action="store_true", help="do not keep compiled programs for the next call")
     return parser
+
+
+def _add_command(commands: Any, name: str, run: Any, what: str, description: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=what, description=description, allow_abbrev=False)
+    command.add_argument("--no-cache", action="store_true", help="do not keep compiled programs for the next call")
+    command.set_defaults(command=run)
+    return command
 
 
 def _keep_compiled() -> None:
@@ -124,12 +129,13 @@ def _add_checkpoint(command: argparse.ArgumentParser) -> None:
 
 
 def _add_lyapunov(commands: Any) -> None:
-    lyapunov = commands.add_parser(
+    lyapunov = _add_command(
+        commands,
         "lyapunov",
-        help="compute Lyapunov exponents",
-        description="Compute the Lyapunov exponents of a network along an orbit, or of several, with standard errors. "
-        "An orbit begins at a random state, standard normal from the seed, and is warmed up.",
-        allow_abbrev=False,
+        _lyapunov,
+        "compute Lyapunov exponents",
+        "Compute the Lyapunov exponents of a network along an orbit, or of several, with standard errors. An orbit "
+        "begins at a random state, standard normal from the seed, and is warmed up.",
     )
     lyapunov.add_argument(
         "model", metavar="MODEL", help="a network or checkpoint (.json, .npz, .mat, .pt, .pth, .ckpt)"
@@ -145,7 +151,6 @@ def _add_lyapunov(commands: Any) -> None:
     lyapunov.add_argument("--plot", type=Path, metavar="FILE", help=f"draw the exponents ({', '.join(_PICTURES)})")
     lyapunov.add_argument("--save", type=Path, metavar="FILE", help="save them (.npz, read by cyclax.Spectrum.load)")
     _add_checkpoint(lyapunov)
-    lyapunov.set_defaults(command=_lyapunov)
 
 
 def _number_or_all(text: str) -> int | Literal["all"]:

@@ -20,9 +20,8 @@ from torch_files import write_arrays
 import cyclax as cx
 from cyclax import data
 from cyclax.core.archive import misfit
-from cyclax.core.folder import Store as ScanStore
+from cyclax.core.folder import Store
 from cyclax.core.storage import read_npz, take_digest, write_npz
-from cyclax.training.store import Store as TrainingStore
 
 MODEL = cx.PLRNN(A=[0.53, 0.9], W=[[0, 0.75], [-2.7, 0]], h=[-0.58, 0.11])
 ARRAYS = {"a": np.arange(3), "b": np.ones((2, 2))}
@@ -75,19 +74,20 @@ def loaders(results, tmp_path) -> dict[str, tuple[Path, Callable]]:
     files["network.mat"] = tmp_path / "network.mat", cx.load
     np.save(tmp_path / "series.npy", np.arange(6.0).reshape(3, 2))
     files["series"] = tmp_path / "series.npy", data.load_series
-    scan = ScanStore(tmp_path / "scan", {"model": 1})
-    scan.save("scan", 0, ARRAYS)
-    files["chunk"] = tmp_path / "scan" / "scan-0000000.npz", lambda path: scan.load("scan", 0)
-    training = TrainingStore(tmp_path / "training", {"steps": 1})
-    training.save(ARRAYS)
-    files["state"] = tmp_path / "training" / "state.npz", lambda path: training.load()
+    kept = store(tmp_path / "kept", {"model": 1})
+    kept.save("scan-0", ARRAYS)
+    files["chunk"] = tmp_path / "kept" / "scan-0.npz", lambda path: kept.load("scan-0")
     return files
+
+
+def store(folder: Path, configuration: dict) -> Store:
+    return Store(folder, configuration, name="kept.json", other="another", remedy="Delete it.")
 
 
 RESULTS = ["cycles", "degenerate", "map", "track", "spectrum"]
 # Without a checksum, another number is only another number.
 UNCHECKED = ["network.json", "network.mat", "series"]
-KINDS = [*RESULTS, *UNCHECKED, "network.npz", "network.pt", "chunk", "state"]
+KINDS = [*RESULTS, *UNCHECKED, "network.npz", "network.pt", "chunk"]
 
 
 def verdict(load: Callable, path: Path, what: str):
@@ -260,17 +260,16 @@ def test_what_was_changed_since_is_refused(loaders, kind):
 
 
 def test_chunks_that_no_store_wrote(loaders):
-    for kind in ("chunk", "state"):
-        path, load = loaders[kind]
-        for entries in ({}, ARRAYS, {**ARRAYS, "digest": np.array("0")}, {"digest": np.array([1])}):
-            np.savez(path, **entries)
-            assert verdict(load, path, kind) is None
-    for name in ("scan", "training"):
-        folder = loaders["series"][0].parent / name
-        for text in ("", "[]", "null", "3", "{", "[" * 100_000, "\xff"):
-            (folder / f"{name}.json").write_bytes(text.encode("latin-1"))
-            with pytest.raises(ValueError, match=rf"{name}\.json cannot be read .*choose another folder"):
-                (ScanStore if name == "scan" else TrainingStore)(folder, {})
+    path, load = loaders["chunk"]
+    for entries in ({}, ARRAYS, {**ARRAYS, "digest": np.array("0")}, {"digest": np.array([1])}):
+        np.savez(path, **entries)
+        assert verdict(load, path, "chunk") is None
+    path.unlink()
+    assert load(path) is None
+    for text in ("", "[]", "null", "3", "{", "[" * 100_000, "\xff"):
+        (path.parent / "kept.json").write_bytes(text.encode("latin-1"))
+        with pytest.raises(ValueError, match=r"kept\.json cannot be read .*choose another folder"):
+            store(path.parent, {})
 
 
 @pytest.mark.parametrize("kind", [*RESULTS, "network.npz", "series"])

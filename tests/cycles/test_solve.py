@@ -25,7 +25,7 @@ def test_solve_lanes(size):
     matrix, right = rng.normal(size=(size, size, 20)), rng.normal(size=(size, 20))
     if size > 1:
         matrix[0, 0, :5] = 0  # elimination must pivot
-    solution, singular = solve_lanes(matrix, right)
+    solution, singular = jax.jit(solve_lanes)(matrix, right)
     assert not np.any(singular)
     expected = np.linalg.solve(np.moveaxis(matrix, -1, 0), right.T[..., None])[..., 0].T
     np.testing.assert_allclose(solution, expected, rtol=1e-9, atol=1e-9)
@@ -35,7 +35,7 @@ def test_solve_lanes(size):
 def test_solve_lanes_tells_singular_ones(size):
     matrix = np.random.default_rng(0).normal(size=(size, size, 3))
     matrix[:, -1, 1] = 0
-    _, singular = solve_lanes(matrix, np.ones((size, 3)))
+    _, singular = jax.jit(solve_lanes)(matrix, np.ones((size, 3)))
     np.testing.assert_array_equal(singular, [False, True, False])
 
 

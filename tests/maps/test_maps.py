@@ -1,5 +1,6 @@
 """One test binds every model: two methods, one map, continuous across every border."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from plain import plain_map
 
 import cyclax as cx
+from cyclax.maps.base import real_array, relu_where
 
 
 @pytest.fixture(autouse=True)
@@ -185,3 +187,21 @@ def test_simulate_refuses_what_it_cannot_run():
         cx.simulate(cx.TentMap(2.0), np.zeros(2), 3)
     with pytest.raises(ValueError, match="steps: expected an int, 0 or more"):
         cx.simulate(cx.TentMap(2.0), np.zeros(1), -1)
+
+
+def test_a_model_names_its_bias_or_says_its_dimension():
+    class Bare(cx.AbstractPiecewiseLinearMap):
+        h: jax.Array = eqx.field(converter=real_array)
+
+        def preactivations(self, z):
+            return z
+
+        def step(self, z, gates):
+            return 0.5 * relu_where(gates, z) + self.h
+
+    class Named(Bare):
+        input_leaf = "h"
+
+    assert cx.testing.check_map(Named([1.0, 2.0])) is None
+    with pytest.raises(TypeError, match=r"Bare: write num_states .*input_leaf"):
+        cx.testing.check_map(Bare([1.0, 2.0]))

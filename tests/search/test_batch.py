@@ -27,10 +27,10 @@ def same(one: cx.Cycles, other: cx.Cycles) -> None:
 @pytest.mark.parametrize("number", [1, 3, 11])
 def test_equals_one_by_one(number):
     models = [cx.PLRNN.random(3, key=jax.random.key(i), gain=1.5) for i in range(number)]
-    together = cx.find_cycles(models, [1, 2, 6], key=4)
+    together = cx.find_cycles(models, [1, 4], key=4)  # and 2, which is not asked for
     assert len(together) == number
     for i, (model, cycles) in enumerate(zip(models, together, strict=True)):
-        alone = cx.find_cycles(model, [1, 2, 6], key=jax.random.fold_in(jax.random.key(4), i))
+        alone = cx.find_cycles(model, [1, 4], key=jax.random.fold_in(jax.random.key(4), i))
         same(alone, cycles)
         assert alone.provenance == cycles.provenance
         for order, entry in alone.report["orders"].items():

@@ -89,23 +89,27 @@ def test_equals_enumeration(seed, size):
     assert same_cycles(cycles, plrnn_cycles(model, order))
 
 
+# One network in the fast tests, more in the slow ones.
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
+
+
 @pytest.mark.parametrize(("num_states", "order"), [(3, 1), (3, 3), (5, 3), (10, 1), (10, 3), (10, 7), (20, 1), (20, 3)])
-def test_planted_in_plrnn(num_states, order):
-    for seed in range(2):
-        model, points = planted_plrnn(num_states, order, seed)
-        assert planted_cycle(cx.find_cycles(model, [order], key=0), points)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_planted_in_plrnn(num_states, order, seed):
+    model, points = planted_plrnn(num_states, order, seed)
+    assert planted_cycle(cx.find_cycles(model, [order], key=0), points)
 
 
 @pytest.mark.parametrize(
     ("num_hidden", "order"),
     [pytest.param(7, 3, marks=pytest.mark.slow), (12, 7), pytest.param(30, 7, marks=pytest.mark.slow), (70, 3)],
 )
-def test_planted_in_shallow_plrnn(num_hidden, order):
-    for seed in range(2):
-        model, points = planted_shallow(2, num_hidden, order, seed)
-        cycle = planted_cycle(cx.find_cycles(model, [order], key=0), points)
-        assert cycle
-        assert cycle.gates.shape == (order, num_hidden)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_planted_in_shallow_plrnn(num_hidden, order, seed):
+    model, points = planted_shallow(2, num_hidden, order, seed)
+    cycle = planted_cycle(cx.find_cycles(model, [order], key=0), points)
+    assert cycle
+    assert cycle.gates.shape == (order, num_hidden)
 
 
 @pytest.mark.slow

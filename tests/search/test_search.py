@@ -52,7 +52,7 @@ def test_a_move_is_scyfis_step():
     """The candidate of a word is (I - P)^-1 q, with P and q composed in plain NumPy."""
     model = cx.PLRNN.random(4, key=jax.random.key(3))
     states = np.random.default_rng(0).normal(size=(4, 10))
-    displacement = newton_step(model, states[:, None], 6)[0][:, 0]
+    displacement = jax.jit(newton_step)(model, states[:, None], 6)[0][:, 0]
     for lane in range(10):
         P, q, z = np.eye(4), np.zeros(4), states[:, lane]
         for _ in range(6):
@@ -129,11 +129,11 @@ def test_segments_solve_the_same_words(name, segments):
     """From the nodes of one orbit, shooting in segments meets the same word and gives its candidate and its points."""
     model, order = MODELS[name](), 7  # segments of unequal lengths; with 8 one of them is empty
     z = np.random.default_rng(0).normal(size=(model.num_states, 1, 12))
-    single, word, _ = newton_step(model, z, order)
+    single, word, _ = jax.jit(newton_step)(model, z, order)
     begins = np.asarray(segment_starts(order, segments))[:-1]
     nodes = np.stack([cx.simulate(model, state, order)[begins] for state in z[:, 0].T], axis=-1)
     nodes = np.moveaxis(nodes, 0, 1)
-    several, word_of_several, singular = newton_step(model, nodes, order)
+    several, word_of_several, singular = jax.jit(newton_step)(model, nodes, order)
     assert not np.any(singular)
     for first, second in itertools.combinations(range(12), 2):
         assert (word[first] == word[second]) == (word_of_several[first] == word_of_several[second])

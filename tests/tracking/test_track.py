@@ -365,9 +365,7 @@ def test_published_sequences_equal_enumeration(name):
             cx.ShallowPLRNN(data["A"], W1, W2, data["h1"], data["h2"])
             for W1, W2 in zip(data["W1"], data["W2"], strict=True)
         ]
-    cx.track(models, 1, key=0)  # compiles
     result = cx.track(models, 1, key=0)
-    assert result.cycles.report["seconds"] < 10  # 1.9 and 0.3 on two busy cores
     for i in range(150):
         exact = cx.enumerate_cycles(models[i], 1, progress=False)
         assert exact.report["orders"]["1"]["verdict"] == "proved complete"

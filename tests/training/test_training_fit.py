@@ -371,6 +371,9 @@ def test_store_resumes_bitwise_and_refuses_others(tmp_path):
         fit(network(), SERIES, store=tmp_path / "a", **(arguments | {"steps": 50}))
     with pytest.raises(ValueError, match=r"holds another training .*series"):
         fit(network(), SERIES[1:], store=tmp_path / "a", **arguments)
+    (tmp_path / "a" / "model-0000020.npz").unlink()
+    with pytest.raises(ValueError, match=r"model-0000020\.npz.* training begins anew"):
+        fit(network(), SERIES, store=tmp_path / "a", **arguments)
     (tmp_path / "a" / "state.npz").write_bytes(b"broken")
     with pytest.raises(ValueError, match="training begins anew"):
         fit(network(), SERIES, store=tmp_path / "a", **arguments)

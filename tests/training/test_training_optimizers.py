@@ -69,7 +69,17 @@ def test_it_trains_as_optax_does(make, tmp_path):
     assert not np.allclose(weights(result), [0.5, -0.9, 1.0], atol=1e-3)
 
 
-@pytest.mark.parametrize(("name", "together"), [("plateau", True), ("lbfgs", False), ("lbfgs", True), ("noise", True)])
+@pytest.mark.parametrize(
+    ("name", "together"),
+    [
+        ("plateau", True),
+        ("backtracking", False),
+        ("backtracking", True),
+        ("noise", True),
+        pytest.param("lbfgs", False, marks=pytest.mark.slow),
+        pytest.param("lbfgs", True, marks=pytest.mark.slow),
+    ],
+)
 def test_several_runs_train_as_each_alone(name, together):
     maps, optimizer = tents(2), OPTIMIZERS[name]()
     both = cx.fit(maps, SERIES, optimizer=optimizer, vmap=together, progress=False, **ARGUMENTS)
@@ -80,7 +90,7 @@ def test_several_runs_train_as_each_alone(name, together):
 
 def test_the_loss_that_is_told_has_the_regularizers():
     regularizers = (cx.L2(0.1),)
-    for name in ("polyak", "lbfgs"):
+    for name in ("polyak", "backtracking"):  # the value, and the function that gives it
         result = cx.fit(
             tents(1)[0], SERIES, optimizer=OPTIMIZERS[name](), regularizers=regularizers, progress=False, **ARGUMENTS
         )

@@ -157,7 +157,7 @@ def _by_rule(walk: Continued, own: Event, rule: Feigin, here: int, closed, opene
     if rule.type == "border collision":
         event = replace(own, words=(closed, opened), sides=("neither", "neither"), multipliers=rule.multipliers)
         sides: list[Side] = [
-            walk.side if np.array_equal(word, _rolled(walk, turn)) else "neither" for word in event.words
+            walk.side if np.array_equal(word, np.roll(walk.word, -turn, axis=0)) else "neither" for word in event.words
         ]
         event = replace(event, sides=tuple(sides))
         return SpecialPoint("border", (closed, opened), event, (Emanating(walk.pair, walk.word, walk.side),))
@@ -178,10 +178,6 @@ def _by_rule(walk: Continued, own: Event, rule: Feigin, here: int, closed, opene
     if event.flip is not None:
         branches.append(Emanating(walk.pair, twice, event.flip.side))
     return SpecialPoint("border", (closed, opened), event, tuple(branches))
-
-
-def _rolled(walk: Continued, turn: int) -> np.ndarray:
-    return np.roll(walk.word, -turn, axis=0)
 
 
 def _at_the_rim(walk: Continued, own: Event, shorter: np.ndarray, opposite, only: Emanating) -> SpecialPoint:

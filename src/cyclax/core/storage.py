@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import io
-import json
 import os
 import pickle
 import secrets
@@ -134,19 +133,6 @@ def take_digest(path: str | Path, entries: dict[str, Any], *, needed: bool = Tru
         raise ValueError(f"{path}: this file was changed after it had been written. Write it again.")
 
 
-def read_kept(path: Path, remedy: str) -> dict[str, Any]:
-    """Read what `write_npz` wrote.
-
-    **Raises:** `ValueError` that names the file and the remedy where it is damaged.
-    """
-    try:
-        entries = read_npz(path)
-        take_digest(path, entries)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{error} {remedy}") from error
-    return entries
-
-
 def write_npz(path: str | Path, arrays: Mapping[str, Any], *, compressed: bool = False) -> None:
     """Write arrays and a digest of them to an `.npz` file: `take_digest` sees whether they are still the same.
 
@@ -183,48 +169,3 @@ def _digest(arrays: Mapping[str, Any]) -> str:
 def _brief(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else f"{text[:200]}.."
-
-
-def open_folder(
-    folder: str | Path, name: str, configuration: dict[str, Any], what: str, *, between: str = ", "
-) -> Path:
-    """Give a folder for the files of one configuration; what it holds is gone on with only if that is the same.
-
-    **Arguments:** `name`: of the file in the folder that says the configuration; `what`: what the message calls that
-    of other arguments; `between`: stands between the differences in it.
-
-    **Raises:** `ValueError` where the folder holds another configuration, and says what differs; `OSError` where it
-    cannot be written.
-    """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"store: {folder} is not a folder that can be written ({error.strerror}).") from error
-    path = folder / name
-    wanted = json.loads(json.dumps(configuration))
-    if not path.exists():
-        if any(folder.glob("*.npz")):
-            raise ValueError(f"store: {folder} holds other files and no {name}; choose another.")
-        write_atomically(path, lambda stream: stream.write(json.dumps(wanted, indent=1).encode()))
-        return folder
-    try:
-        kept = json.loads(path.read_bytes())
-        if not isinstance(kept, dict):
-            raise ValueError(f"expected an object, got {type(kept).__name__}")
-    except (ValueError, OSError, RecursionError) as error:
-        raise ValueError(f"store: {path} cannot be read ({error}); choose another folder.") from error
-    different = sorted(entry for entry in {*kept, *wanted} if kept.get(entry) != wanted.get(entry))
-    if different:
-        pairs = ((entry, _short(kept.get(entry)), _short(wanted.get(entry))) for entry in different)
-        said = between.join(f"{entry}: {there} there, {now} now" for entry, there, now in pairs)
-        raise ValueError(
-            f"store: {folder} holds {what} ({said}). Choose another folder, or give the same arguments to go on with "
-            "this one."
-        )
-    return folder
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}.."

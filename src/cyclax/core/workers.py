@@ -10,11 +10,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from cyclax.core.folder import Store
+from cyclax.core.folder import Arrays, Store
 from cyclax.core.numerics import numerics
 from cyclax.core.progress import progress_bar
-
-Arrays = dict[str, np.ndarray]
 
 
 def distribute(
@@ -61,14 +59,14 @@ def _computed(work, items, mine, threads, stage, store) -> Iterator[tuple[int, A
     device_of = {i: devices[place % len(devices)] for place, i in enumerate(mine)}
 
     def compute(i: int) -> tuple[int, Arrays]:
-        kept = None if store is None else store.load(stage, i)
+        kept = None if store is None else store.load(f"{stage}-{i:07d}")
         if kept is None:
             if halt.is_set():
                 raise InterruptedError
             with numerics(), jax.default_device(device_of[i]):
                 kept = work(items[i])
             if store is not None:
-                store.save(stage, i, kept)
+                store.save(f"{stage}-{i:07d}", kept)
         return i, kept
 
     pool = ThreadPoolExecutor(threads)
@@ -113,6 +111,7 @@ def _exchanged(own: dict[int, Arrays]) -> Iterator[tuple[int, Arrays]]:
         yield i, results[i]
 
 
-def cores(most: int = 8) -> int:
+def cores(most: int | None = 8) -> int:
     """Give the number of threads that pay: the cores that this process may use, and so many at most."""
-    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, most)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable if most is None else min(usable, most)

@@ -87,18 +87,10 @@ class Cycle:
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain Python values, with null for inf and nan, as `cyclax cycles --json` prints them."""
-        return {
-            "order": self.order,
-            "points": plain_value(self.points),
-            "gates": self.gates.astype(int).tolist(),
-            "multipliers": [[plain_value(value.real), plain_value(value.imag)] for value in self.multipliers],
-            "residual": plain_value(self.residual),
-            "margin": plain_value(self.margin),
-            "error": plain_value(self.error),
-            "condition": plain_value(self.condition),
-            "stability": self.stability,
-            "certificate": plain_value(dataclasses.asdict(self.certificate)) if self.certificate else None,
-        }
+        proof = plain_value(dataclasses.asdict(self.certificate)) if self.certificate else None
+        fields = _plain_fields(self)
+        del fields["jacobian"]
+        return {**fields, "stability": self.stability, "certificate": proof}
 
     def __repr__(self) -> str:
         values = ", ".join(short_number(value) for value in self.multipliers[:3])
@@ -159,17 +151,7 @@ class Degenerate:
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain Python values."""
-        return {
-            "kind": self.kind,
-            "order": self.order,
-            "points": plain_value(self.points),
-            "gates": self.gates.astype(int).tolist(),
-            "directions": plain_value(self.directions),
-            "extent": plain_value(self.extent),
-            "multipliers": [[plain_value(value.real), plain_value(value.imag)] for value in self.multipliers],
-            "margin": plain_value(self.margin),
-            "error": plain_value(self.error),
-        }
+        return _plain_fields(self)
 
     def __repr__(self) -> str:
         start = short_vector(self.points[0])
@@ -209,15 +191,7 @@ class NearMiss:
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain Python values."""
-        return {
-            "kind": self.kind,
-            "order": self.order,
-            "points": plain_value(self.points),
-            "gates": self.gates.astype(int).tolist(),
-            "distance": plain_value(self.distance),
-            "violated": self.violated.astype(int).tolist(),
-            "multipliers": [[plain_value(value.real), plain_value(value.imag)] for value in self.multipliers],
-        }
+        return _plain_fields(self)
 
     def __repr__(self) -> str:
         how = "beyond a border of its region by" if self.kind == "virtual" else "coming back to within"
@@ -234,6 +208,15 @@ def short_vector(values: np.ndarray) -> str:
 def short_number(value: complex) -> str:
     """Write a real or complex number."""
     return f"{value.real:.6g}" if value.imag == 0 else f"{value.real:.6g}{value.imag:+.6g}i"
+
+
+def _plain_fields(entry: Any) -> dict[str, Any]:
+    """Give the fields but the certificate as plain values: gates as 0 and 1, multipliers as pairs."""
+    fields = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
+    fields.pop("certificate", None)
+    fields["multipliers"] = [(value.real, value.imag) for value in fields["multipliers"]]
+    fields |= {name: fields[name].astype(int) for name in ("gates", "violated") if name in fields}
+    return plain_value(fields)
 
 
 def plain_value(value: Any) -> Any:

@@ -127,16 +127,11 @@ class Decider:
 
     def product(self, word: np.ndarray, bits: int) -> Any:
         """Give P of a word `(k, G)` as a matrix of balls; None where the code of the model cannot be followed."""
-        size = range(1, self._model.num_states + 1)
         with working_precision(bits):
             try:
-                pieces = self._at(bits)
-                total = pieces.matrix(np.ascontiguousarray(word[0], bool), bits)
-                for gates in word[1:]:
-                    total = pieces.matrix(np.ascontiguousarray(gates, bool), bits) * total
+                return self._at(bits).lap(np.ascontiguousarray(word, bool), bits).product
             except UnsupportedError:
                 return None
-            return flint.arb_mat([[total[i, j] for j in size] for i in size])
 
     # -- the code of the model --------------------------------------------------------------------------------------
 
@@ -175,19 +170,15 @@ class Decider:
 
     def _in_balls(self, pieces: Pieces, word: np.ndarray, bits: int) -> Decision:
         size = pieces.num_states
-        matrices = [pieces.matrix(gates, bits) for gates in word]
-        total = matrices[0]
-        for matrix in matrices[1:]:
-            total = matrix * total
-        rows = total.tolist()
-        system = flint.arb_mat([[int(i == j) - rows[i][j] for j in range(1, size + 1)] for i in range(1, size + 1)])
+        lap = pieces.lap(word, bits)
+        entries = lap.product.entries()
         try:
-            start = system.solve(flint.arb_mat([[row[0]] for row in rows[1:]]))
+            state = lap.solution()
         except ZeroDivisionError:
             return Decision(Outcome.OPEN, f"I - P is not told from a singular matrix ({bits} bits)")
-        state, planes = flint.arb_mat([[1], *start.tolist()]), pieces.planes_matrix(bits)
+        planes = pieces.planes_matrix(bits)
         margin, points, radius, doubt, wrong, met = math.inf, [], 0.0, "", "", word.copy()
-        for t, (gates, matrix) in enumerate(zip(word, matrices, strict=True)):
+        for t, (gates, matrix) in enumerate(zip(word, lap.matrices, strict=True)):
             values = (planes * state).entries()
             for gate in self._matter:
                 value = values[gate] if gates[gate] else -values[gate]
@@ -201,7 +192,7 @@ class Decider:
             points.append([0.0 if x.contains(0) else float(x.mid()) for x in coordinates])
             radius = max(radius, *(float(x.rad()) for x in coordinates))
             state = matrix * state
-        inexact = not all(x.is_exact() and x == float(x.mid()) for row in rows[1:] for x in row[1:])
+        inexact = not all(x.is_exact() and x == float(x.mid()) for x in entries)
         if wrong:
             return Decision(Outcome.NONE, wrong, inexact=inexact, met=met)
         # An exact 0 has no digits to lose, and no radius.
@@ -209,7 +200,7 @@ class Decider:
             return Decision(Outcome.OPEN, doubt or f"its points are enclosed to within {radius:.2g} only")
         if minimal_period(word[:, self._matter]) < len(word):
             return Decision(Outcome.NONE, "its solution is that of a shorter word")
-        jacobian = np.array([[float(x.mid()) for x in row[1:]] for row in rows[1:]]).reshape(size, size)
+        jacobian = np.array([float(x.mid()) for x in entries]).reshape(size, size)
         decision = _rounded(np.array(points).reshape(len(word), size), radius, margin, jacobian)
         return self._unless_it_meets(pieces, word, decision._replace(inexact=inexact))
 

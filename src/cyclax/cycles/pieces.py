@@ -212,6 +212,24 @@ def _unsupported(name: str) -> UnsupportedError:
 # -- the pieces of a model --------------------------------------------------------------------------------------------
 
 
+class Lap(NamedTuple):
+    """One lap of a word in matrices of balls: those of its pieces, on (1, z), their product, and its Jacobian P."""
+
+    matrices: list[Any]
+    total: Any
+    product: Any
+
+    def solution(self) -> Any:
+        """Enclose the state that the lap fixes, as a column (1, z).
+
+        **Raises:** `ZeroDivisionError` where I - P is not told from a singular matrix.
+        """
+        size = self.product.nrows()
+        identity = flint.arb_mat(size, size, [int(i == j) for i in range(size) for j in range(size)])
+        start = (identity - self.product).solve(flint.arb_mat([[row[0]] for row in self.total.tolist()[1:]]))
+        return flint.arb_mat([[1], *start.tolist()])
+
+
 class Pieces:
     """The preactivations of a model and its affine pieces, word by word, in exact numbers.
 
@@ -301,6 +319,12 @@ class Pieces:
         size = range(1, self.num_states + 1)
         piece = self.piece(np.frombuffer(gates, bool))
         return np.array([[abs(float(flint.arb(form.get(j, 0)))) for j in size] for form in piece])
+
+    def lap(self, word: np.ndarray, bits: int) -> Lap:
+        """Compose the pieces along a word `(k, G)`."""
+        matrices = [self.matrix(gates, bits) for gates in word]
+        total = functools.reduce(lambda before, matrix: matrix * before, matrices)
+        return Lap(matrices, total, flint.arb_mat([row[1:] for row in total.tolist()[1:]]))
 
     def planes_matrix(self, bits: int) -> Any:
         """Give the preactivations as a matrix of balls `(G, M + 1)` that acts on (1, z)."""

@@ -4,7 +4,7 @@ A cycle is its word: the primitive word up to rotation. Words are compared throu
 smallest rotation.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,8 +27,14 @@ def minimal_period(word: np.ndarray) -> int:
 
 def canonical_rotation(word: np.ndarray) -> int:
     """Give the number of steps after which to begin so that the packed word is lexicographically smallest."""
-    symbols = [row.tobytes() for row in np.packbits(word, axis=1)]
-    # Booth's least rotation, by two competing starts: linear in k.
+    return least_rotation([row.tobytes() for row in np.packbits(word, axis=1)])[0]
+
+
+def least_rotation(symbols: Any) -> tuple[int, bool]:
+    """Give where the least rotation of a sequence begins, and whether the sequence is primitive.
+
+    By two competing starts, after Booth: linear in the length. Written so that numba compiles it, too.
+    """
     order, first, second, length = len(symbols), 0, 1, 0
     while first < order and second < order and length < order:
         a, b = symbols[(first + length) % order], symbols[(second + length) % order]
@@ -39,9 +45,10 @@ def canonical_rotation(word: np.ndarray) -> int:
             first += length + 1
         else:
             second += length + 1
-        second += first == second
+        if first == second:
+            second += 1
         length = 0
-    return min(first, second)
+    return min(first, second), length < order
 
 
 def word_key(word: np.ndarray) -> WordKey:

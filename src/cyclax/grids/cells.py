@@ -4,7 +4,7 @@ Cycles of one order are kept as arrays over all cells (`CycleTable`); a cycle is
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,6 +20,7 @@ from cyclax.cycles.verify import MOVES, Models, repetitions, settle
 from cyclax.grids.grid import AbstractGrid
 from cyclax.maps.affine import AffineForm, affine_form, itineraries
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.maps.io.registry import to_dict
 from cyclax.search.driver import segments_for
 from cyclax.search.lanes import Fate, Rounds, cached_lanes
 from cyclax.search.starts import drawn_starts, growth
@@ -32,13 +33,18 @@ _MEASURED = 64
 _ROOT = 1e-7
 
 
-def filed(found: dict[int, CycleTable], uncounted: dict[int, UncountedTable], layers: dict[str, np.ndarray]):
-    """Name tables and layers for an `.npz` file."""
-    arrays = {f"layer.{name}": layer for name, layer in layers.items()}
-    for order, table in found.items():
-        for kind, some in (("found", table), ("uncounted", uncounted[order])):
+def filed(result: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Give the header and the arrays, for an `.npz` file, of what any `BifurcationMap` holds beside its grid."""
+    header = {
+        "model": {name: np.asarray(value).tolist() for name, value in to_dict(result.grid.model).items()},
+        "orders": list(map(int, result.orders)),
+        "report": result.report,
+    }
+    arrays = {"searched": result.searched, **{f"layer.{name}": layer for name, layer in result.layers.items()}}
+    for order, table in result.found.items():
+        for kind, some in (("found", table), ("uncounted", result.uncounted[order])):
             arrays |= {f"{kind}.{order}.{name}": part for name, part in zip(some._fields, some, strict=True)}
-    return arrays
+    return header, arrays
 
 
 # The report in the header of such a file, as far as anything relies on it.

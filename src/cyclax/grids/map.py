@@ -18,7 +18,7 @@ from cyclax.cycles.table import BORDER, FAMILY, UNDECIDED, CycleTable, Uncounted
 from cyclax.grids.boundaries import Boundaries, boundaries
 from cyclax.grids.cells import REPORT, filed, unfiled
 from cyclax.grids.grid import AbstractGrid, Parameter, ParameterGrid
-from cyclax.maps.io.registry import from_dict, to_dict
+from cyclax.maps.io.registry import from_dict
 
 _FORMAT = 2
 # The header of a file, as far as anything here relies on it.
@@ -126,8 +126,9 @@ class BifurcationMap:
             (own,), (bounds,), units = balanced([model])
             inventory = Inventory(own, bounds, self.orders)
             for order in self.orders:
-                words = [self.words(order, *place), self._uncounted_words(order, cell)]
-                gates = np.where(bounds.effective, np.concatenate(words), bounds.settled)
+                table = self.uncounted[order]
+                words = np.concatenate([self.words(order, *place), table.words[table.cell == cell]])
+                gates = np.where(bounds.effective, words, bounds.settled)
                 if len(gates):
                     inventory.verify(order, gates)
             inventory.add_repetitions(self.orders)
@@ -143,10 +144,6 @@ class BifurcationMap:
         # What is proved to be missing, or left undecided, is so here as well.
         verdicts = {order: inventory.verdict(order) or said for order in self.orders}
         return {str(k): inventory.order_report(k, verdict, starts=starts) for k, verdict in verdicts.items()}
-
-    def _uncounted_words(self, order: int, cell: int) -> np.ndarray:
-        table = self.uncounted[order]
-        return table.words[table.cell == cell]
 
     def boundaries(self) -> Boundaries:
         """Give the edges between neighboring cells that differ, each with its typed and located events."""
@@ -251,18 +248,12 @@ class BifurcationMap:
             raise TypeError("save: this map is of a sequence of models; save the Track.")
         if any(parameter.set is not None for parameter in self.grid.parameters):
             raise TypeError("save: a parameter given by a function cannot be written; use to_xarray for the layers.")
-        arrays: dict[str, np.ndarray] = {"searched": self.searched}
-        model = {name: np.asarray(value).tolist() for name, value in to_dict(self.grid.model).items()}
-        header = {
-            "format": _FORMAT,
-            "model": model,
-            "parameters": [[p.leaf, list(p.index), p.offset] for p in self.grid.parameters],
-            "orders": list(map(int, self.orders)),
-            "report": self.report,
-        }
-        for i, values in enumerate(self.grid.axes):
-            arrays[f"axis.{i}"] = values
-        write_archive(path, header, arrays | filed(self.found, self.uncounted, self.layers), compressed=True)
+        header, arrays = filed(self)
+        parameters = [[p.leaf, list(p.index), p.offset] for p in self.grid.parameters]
+        axes = {f"axis.{i}": values for i, values in enumerate(self.grid.axes)}
+        write_archive(
+            path, {"format": _FORMAT, "parameters": parameters, **header}, {**arrays, **axes}, compressed=True
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> "BifurcationMap":

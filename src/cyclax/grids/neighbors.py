@@ -67,15 +67,16 @@ class NeighborSearch:
         self.segments = self.search.segments(self.orders)
         # Batched LAPACK calls deadlock when two threads make them (jaxlib 0.10.2), and use all cores anyway.
         self.threads = cores() if self.search.num_states <= UNROLLED_SIZE else 1
-        self.store = None if store is None else Store(store, self._configuration())
+        self.store = None if store is None else self._opened(store)
 
     @property
     def mended(self) -> int:
         """Cells that were given cycles which their own starts had missed."""
         return int(np.sum(self.gained))
 
-    def _configuration(self) -> dict[str, Any]:
-        return {
+    def _opened(self, folder: Any) -> Store:
+        """Open the folder in which chunks are kept."""
+        configuration = {
             "format": 3,  # words on borders, of families and undecided ones are kept
             **self.grid.identity(),
             "orders": list(map(int, self.wanted)),
@@ -84,6 +85,8 @@ class NeighborSearch:
             "orbits": [int(self.orbit_steps), int(self.longest)],
             "version": __version__,
         }
+        other, remedy = "a scan of another configuration", "Delete it, and the scan computes it again."
+        return Store(folder, configuration, name="scan.json", other=other, remedy=remedy)
 
     def run(self, heal: bool, exact: bool) -> str | None:
         """Search, mend and prove; say what was interrupted, if anything."""

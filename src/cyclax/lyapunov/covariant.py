@@ -115,7 +115,8 @@ def covariant_vectors(
         setting = (problem.layout, orthonormalize)
 
         def forward(z, frame, begin, number):
-            inputs, pieces, more = _slice(problem.inputs, begin, number), 0, 1
+            inputs = jax.tree.map(lambda leaf: leaf[begin : begin + number], problem.inputs)
+            pieces, more = 0, 1
             while more > pieces:
                 pieces = more
                 *parts, spread = _forward(problem.model, *setting, z, frame, inputs, number, np.asarray(pieces))
@@ -140,10 +141,6 @@ def covariant_vectors(
     first = np.concatenate([np.asarray(start)[None], zs[:steps]])
     # The frame before the first step is the last of the warm-up.
     return CovariantVectors(first, _at_frames(np.asarray(frame), frames, vectors, steps), growth[:steps])
-
-
-def _slice(inputs: PyTree, begin: int, number: int) -> PyTree:
-    return jax.tree.map(lambda leaf: leaf[begin : begin + number], inputs)
 
 
 def _refuse(zs: Any, before: int) -> None:

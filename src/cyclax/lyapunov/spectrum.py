@@ -1,6 +1,5 @@
 """The verb: checks, the host loop over chunks, and when to stop."""
 
-import os
 import time
 from typing import Any
 
@@ -11,6 +10,7 @@ from jaxtyping import PyTree
 from cyclax.core.numerics import numerics
 from cyclax.core.progress import progress_bar
 from cyclax.core.version import __version__
+from cyclax.core.workers import cores
 from cyclax.lyapunov.arguments import Problem, checked_problem
 from cyclax.lyapunov.flows import Flow, more_pieces
 from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, suited
@@ -272,5 +272,4 @@ def side_by_side(problem: Problem) -> int:
         return problem.lanes
     size = problem.layout.size
     numbers = size * (problem.num_exponents + (0 if problem.axes.model is None else size))
-    cores = os.cpu_count() or 1
-    return cores * max(1, _CACHED // numbers)
+    return cores(None) * max(1, _CACHED // numbers)

@@ -51,11 +51,6 @@ class AlmostLinearRNN(AbstractPiecewiseLinearMap):
             num_gated=num_gated,
         )
 
-    @property
-    def num_states(self) -> int:
-        """The latent dimension M."""
-        return self.h.shape[-1]
-
     def preactivations(self, z):
         """Give the last P states."""
         return z[-self.num_gated :]

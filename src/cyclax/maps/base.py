@@ -50,8 +50,8 @@ def relu_where(gates: Bool[Array, " G"], values: Float[Array, " G"]) -> Float[Ar
 class AbstractPiecewiseLinearMap(eqx.Module):
     """A continuous piecewise-linear map of R^M.
 
-    To add a model of your own, subclass it and write `num_states` and two methods, for a single state (no batch
-    axes: cyclax vmaps them):
+    To add a model of your own, subclass it and write two methods, for a single state (no batch axes: cyclax vmaps
+    them), and `num_states` where no leaf is named by `input_leaf`:
 
     - `preactivations(z)`: `(M,) -> (G,)`, affine in z. Gate g is open where entry g is > 0.
     - `step(z, gates)`: `(M,), (G,) -> (M,)`, affine in z while the gates are held.
@@ -62,13 +62,15 @@ class AbstractPiecewiseLinearMap(eqx.Module):
     `docs/writing_a_model.md` has an example.
     """
 
-    # The leaf to which a constant input is added, where the model has one.
+    # The leaf to which a constant input is added, `(M,)`, where the model has one.
     input_leaf: ClassVar[str | None] = None
 
     @property
-    @abc.abstractmethod
     def num_states(self) -> int:
-        """The latent dimension M."""
+        """The latent dimension M: that of the leaf which `input_leaf` names, unless a model says it itself."""
+        if self.input_leaf is None:
+            raise TypeError(f"{type(self).__name__}: write num_states (an int M), or name the bias (M,) in input_leaf.")
+        return getattr(self, self.input_leaf).shape[-1]
 
     @abc.abstractmethod
     def preactivations(self, z: Float[Array, " M"]) -> Float[Array, " G"]:

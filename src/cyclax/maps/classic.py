@@ -1,5 +1,6 @@
 """Maps of the textbooks, with one gate each: tests and examples lean on what is known of them in closed form."""
 
+import dataclasses
 from typing import ClassVar, final
 
 import equinox as eqx
@@ -10,19 +11,12 @@ from jaxtyping import Array, Float
 from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array, relu_where, require_shape
 
 
-def _require_scalars(model: object, *names: str) -> None:
-    for name in names:
-        require_shape(model, name, (), "a number")
-
-
-@final
-class TentMap(AbstractPiecewiseLinearMap):
-    """x' = 1 - slope |x|. **Arguments:** `slope`: a number; at slope 2 the map is fully chaotic on [-1, 1]."""
-
-    slope: Float[Array, ""] = eqx.field(converter=real_array)
+class _OfNumbers(AbstractPiecewiseLinearMap):
+    """A map whose parameters are numbers, and whose gate is open where the first state is positive."""
 
     def __check_init__(self):
-        _require_scalars(self, "slope")
+        for field in dataclasses.fields(self):
+            require_shape(self, field.name, (), "a number")
 
     @property
     def num_states(self) -> int:
@@ -30,8 +24,15 @@ class TentMap(AbstractPiecewiseLinearMap):
         return 1
 
     def preactivations(self, z):
-        """Give x."""
-        return z
+        """Give the first state."""
+        return z[:1]
+
+
+@final
+class TentMap(_OfNumbers):
+    """x' = 1 - slope |x|. **Arguments:** `slope`: a number; at slope 2 the map is fully chaotic on [-1, 1]."""
+
+    slope: Float[Array, ""] = eqx.field(converter=real_array)
 
     def step(self, z, gates):
         """Map x once with the gate held."""
@@ -39,7 +40,7 @@ class TentMap(AbstractPiecewiseLinearMap):
 
 
 @final
-class SkewTentMap(AbstractPiecewiseLinearMap):
+class SkewTentMap(_OfNumbers):
     """x' = left x + offset for x <= 0, right x + offset for x > 0.
 
     **Arguments:** `left`, `right`, `offset`: numbers.
@@ -49,41 +50,22 @@ class SkewTentMap(AbstractPiecewiseLinearMap):
     right: Float[Array, ""] = eqx.field(converter=real_array)
     offset: Float[Array, ""] = eqx.field(converter=real_array)
 
-    def __check_init__(self):
-        _require_scalars(self, "left", "right", "offset")
-
-    @property
-    def num_states(self) -> int:
-        """The latent dimension M."""
-        return 1
-
-    def preactivations(self, z):
-        """Give x."""
-        return z
-
     def step(self, z, gates):
         """Map x once with the gate held."""
         return jnp.where(gates, self.right, self.left) * z + self.offset
 
 
 @final
-class LoziMap(AbstractPiecewiseLinearMap):
+class LoziMap(_OfNumbers):
     """(x, y)' = (1 - a |x| + y, b x). **Arguments:** `a`, `b`: numbers; (1.7, 0.5) is the chaotic standard."""
 
     a: Float[Array, ""] = eqx.field(converter=real_array)
     b: Float[Array, ""] = eqx.field(converter=real_array)
 
-    def __check_init__(self):
-        _require_scalars(self, "a", "b")
-
     @property
     def num_states(self) -> int:
         """The latent dimension M."""
         return 2
-
-    def preactivations(self, z):
-        """Give x."""
-        return z[:1]
 
     def step(self, z, gates):
         """Map (x, y) once with the gate held."""
@@ -110,11 +92,6 @@ class BorderCollisionNormalForm(AbstractPiecewiseLinearMap):
         both = (self.left, self.right)
         if all(isinstance(side, np.ndarray) for side in both) and not np.array_equal(self.left[:, 1], self.right[:, 1]):
             raise ValueError("BorderCollisionNormalForm: left and right must share their second column (continuity).")
-
-    @property
-    def num_states(self) -> int:
-        """The latent dimension M."""
-        return 2
 
     def preactivations(self, z):
         """Give z_1."""

@@ -48,11 +48,6 @@ class _Dendritic(AbstractPiecewiseLinearMap):
             thresholds=gaussian(key_thresholds, (num_states, num_bases), 1.0),
         )
 
-    @property
-    def num_states(self) -> int:
-        """The latent dimension M."""
-        return self.h.shape[-1]
-
     def _line(self, gates: Bool[Array, " MB"], clip: Bool[Array, " M"] | None = None):
         """Give slope and offset `(M,)` of the function that each state passes through, with the gates held.
 

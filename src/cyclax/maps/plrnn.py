@@ -44,11 +44,6 @@ class _StateGated(AbstractPiecewiseLinearMap):
             h=gaussian(key_h, (num_states,), 1.0),
         )
 
-    @property
-    def num_states(self) -> int:
-        """The latent dimension M."""
-        return self.h.shape[-1]
-
 
 @final
 class PLRNN(_StateGated):
@@ -111,11 +106,6 @@ class LowRankPLRNN(AbstractPiecewiseLinearMap):
             V=gaussian(key_V, (rank, num_states), 1 / np.sqrt(num_states)),
             h=gaussian(key_h, (num_states,), 1.0),
         )
-
-    @property
-    def num_states(self) -> int:
-        """The latent dimension M."""
-        return self.h.shape[-1]
 
     def full(self) -> PLRNN:
         """Give the same map as a PLRNN with W = U V."""

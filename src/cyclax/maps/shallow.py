@@ -49,11 +49,6 @@ class _Shallow(AbstractPiecewiseLinearMap):
             h2=gaussian(key_h2, (num_hidden,), 1.0),
         )
 
-    @property
-    def num_states(self) -> int:
-        """The latent dimension M."""
-        return self.h1.shape[-1]
-
 
 @final
 class ShallowPLRNN(_Shallow):

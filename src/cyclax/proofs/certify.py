@@ -255,19 +255,9 @@ def _enclosed(pieces: "Pieces", word: np.ndarray, bits: int) -> tuple[Any, Any]:
 
     from cyclax.cycles.pieces import rational_preactivation
 
-    size = pieces.num_states + 1
-    matrices = [pieces.matrix(word[0], bits)]
-    total = matrices[0]
-    for gates in word[1:]:
-        matrices.append(pieces.matrix(gates, bits))
-        total = matrices[-1] * total
-    rows = total.tolist()
-    product = flint.arb_mat([row[1:] for row in rows[1:]])
-    system = (
-        flint.arb_mat(size - 1, size - 1, [int(i == j) for i in range(size - 1) for j in range(size - 1)]) - product
-    )
+    lap = pieces.lap(word, bits)
     try:
-        start = system.solve(flint.arb_mat([[row[0]] for row in rows[1:]]))
+        states = [lap.solution()]
     except ZeroDivisionError:
         if _rationals_serve(pieces, word, bits):
             try:
@@ -277,11 +267,10 @@ def _enclosed(pieces: "Pieces", word: np.ndarray, bits: int) -> tuple[Any, Any]:
                     "I - P is singular (in rational arithmetic): no isolated cycle has this word"
                 ) from None
         raise OpenError("I - P cannot be told from a singular matrix: perhaps a whole family of solutions") from None
-    states = [flint.arb_mat([[1], *start.tolist()])]
-    for matrix in matrices[:-1]:
+    for matrix in lap.matrices[:-1]:
         states.append(matrix * states[-1])
-    columns = [state.entries() for state in states]
-    return flint.arb_mat(size, len(word), list(itertools.chain.from_iterable(zip(*columns, strict=True)))), product
+    columns = zip(*(state.entries() for state in states), strict=True)
+    return flint.arb_mat(states[0].nrows(), len(word), list(itertools.chain.from_iterable(columns))), lap.product
 
 
 def _signs(pieces: "Pieces", word: np.ndarray, preactivations: Any, bits: int) -> tuple[np.ndarray, float]:

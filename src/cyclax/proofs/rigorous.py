@@ -152,21 +152,14 @@ class Judge:
         return OPEN
 
     def _decided(self, word: np.ndarray, bits: int) -> str:
-        size = self._exact.num_states
-        matrices = [self._exact.matrix(word[0], bits)]
-        total = matrices[0]
-        for gates in word[1:]:  # whose maps are asked for one by one: the clock is looked at then
-            matrices.append(self._exact.matrix(gates, bits))
-            total = matrices[-1] * total
-        rows = total.tolist()
-        system = flint.arb_mat([[int(i == j) - rows[i][j] for j in range(1, size + 1)] for i in range(1, size + 1)])
+        lap = self._exact.lap(word, bits)
         try:
-            start = system.solve(flint.arb_mat([[row[0]] for row in rows[1:]]))
+            state = lap.solution()
         except ZeroDivisionError:
             return OPEN
-        state, planes, verdict = flint.arb_mat([[1], *start.tolist()]), self._exact.planes_matrix(bits), CYCLE
+        planes, verdict = self._exact.planes_matrix(bits), CYCLE
         matter = np.flatnonzero(self._gates).tolist()
-        for gates, matrix in zip(word, matrices, strict=True):
+        for gates, matrix in zip(word, lap.matrices, strict=True):
             values = (planes * state).entries()
             for gate in matter:
                 if values[gate] < 0 if gates[gate] else values[gate] > 0:

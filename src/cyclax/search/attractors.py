@@ -1,6 +1,7 @@
 """Basins: which attractor takes which share of initial states."""
 
 import dataclasses
+import functools
 from collections.abc import Hashable
 from typing import Any
 
@@ -84,14 +85,19 @@ def attractors(
 def _checked_samples(model, bounds: AffineForm, samples, key, units: np.ndarray | None) -> np.ndarray:
     """Draw initial states `(N, M)` for a balanced model, or check those given and bring them into its units."""
     if np.ndim(samples) == 0:
-        seeds = jax.random.bits(key, (2, whole(samples, "samples")), jnp.uint64)
-        return np.asarray(initial_states(seeds, model.num_states, state_scale(model, bounds))).T
+        number, scale = whole(samples, "samples"), state_scale(model, bounds)
+        return np.asarray(_drawn_states(key, number, model.num_states, scale)).T
     states = np.asarray(samples, np.float64)
     if states.ndim != 2 or states.shape[1] != model.num_states or not len(states):
         raise ValueError(f"samples: expected a number, or states of shape (N, {model.num_states}), got {states.shape}.")
     if not np.all(np.isfinite(states)):
         raise ValueError(f"samples: state {int(np.argwhere(~np.isfinite(states))[0, 0])} holds NaN or inf.")
     return states if units is None else states / units
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _drawn_states(key, number: int, num_states: int, scale):
+    return initial_states(jax.random.bits(key, (2, number), jnp.uint64), num_states, scale)
 
 
 def _in_own_units(found: Attractors, model, units: np.ndarray) -> Attractors:

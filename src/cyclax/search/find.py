@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Any, overload
+from typing import Any, Required, TypedDict, Unpack, overload
 
 import jax
 from jaxtyping import Array, Bool
@@ -24,27 +24,21 @@ from cyclax.search.finder import AbstractFinder
 from cyclax.search.tally import Network
 
 
+class _Options(TypedDict, total=False):
+    key: Required[Array | int]
+    finder: AbstractFinder | None
+    words: Iterable[Bool[Any, "k G"]]
+    near_misses: int
+    progress: bool
+
+
 @overload
 def find_cycles(
-    model: AbstractPiecewiseLinearMap,
-    orders: int | Iterable[int],
-    *,
-    key: Array | int,
-    finder: AbstractFinder | None = ...,
-    words: Iterable[Bool[Any, "k G"]] = ...,
-    near_misses: int = ...,
-    progress: bool = ...,
+    model: AbstractPiecewiseLinearMap, orders: int | Iterable[int], **options: Unpack[_Options]
 ) -> Cycles: ...
 @overload
 def find_cycles(
-    model: Sequence[AbstractPiecewiseLinearMap],
-    orders: int | Iterable[int],
-    *,
-    key: Array | int,
-    finder: AbstractFinder | None = ...,
-    words: Iterable[Bool[Any, "k G"]] = ...,
-    near_misses: int = ...,
-    progress: bool = ...,
+    model: Sequence[AbstractPiecewiseLinearMap], orders: int | Iterable[int], **options: Unpack[_Options]
 ) -> tuple[Cycles, ...]: ...
 def find_cycles(model, orders, *, key, finder=None, words=(), near_misses=0, progress=True):
     """Find the cycles of a piecewise-linear map, or of many maps of one shape.

@@ -125,7 +125,7 @@ def solve_cyclic(
     def substitute(following, table):
         """Give x_j, once x_0 and x_{j+1} are known."""
         triangle, onwards = table[:, :size], table[:, size : 3 * size]
-        known = table[:, -1] - _apply(onwards, jnp.concatenate([beginning, following]))
+        known = table[:, -1] - jnp.sum(onwards * jnp.concatenate([beginning, following]), axis=1)
 
         def row(i, x):
             i = size - 1 - i
@@ -138,10 +138,6 @@ def solve_cyclic(
     solution = jnp.concatenate([beginning[None], others])
     singular = singular | ~jnp.all(jnp.isfinite(solution), axis=(0, 1))
     return jnp.moveaxis(solution, 0, 1), singular
-
-
-def _apply(matrix: Float[Array, "N M L"], vector: Float[Array, "M L"]) -> Float[Array, "N L"]:
-    return jnp.sum(matrix * vector, axis=1)
 
 
 def _triangularize(table: Float[Array, "R C L"], columns: int) -> Float[Array, "R C L"]:

@@ -5,18 +5,18 @@ import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import jax
 import numpy as np
 
-from cyclax.bifurcations.event import EVENT, Event
+from cyclax.bifurcations.event import EVENT, Event, EventType
 from cyclax.core.archive import Archive, write_archive
 from cyclax.cycles.result import Cycles
 from cyclax.grids.cells import REPORT, filed, unfiled
 from cyclax.grids.grid import ModelSequence
 from cyclax.grids.map import BifurcationMap
-from cyclax.maps.io.registry import from_dict, to_dict
+from cyclax.maps.io.registry import from_dict
 from cyclax.tracking.loss_jumps import Jump, JumpRule
 
 _FORMAT = 2
@@ -31,14 +31,7 @@ _FORM = {
 }
 _BESIDE = ("losses", "gradient_norms")
 # These change what is stable, or what there is.
-BIFURCATIONS = (
-    "nonsmooth fold",
-    "degenerate transcritical",
-    "degenerate flip",
-    "center",
-    "family",
-    "border collision",
-)
+BIFURCATIONS = tuple(kind for kind in get_args(EventType) if kind not in ("persistence", "unexplained"))
 
 
 def is_bifurcation(event: Event) -> bool:
@@ -166,7 +159,7 @@ class Track:
             counts = is_bifurcation
         else:
             wanted = {types} if isinstance(types, str) else set(types)
-            if unknown := wanted - {*BIFURCATIONS, "persistence", "unexplained"}:
+            if unknown := wanted - set(get_args(EventType)):
                 raise ValueError(f"types: {', '.join(sorted(unknown))} is no type of event.")
 
             def counts(event: Event) -> bool:
@@ -209,22 +202,14 @@ class Track:
         """Write everything to an `.npz` file, without pickle; `Track.load` reads it."""
         grid = self.cycles.grid
         assert isinstance(grid, ModelSequence)
-        header = {
+        header, arrays = filed(self.cycles)
+        header |= {
             "format": _FORMAT,
-            "model": {name: np.asarray(value).tolist() for name, value in to_dict(grid.model).items()},
-            "orders": list(map(int, self.orders)),
             "events": [event.to_dict() for event in self.events],
             "rule": dataclasses.asdict(self.rule),
-            "report": self.cycles.report,
         }
-        arrays = {"searched": self.cycles.searched}
-        for i, leaf in enumerate(jax.tree.leaves(grid.stacked())):
-            arrays[f"leaf.{i}"] = np.asarray(leaf)
-        arrays |= filed(self.cycles.found, self.cycles.uncounted, self.cycles.layers)
-        for name in _BESIDE:
-            values = getattr(self, name)
-            if values is not None:
-                arrays[name] = values
+        arrays |= {f"leaf.{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(grid.stacked()))}
+        arrays |= {name: getattr(self, name) for name in _BESIDE if getattr(self, name) is not None}
         write_archive(path, header, arrays, compressed=True)
 
     @classmethod
@@ -238,7 +223,8 @@ class Track:
         with archive.reading():
             model = from_dict(header["model"], source=str(path))
             shapes = [np.shape(leaf) for leaf in jax.tree.leaves(model)]
-            leaves = [archive.array(f"leaf.{i}", float, f"models {_axes(shape)}") for i, shape in enumerate(shapes)]
+            axes = [" ".join(map(str, ("models", *shape))) for shape in shapes]
+            leaves = [archive.array(f"leaf.{i}", float, names) for i, names in enumerate(axes)]
             stack = [jax.tree.unflatten(jax.tree.structure(model), leaf) for leaf in zip(*leaves, strict=True)]
             line = ModelSequence(stack)
             events = tuple(map(Event.from_dict, header["events"]))
@@ -253,10 +239,6 @@ class Track:
         archive.finish()
         cycles = BifurcationMap(line, orders, *tables, searched, header["report"])
         return cls(cycles, events, given.get("losses"), given.get("gradient_norms"), rule)
-
-
-def _axes(shape: tuple[int, ...]) -> str:
-    return " ".join(map(str, shape))
 
 
 def _share(covered: np.ndarray, possible: np.ndarray, length: int) -> float:

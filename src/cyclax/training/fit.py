@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from cyclax.core.folder import Arrays, Store
 from cyclax.core.interruption import Interruption
 from cyclax.core.numerics import numerics
 from cyclax.core.progress import progress_bar
@@ -25,7 +26,6 @@ from cyclax.training.model import LatentModel
 from cyclax.training.products import most_terms
 from cyclax.training.regularizers import ConditionNumber
 from cyclax.training.result import Fit, mean_of_finite
-from cyclax.training.store import Arrays, Store
 
 # A chunk is at most so many updates, and takes about so many seconds: then Ctrl-C is heard.
 _LONGEST_CHUNK, _SECONDS = 4096, 0.5
@@ -112,7 +112,11 @@ def fit(
     )
     runs = len(problem.models)
     together = runs > 1 and (jax.default_backend() != "cpu" if vmap is None else vmap)
-    kept = None if store is None else Store(store, {"format": 2, "version": __version__} | problem.configuration(name))
+    kept = None
+    if store is not None:
+        configuration = {"format": 2, "version": __version__} | problem.configuration(name)
+        remedy = f"Delete {store}, and training begins anew."
+        kept = Store(store, configuration, name="training.json", other="another training", remedy=remedy)
     with Interruption() as interruption, numerics(problem.dtype == np.float64):
         fits = _Training(problem, together, kept, callback, progress).run(interruption)
         for i, one in enumerate(fits):
@@ -211,13 +215,13 @@ class _Training:
         if first or number % self.problem.keep_every == 0 or self.done == self.problem.steps:
             self.kept.append((self.done, leaves))
             if self.store is not None:
-                self.store.save_model(self.done, leaves)
+                self.store.save(f"model-{self.done:07d}", {f"leaf{i}": leaf for i, leaf in enumerate(leaves)})
         if self.store is not None:
             arrays: Arrays = {f"state{i}": leaf for i, leaf in enumerate(self._leaves(self.states))}
             arrays |= {f"log.{name}": log for name, log in self.logs._asdict().items()}
             arrays |= {"done": np.asarray(self.done), "failed": self.failed}
             arrays["kept"] = np.asarray([update for update, _ in self.kept])
-            self.store.save(arrays)
+            self.store.save("state", arrays)
         if self.callback is not None and not first:
             self.callback(self.done, self._shown(leaves))
 
@@ -234,7 +238,7 @@ class _Training:
         self.callback.begin([update for update, _ in known], [self._shown(leaves) for _, leaves in known])
 
     def _resume(self) -> None:
-        arrays = None if self.store is None else self.store.load()
+        arrays = None if self.store is None else self.store.load("state")
         if self.store is None or arrays is None:
             return
         first, structure = jax.tree.flatten(self.states[0])
@@ -244,7 +248,9 @@ class _Training:
         self.logs = Logs(*(arrays[f"log.{name}"] for name in Logs._fields))
         self.done = self.resumed_at = int(arrays["done"])
         self.failed = arrays["failed"]
-        self.kept = [(int(update), self.store.load_model(int(update))) for update in arrays["kept"]]
+        for update in arrays["kept"].tolist():
+            kept = self.store.load(f"model-{update:07d}", needed=True) or {}
+            self.kept.append((update, [kept[f"leaf{i}"] for i in range(len(kept))]))
 
     # -- results ------------------------------------------------------------------------------------------------------
 

@@ -25,8 +25,15 @@ class AbstractRegularizer(eqx.Module):
         """Give the term."""
 
 
+class _WithStrength(AbstractRegularizer):
+    strength: Any = eqx.field(converter=number)
+
+    def __check_init__(self):
+        require_number(self.strength, f"{type(self).__name__}: strength")
+
+
 @final
-class ManifoldAttractor(AbstractRegularizer):
+class ManifoldAttractor(_WithStrength):
     """Pulls some units of a PLRNN towards a line attractor, so that they remember.
 
     strength (sum_i (A_ii - 1)^2 + sum_{i, j != i} W_ij^2 + sum_i h_i^2), over the last `units` units i.
@@ -37,11 +44,9 @@ class ManifoldAttractor(AbstractRegularizer):
     multiple time scales and long-range dependencies*, ICLR 2021.
     """
 
-    strength: Any = eqx.field(converter=number)
     units: int = eqx.field(static=True, converter=plain)
 
     def __check_init__(self):
-        require_number(self.strength, "ManifoldAttractor: strength")
         whole(self.units, "ManifoldAttractor: units")
 
     def check(self, model):
@@ -68,13 +73,8 @@ class ManifoldAttractor(AbstractRegularizer):
 
 
 @final
-class L2(AbstractRegularizer):
+class L2(_WithStrength):
     """strength times the sum of the squares of all weights of the map. **Arguments:** `strength`."""
-
-    strength: Any = eqx.field(converter=number)
-
-    def __check_init__(self):
-        require_number(self.strength, "L2: strength")
 
     def __call__(self, model):
         """Give the term."""
@@ -82,16 +82,11 @@ class L2(AbstractRegularizer):
 
 
 @final
-class ConditionNumber(AbstractRegularizer):
+class ConditionNumber(_WithStrength):
     """strength times the logarithm of the condition number of the read-out: states are estimated by its inverse.
 
     **Arguments:** `strength`.
     """
-
-    strength: Any = eqx.field(converter=number)
-
-    def __check_init__(self):
-        require_number(self.strength, "ConditionNumber: strength")
 
     def check(self, model):
         """Require an affine read-out."""

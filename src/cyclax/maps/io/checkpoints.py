@@ -6,7 +6,7 @@
 import difflib
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, TypedDict, Unpack, overload
 
 import numpy as np
 
@@ -19,29 +19,23 @@ from cyclax.maps.io.stated import unheard
 _MOST_LISTED = 30
 
 
+class Stated(TypedDict, total=False):
+    """What is said of weights beside them: see `from_arrays`."""
+
+    num_gated: int | Literal["all"] | None
+    clipped: bool | None
+    input: Any
+    prefix: str | None
+    ignore: str | Sequence[str]
+
+
 @overload
 def from_arrays(
-    arrays: Mapping[str, Any],
-    *,
-    num_gated: int | Literal["all"] | None = None,
-    clipped: bool | None = None,
-    input: Any = None,
-    prefix: str | None = None,
-    ignore: str | Sequence[str] = (),
-    index: int | None = None,
-    source: str = "arrays",
+    arrays: Mapping[str, Any], *, index: int | None = None, source: str = "arrays", **stated: Unpack[Stated]
 ) -> AbstractPiecewiseLinearMap: ...
 @overload
 def from_arrays(
-    arrays: Mapping[str, Any],
-    *,
-    num_gated: int | Literal["all"] | None = None,
-    clipped: bool | None = None,
-    input: Any = None,
-    prefix: str | None = None,
-    ignore: str | Sequence[str] = (),
-    index: slice,
-    source: str = "arrays",
+    arrays: Mapping[str, Any], *, index: slice, source: str = "arrays", **stated: Unpack[Stated]
 ) -> list[AbstractPiecewiseLinearMap]: ...
 def from_arrays(
     arrays: Mapping[str, Any],

@@ -3,40 +3,22 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
 import numpy as np
 
 from cyclax.core.storage import opened_zip, parsing, read_npz, write_atomically
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.maps.io.checkpoints import from_arrays
+from cyclax.maps.io.checkpoints import Stated, from_arrays
 from cyclax.maps.io.mat_file import read_mat
 from cyclax.maps.io.registry import to_dict
 from cyclax.maps.io.torch_file import is_structure, read_torch
 
 
 @overload
-def load(
-    path: str | Path,
-    *,
-    num_gated: int | Literal["all"] | None = None,
-    clipped: bool | None = None,
-    input: Any = None,
-    prefix: str | None = None,
-    ignore: str | Sequence[str] = (),
-    index: int | None = None,
-) -> AbstractPiecewiseLinearMap: ...
+def load(path: str | Path, *, index: int | None = None, **stated: Unpack[Stated]) -> AbstractPiecewiseLinearMap: ...
 @overload
-def load(
-    path: str | Path,
-    *,
-    num_gated: int | Literal["all"] | None = None,
-    clipped: bool | None = None,
-    input: Any = None,
-    prefix: str | None = None,
-    ignore: str | Sequence[str] = (),
-    index: slice,
-) -> list[AbstractPiecewiseLinearMap]: ...
+def load(path: str | Path, *, index: slice, **stated: Unpack[Stated]) -> list[AbstractPiecewiseLinearMap]: ...
 def load(
     path: str | Path,
     *,

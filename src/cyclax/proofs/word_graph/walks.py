@@ -14,6 +14,8 @@ except ImportError as error:  # pragma: no cover - depends on the installation
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
+from cyclax.cycles.word import least_rotation
+
 # Steps of breadth-first search that one call of a kernel may take (about a quarter of a second).
 STRIDE = 20_000_000
 # Edges that are on no short walk are sought for this many steps an edge on average; then the rest is kept.
@@ -22,6 +24,8 @@ _SEARCH = 3_000
 LISTED = 100_000
 # Sweeps that bound the spectral radius.
 _SWEEPS = 300
+
+_least_rotation = njit(nogil=True, cache=True)(least_rotation)
 
 
 class Graph(NamedTuple):
@@ -69,7 +73,7 @@ def short_edges(graph: Graph, longest: int, check=lambda: None) -> np.ndarray:
     seen_ahead, seen_behind = (np.full(graph.nodes, -1, np.int64) for _ in range(2))
     parent_ahead, parent_behind, *queues = (np.zeros(graph.nodes, np.int64) for _ in range(4))
     allowed, edge = _SEARCH * len(graph.source) + STRIDE, 0
-    # Edges of the reversed graph by their number in the graph.
+    # Edges of the reversed graph (which begin at `origin`) by their number in the graph.
     number = np.argsort(graph.target, kind="stable")
     while edge < len(graph.source):
         if allowed <= 0:
@@ -77,7 +81,7 @@ def short_edges(graph: Graph, longest: int, check=lambda: None) -> np.ndarray:
             break
         check()
         edge, steps = _mark_short(
-            graph.source, graph.target, ahead, behind, number, longest, edge, STRIDE, keep,
+            graph.source, graph.target, ahead, back.target, behind, number, longest, edge, STRIDE, keep,
             seen_ahead, seen_behind, parent_ahead, parent_behind, *queues,
         )  # fmt: skip
         allowed -= steps
@@ -85,9 +89,30 @@ def short_edges(graph: Graph, longest: int, check=lambda: None) -> np.ndarray:
 
 
 @njit(nogil=True, cache=True)
+def _step_on(edge, queue, first, last, begins, ends, seen, seen_from_there, came):
+    """Go one step on from the nodes of the queue from `first` to `last`, which is where new ones are put.
+
+    **Returns:** where the queue ends now; the node at which the search from the other end is met, or -1; steps taken.
+    """
+    steps, end = 0, last
+    for i in range(first, end):
+        for e in range(begins[queue[i]], begins[queue[i] + 1]):
+            steps += 1
+            w = ends[e]
+            if seen[w] != edge:
+                seen[w], came[w] = edge, e
+                queue[last] = w
+                last += 1
+                if seen_from_there[w] == edge:
+                    return last, w, steps
+    return last, -1, steps
+
+
+@njit(nogil=True, cache=True)
 def _mark_short(
-    source, target, ahead, behind, number, longest, first, stride, keep, seen_ahead, seen_behind, into, out, forth, back
-):
+    source, target, ahead, origin, behind, number, longest, first, stride, keep,
+    seen_ahead, seen_behind, into, out, forth, back,
+):  # fmt: skip
     """Search from both ends of each edge at once; all edges of a closed walk that is found are marked with it."""
     steps = 0
     for edge in range(first, len(source)):
@@ -109,37 +134,17 @@ def _mark_short(
                 break
             if last_forth - first_forth <= last_back - first_back:
                 end = last_forth
-                for i in range(first_forth, end):
-                    for e in range(ahead[forth[i]], ahead[forth[i] + 1]):
-                        steps += 1
-                        w = target[e]
-                        if seen_ahead[w] != edge:
-                            seen_ahead[w], into[w] = edge, e
-                            forth[last_forth] = w
-                            last_forth += 1
-                            if seen_behind[w] == edge:
-                                meeting = w
-                                break
-                    if meeting >= 0:
-                        break
+                last_forth, meeting, taken = _step_on(
+                    edge, forth, first_forth, end, ahead, target, seen_ahead, seen_behind, into
+                )
                 first_forth = end
             else:
                 end = last_back
-                for i in range(first_back, end):
-                    for p in range(behind[back[i]], behind[back[i] + 1]):
-                        steps += 1
-                        e = number[p]
-                        w = source[e]
-                        if seen_behind[w] != edge:
-                            seen_behind[w], out[w] = edge, e
-                            back[last_back] = w
-                            last_back += 1
-                            if seen_ahead[w] == edge:
-                                meeting = w
-                                break
-                    if meeting >= 0:
-                        break
+                last_back, meeting, taken = _step_on(
+                    edge, back, first_back, end, behind, origin, seen_behind, seen_ahead, out
+                )
                 first_back = end
+            steps += taken
             if meeting >= 0:
                 break
         if meeting >= 0:
@@ -150,8 +155,8 @@ def _mark_short(
                 w = source[into[w]]
             w = meeting
             while w != u:
-                keep[out[w]] = 1
-                w = target[out[w]]
+                keep[number[out[w]]] = 1
+                w = target[number[out[w]]]
     return len(source), steps
 
 
@@ -183,12 +188,12 @@ def closed_walks(graph: Graph, words: np.ndarray, orders: list[int], most: int, 
     for order in orders:
         out = np.empty((min(most - total, LISTED) + 1, order), np.int32)
         path = np.empty(order + 1, np.int64), np.empty(order + 1, np.int64)
-        spelled = np.empty(order + words.shape[1] + 1, np.int32), np.empty(order, np.int32)
+        spelled = np.empty(order + words.shape[1] + 1, np.int32)
         reached, parts = np.array([0, -1]), []
         while reached[0] < graph.nodes:
             check()
             stride = min(STRIDE, left)
-            filled, taken = _list_walks(graph.target, begins, words, order, reached, stride, out, *path, *spelled)
+            filled, taken = _list_walks(graph.target, begins, words, order, reached, stride, out, *path, spelled)
             parts.append(out[:filled].copy())
             left, total = left - taken, total + filled
             if total > most or (left <= 0 and reached[0] < graph.nodes):
@@ -198,7 +203,7 @@ def closed_walks(graph: Graph, words: np.ndarray, orders: list[int], most: int, 
 
 
 @njit(nogil=True, cache=True)
-def _list_walks(target, begins, words, order, reached, stride, out, path, edge, spelled, turned):
+def _list_walks(target, begins, words, order, reached, stride, out, path, edge, spelled):
     """Closed walks from each node through nodes not before it, depth first.
 
     The last L symbols of a walk of k steps are the first ones of the node it began at, so the search is free to choose
@@ -237,9 +242,12 @@ def _list_walks(target, begins, words, order, reached, stride, out, path, edge, 
                 continue
             spelled[position] = symbol
             if depth + 1 == order:
-                if w == start and _least_rotation(spelled, order, turned):
+                if w != start:
+                    continue
+                begin, primitive = _least_rotation(spelled[:order])
+                if primitive:
                     for i in range(order):
-                        out[filled, i] = turned[i]
+                        out[filled, i] = spelled[(begin + i) % order]
                     filled += 1
             else:
                 depth += 1
@@ -250,30 +258,6 @@ def _list_walks(target, begins, words, order, reached, stride, out, path, edge, 
             break
     reached[0], reached[1] = start, depth
     return filled, steps
-
-
-@njit(nogil=True, cache=True)
-def _least_rotation(word, length, turned):
-    """Write the least rotation of the first symbols of `word`; False where they are not primitive."""
-    first, second, same = 0, 1, 0
-    while first < length and second < length and same < length:
-        a, b = word[(first + same) % length], word[(second + same) % length]
-        if a == b:
-            same += 1
-            continue
-        if a > b:
-            first += same + 1
-        else:
-            second += same + 1
-        if first == second:
-            second += 1
-        same = 0
-    if same == length:
-        return False
-    begin = min(first, second)
-    for i in range(length):
-        turned[i] = word[(begin + i) % length]
-    return True
 
 
 def entropy_bound(graph: Graph) -> float:

@@ -1,4 +1,4 @@
-"""Random closed walks of the word graph: starts for the search where the graph is too large to be listed."""
+"""Random closed walks of the word graph, as starts for a search."""
 
 import numpy as np
 from scipy.sparse import csr_matrix
