@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 
-from cyclax.cycles.multipliers import multipliers_of
+from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
 
 EventType = Literal[
     "persistence",
@@ -188,7 +188,8 @@ def feigin(closed: Float[np.ndarray, "k M M"], opened: Float[np.ndarray, "k M M"
     """
     left, right = _product(closed), _product(opened)
     values = multipliers_of(np.stack([closed, opened]), np.stack([left, right]))
-    both = (values[0], values[1])
+    both = (sound_multipliers(closed, values[0]), sound_multipliers(opened, values[1]))
+    values = np.stack(both)
     if not np.all(np.isfinite(values)):
         return Feigin("border collision", False, 0, 0, 0, both, "the multipliers are not finite")
     if np.any(np.abs(values - 1) < _ON_THE_UNIT):
@@ -203,7 +204,8 @@ def feigin(closed: Float[np.ndarray, "k M M"], opened: Float[np.ndarray, "k M M"
     doubled = 0
     if flips:
         with np.errstate(all="ignore"):
-            twice = multipliers_of(np.concatenate([closed, opened])[None], (right @ left)[None])[0]
+            steps = np.concatenate([closed, opened])
+            twice = sound_multipliers(steps, multipliers_of(steps[None], (right @ left)[None])[0])
         doubled = -plus_right * _sign(twice, -1) if np.all(np.abs(twice - 1) > _ON_THE_UNIT) else 0
     reason = "codimension two: a multiplier of w_L w_R is +1" if flips and not doubled else ""
     return Feigin(kind, flips and bool(doubled), -minus_left, minus_right, doubled, both, reason)
