@@ -239,7 +239,9 @@ class _Comparison:
 
     def _calm(self, pair: np.ndarray, words: np.ndarray) -> np.ndarray:
         """Whether words that are cycles at both ends have the same signs and stability there."""
-        one, other = (signs_of(looked_at(self.paths, pair, np.full(len(pair), s), words)) for s in (0.0, 1.0))
+        one, other = (
+            signs_of(looked_at(self.paths, pair, np.full(len(pair), s), words, pair >= 0)) for s in (0.0, 1.0)
+        )
         return one.inside & other.inside & alike(one, other)
 
     def _called_back(self) -> list[Continuation]:

@@ -80,20 +80,20 @@ def alike(one: Signs, other: Signs) -> np.ndarray:
     return (one.minus == other.minus) & (one.plus == other.plus) & (one.outside == other.outside)
 
 
-def looked_at(paths: Paths, pair: np.ndarray, places: np.ndarray, words: np.ndarray) -> Branch:
-    """Solve words away from events. Pairs whose words float64 has too few digits for are solved in more from now on."""
+def looked_at(paths: Paths, pair: np.ndarray, places: np.ndarray, words: np.ndarray, given: np.ndarray) -> Branch:
+    """Solve words, of which some `(n,)` are given as cycles of their models.
+
+    Where float64 has too few digits for these, pairs are looked at in more from now on: where it does not tell on which
+    side of a border a point lies, or loses multipliers.
+    """
     found = held(paths, pair, places, words)
-    rough = ~paths.fine[pair]
-    rough[rough] = _is_rough(found)[rough]
-    if np.any(rough):
-        paths.fine[pair[rough]] = True
-        return held(paths, pair, places, words)
-    return found
-
-
-def _is_rough(found: Branch) -> np.ndarray:
-    """Whether float64 does not tell on which side of a border a point lies, or has lost digits of the multipliers."""
-    return np.any(np.abs(found.heights) <= _BEYOND * found.sizes, axis=(1, 2)) | _loses_multipliers(found)
+    rows = np.flatnonzero(given & ~paths.fine[pair])
+    if not len(rows):
+        return found
+    rough = np.any(np.abs(found.heights[rows]) <= _BEYOND * found.sizes[rows], axis=(1, 2))
+    rough |= _loses_multipliers(found)[rows]
+    paths.fine[pair[rows[rough]]] = True
+    return held(paths, pair, places, words) if np.any(rough) else found
 
 
 def _loses_multipliers(found: Branch) -> np.ndarray:
@@ -133,7 +133,7 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     start, end = np.array([walk.start for walk in walks]), np.array([walk.end for walk in walks])
     probe = np.array([walk.probe for walk in walks])
     given = np.array([walk.given for walk in walks])
-    begin = looked_at(paths, pair, probe, words) if np.any(given) else held(paths, pair, probe, words)
+    begin = looked_at(paths, pair, probe, words, given)
     signs = signs_of(begin)
     for _ in range(_CLOSER):  # another event lies between, past which the signs are no longer those of this walk
         rows = np.flatnonzero(signs.finite & ~signs.inside & (probe != start))
@@ -154,7 +154,7 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
         if not len(rows):
             break
         place = end[rows] if look == 1.0 else start[rows] + (end[rows] - start[rows]) * look
-        here = looked_at(paths, pair[rows], place, words[rows])
+        here = held(paths, pair[rows], place, words[rows])
         now, then = signs_of(here), signs.of(rows)
         broken[rows] = ~now.inside | (now.minus != then.minus) | (now.plus != then.plus)
         wandered[rows] = ~broken[rows] & (now.outside != then.outside)

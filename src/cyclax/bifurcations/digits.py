@@ -52,14 +52,14 @@ def solved(model: AbstractPiecewiseLinearMap, word: np.ndarray, largest: float) 
             total = step * total
         product, offset = _parted(total)
         identity = flint.arb_mat(np.eye(size).tolist())
-        points, heights = np.full((order, size), np.nan), np.full((order, model.num_gates), np.nan)
+        points, heights = np.full((order, size), np.nan), np.full(word.shape, np.nan)
         try:
             state = flint.arb_mat([[1], *(identity - product).solve(offset).tolist()])
         except ZeroDivisionError:
             state = None
         for t, step in enumerate(steps if state is not None else ()):
             points[t] = _numbers(state)[1:]
-            heights[t] = _numbers(pieces.planes_matrix(bits) * state) if model.num_gates else 0.0
+            heights[t] = _numbers(pieces.planes_matrix(bits) * state) if word.shape[1] else 0.0
             state = step * state
         minus, plus = ((identity + product * sign).det() for sign in (-1, 1))
         jacobians = np.stack([_numbers(_parted(step)[0]).reshape(size, size) for step in steps])
