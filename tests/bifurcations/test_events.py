@@ -665,6 +665,22 @@ TRANSCRITICAL, FLIP = "degenerate transcritical", "degenerate flip"
             [(TRANSCRITICAL, 0.000555383216, "LR", "before"), (TRANSCRITICAL, 0.00148668375, "L", "before")],
             id="a 2-cycle runs to infinity",
         ),
+        pytest.param(
+            cx.AlmostLinearRNN(
+                A=[1.5903803553902375e42, -1.2026580502579712e41],
+                W=[[0.4769437025750755, 0.26739912357830864], [-0.7907813175252657, 0.7640177161277126]],
+                h=[-0.8547439900128456, 1.091134283424653],
+                num_gated=1,
+            ),
+            cx.AlmostLinearRNN(
+                A=[-2.0690335031421355e41, -3.922545504356078e40],
+                W=[[0.917693118953514, 0.17133252880059058], [-0.33962813587858637, 1.9953003319238076]],
+                h=[-1.093688557139603, 2.2828691652796405],
+                num_gated=1,
+            ),
+            [(TRANSCRITICAL, 0.884879972117, "R", "both")],
+            id="through infinity and back between two places",
+        ),
     ],
 )
 def test_large_weights_that_cancel(first, last, expected):

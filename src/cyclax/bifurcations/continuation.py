@@ -203,13 +203,16 @@ def _narrow_tests(paths: Paths, rows, pair, words, signs: Signs, at: tuple, low,
 
     at_low, at_high = at
     low[rows], high[rows], column[rows] = narrowed(tests, low[rows], high[rows], at_low[rows], at_high[rows])
-    # Between two neighboring places several may change: that a cycle ceases to be outranks that it changes stability.
-    last = at_high.shape[1] - 1
-    some = np.flatnonzero(paths.fine[pair[rows]] & (column[rows] == last))
+    # Between two neighboring places several may change: that a cycle ceases outranks that it changes stability, and
+    # where det(I - P) changes its sign it does so by way of infinity, whatever else its points do there.
+    some = np.flatnonzero(paths.fine[pair[rows]])
     if len(some):
-        ceased = tests(some, high[rows[some]])[:, :last] <= 0
-        several = np.any(ceased, axis=1)
-        column[rows[some[several]]] = last - 1 - np.argmax(ceased[several, ::-1], axis=1)
+        changed = tests(some, high[rows[some]]) <= 0
+        mine, flip = rows[some], at_high.shape[1] - 1
+        first = np.where(
+            np.any(changed[:, :-2], axis=1) & (column[mine] == flip), np.argmax(changed, axis=1), column[mine]
+        )
+        column[mine] = np.where(changed[:, -2], flip - 1, first)
 
 
 def _narrow_moduli(paths: Paths, rows, pair, words, outside_low, outside_high, low, high) -> None:
