@@ -544,6 +544,15 @@ def test_events_of_weights_of_1e149_have_their_sides():
         assert event.type != "degenerate transcritical" or event.sides != ("both",)
 
 
+def test_a_multiplier_that_stays_minus_one_flips_nowhere():
+    """A = -1 turns the second state about all along; the first comes from infinity where A + W = 1."""
+    options = dict(W=[[0.09047921752302576, 0.0], [-1.109008277761262, 0.5270472379631171]], h=[-1.4010377, 0.8708376])
+    first, last = cx.PLRNN(A=[0.5, -1.0], **options), cx.PLRNN(A=[0.99, -1.0], **options)
+    (event,) = events_of(first, last, 1)
+    assert (event.type, event.sides) == ("degenerate transcritical", ("after",))
+    assert np.isclose(event.at, (1 - 0.09047921752302576 - 0.5) / 0.49)
+
+
 # -- where float64 loses digits ------------------------------------------------------------------------------------
 
 

@@ -57,6 +57,7 @@ class Signs:
     finite: np.ndarray
     minus: np.ndarray  # of det(I - P)
     plus: np.ndarray  # of det(I + P)
+    flips: np.ndarray  # a multiplier is -1, for all that float64 can tell
     outside: np.ndarray  # multipliers outside the unit circle
 
     def of(self, rows: np.ndarray) -> "Signs":
@@ -71,8 +72,9 @@ def signs_of(found: Branch) -> Signs:
     allowed = np.where(found.fine[:, None, None], 0.0, _BEYOND * found.sizes)
     inside = finite & np.all(found.heights >= -allowed, axis=(1, 2))
     # What is on the unit circle for all that float64 can tell counts as inside, so that it does not flicker.
-    plus = np.where(np.min(np.abs(values + 1), axis=1) < OUTSIDE, 1.0, np.sign(found.plus))
-    return Signs(inside, finite, np.sign(found.minus), plus, np.sum(np.abs(values) > 1 + OUTSIDE, axis=1))
+    flips = np.min(np.abs(values + 1), axis=1) < OUTSIDE
+    plus = np.where(flips, 1.0, np.sign(found.plus))
+    return Signs(inside, finite, np.sign(found.minus), plus, flips, np.sum(np.abs(values) > 1 + OUTSIDE, axis=1))
 
 
 def alike(one: Signs, other: Signs) -> np.ndarray:
@@ -149,6 +151,7 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     low, high, at_low, at_high = start.copy(), end.copy(), tests.copy(), tests.copy()
     outside_high = signs.outside.copy()
     broken, wandered = np.zeros(len(walks), bool), np.zeros(len(walks), bool)
+    stays = signs.flips.copy()  # a multiplier is -1 all along: rounding gives det(I + P) its sign
     for look in _LOOKS:
         rows = np.flatnonzero(started & ~broken & ~wandered)
         if not len(rows):
@@ -159,6 +162,7 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
         broken[rows] = ~now.inside | (now.minus != then.minus) | (now.plus != then.plus)
         wandered[rows] = ~broken[rows] & (now.outside != then.outside)
         outside_high[rows], high[rows] = now.outside, place
+        stays[rows] &= now.flips
         at_high[rows] = here.tests(then.minus, then.plus)
         stay = rows[~(broken[rows] | wandered[rows])]
         low[stay], at_low[stay] = high[stay], at_high[stay]
@@ -170,7 +174,8 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     rows = np.flatnonzero(broken & ~exact)
     if len(rows):
         last, beyond = low[rows], high[rows]
-        _narrow_tests(paths, rows, pair, words, signs, (at_low, at_high), low, high, column)
+        at_low[stays, -1] = at_high[stays, -1] = 1.0
+        _narrow_tests(paths, rows, pair, words, signs, stays, (at_low, at_high), low, high, column)
         there = held(paths, pair[rows], low[rows], words[rows])
         rough = _loses_multipliers(there)
         if np.any(rough & ~paths.fine[pair[rows]]):
@@ -178,7 +183,7 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
             paths.fine[pair[rows[rough]]] = True
             again = rows[rough]
             low[again], high[again] = last[rough], beyond[rough]
-            _narrow_tests(paths, again, pair, words, signs, (at_low, at_high), low, high, column)
+            _narrow_tests(paths, again, pair, words, signs, stays, (at_low, at_high), low, high, column)
             there = held(paths, pair[rows], low[rows], words[rows])
         # Stability may have changed on the way to that place, and not only there.
         sizes = np.abs(there.multipliers())
@@ -194,12 +199,14 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     return Ends(begin, signs.finite, started, broken | wandered, low, high, column)
 
 
-def _narrow_tests(paths: Paths, rows, pair, words, signs: Signs, at: tuple, low, high, column) -> None:
-    """Find where a test function changes its sign."""
+def _narrow_tests(paths: Paths, rows, pair, words, signs: Signs, stays, at: tuple, low, high, column) -> None:
+    """Find where a test function changes its sign; that of a flip is none where a multiplier stays -1."""
 
     def tests(some, place):
         mine = rows[some]
-        return held(paths, pair[mine], place, words[mine]).tests(signs.minus[mine], signs.plus[mine])
+        values = held(paths, pair[mine], place, words[mine]).tests(signs.minus[mine], signs.plus[mine])
+        values[stays[mine], -1] = 1.0
+        return values
 
     at_low, at_high = at
     low[rows], high[rows], column[rows] = narrowed(tests, low[rows], high[rows], at_low[rows], at_high[rows])
