@@ -553,6 +553,23 @@ def test_a_multiplier_that_stays_minus_one_flips_nowhere():
     assert np.isclose(event.at, (1 - 0.09047921752302576 - 0.5) / 0.49)
 
 
+def test_a_fixed_point_that_had_been_far_away():
+    """A multiplier is 1 + 2e-12 at first, and points 1e11 long; where they come to a border they are of size 1."""
+    first = cx.LeakyReLURNN(
+        W=[[1.3891757252518957, 0.4073018406976189], [1.2195848233886075, 0.493378466836485]],
+        b=[0.24836840834966745, 0.6705230414172066],
+        slope=0.5629510638938422,
+    )
+    last = cx.LeakyReLURNN(
+        W=[[3.6150917145263537, 1.1900224115663682], [1.1998017630445554, 0.03125085777487252]],
+        b=[0.3110349234964963, 1.3516720050917221],
+        slope=0.586191797816173,
+    )
+    (event,) = events_of(first, last, 2)
+    assert (event.type, event.gate, event.sides) == ("persistence", 1, ("before", "after"))
+    assert np.isclose(event.at, 0.327310692368, rtol=0, atol=1e-11)
+
+
 # -- where float64 loses digits ------------------------------------------------------------------------------------
 
 

@@ -379,11 +379,16 @@ class _Comparison:
                 onward.append(dataclasses.replace(on, origin=None))
 
     def _near(self, here: Branch, pair, places, words, sizes) -> np.ndarray:
-        """Which points of words are on borders `(n, k, G)`, to within rounding; `sizes` are of the terms."""
+        """Which points of words are on borders `(n, k, G)`, to within rounding; `sizes` are of the terms on the way.
+
+        What rounding does not tell is told by how heights change: where words were solved in more digits, and where
+        terms had been far larger than they are here.
+        """
         near = np.abs(here.heights) <= NEAR * sizes
-        fine = np.flatnonzero(here.fine & np.any(near, axis=(1, 2)))
-        if len(fine):
-            near[fine] &= vanishing(self.paths, pair[fine], places[fine], words[fine])
+        sure = near & (np.abs(here.heights) <= NEAR * here.sizes) & ~here.fine[:, None, None]
+        rows = np.flatnonzero(np.any(near & ~sure, axis=(1, 2)))
+        if len(rows):
+            near[rows] &= sure[rows] | vanishing(self.paths, pair[rows], places[rows], words[rows])
         return near
 
     def _known(self, walk: Continuation, place: float) -> _Node | None:

@@ -20,7 +20,7 @@ _PASSING = 1e-7
 _CLOSER = 10
 # Products of smaller entries than this keep the digits of the multipliers.
 _ROUGH_PRODUCT = 1e4
-# In more digits, a height vanishes at an event where it is so much smaller there than what it changes by on this way.
+# A height vanishes at an event where it is so much smaller there than what it changes by on this way.
 _VANISHED, _WAY = 2.0**-10, 2.0**-32
 
 
@@ -107,7 +107,7 @@ def _loses_multipliers(found: Branch) -> np.ndarray:
 
 
 def vanishing(paths: Paths, pair: np.ndarray, places: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Whether heights `(n, k, G)` vanish at events, in more digits: by how they change on a short way on both sides."""
+    """Whether heights `(n, k, G)` vanish at events: by how they change on a short way on both sides."""
     here = held(paths, pair, places, words)
     beside = [held(paths, pair, np.clip(places + way, 0, 1), words) for way in (-_WAY, _WAY)]
     with np.errstate(all="ignore"):
