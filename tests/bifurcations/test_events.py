@@ -544,6 +544,32 @@ def test_events_of_weights_of_1e149_have_their_sides():
         assert event.type != "degenerate transcritical" or event.sides != ("both",)
 
 
+def test_a_multiplier_that_stays_minus_one_flips_nowhere():
+    """A = -1 turns the second state about all along; the first comes from infinity where A + W = 1."""
+    options = dict(W=[[0.09047921752302576, 0.0], [-1.109008277761262, 0.5270472379631171]], h=[-1.4010377, 0.8708376])
+    first, last = cx.PLRNN(A=[0.5, -1.0], **options), cx.PLRNN(A=[0.99, -1.0], **options)
+    (event,) = events_of(first, last, 1)
+    assert (event.type, event.sides) == ("degenerate transcritical", ("after",))
+    assert np.isclose(event.at, (1 - 0.09047921752302576 - 0.5) / 0.49)
+
+
+def test_a_fixed_point_that_had_been_far_away():
+    """A multiplier is 1 + 2e-12 at first, and points 1e11 long; where they come to a border they are of size 1."""
+    first = cx.LeakyReLURNN(
+        W=[[1.3891757252518957, 0.4073018406976189], [1.2195848233886075, 0.493378466836485]],
+        b=[0.24836840834966745, 0.6705230414172066],
+        slope=0.5629510638938422,
+    )
+    last = cx.LeakyReLURNN(
+        W=[[3.6150917145263537, 1.1900224115663682], [1.1998017630445554, 0.03125085777487252]],
+        b=[0.3110349234964963, 1.3516720050917221],
+        slope=0.586191797816173,
+    )
+    (event,) = events_of(first, last, 2)
+    assert (event.type, event.gate, event.sides) == ("persistence", 1, ("before", "after"))
+    assert np.isclose(event.at, 0.327310692368, rtol=0, atol=1e-11)
+
+
 # -- where float64 loses digits ------------------------------------------------------------------------------------
 
 
@@ -575,8 +601,11 @@ def test_two_events_closer_than_the_place_where_signs_are_read_off():
     assert np.allclose([event.at for event in events[1:]], 0.609237, rtol=0, atol=1e-6)
 
 
-def test_all_within_rounding_of_borders_is_unexplained():
-    """With weights of 1e23 and points of size 1 to 100 every preactivation is what is left of terms of 1e24."""
+def test_preactivations_that_are_all_within_rounding():
+    """With weights of 1e23 and points of size 1 to 100 every preactivation is what is left of terms of 1e24.
+
+    In rationals the fixed point comes from infinity: a multiplier of 1e23 passes -1 and +1 between two float64 numbers.
+    """
     first = cx.LeakyReLURNN(
         W=[[4.106845134900467e22, -2.643147243395182e23], [-2.2139810965172253e23, -1.3517763046455853e23]],
         b=[-5.995507823159827e23, -1.4517768259011286e23],
@@ -588,5 +617,102 @@ def test_all_within_rounding_of_borders_is_unexplained():
         slope=0.37763666542441043,
     )
     events = events_of(first, last, 1)
-    assert set(types(events)) == {"unexplained"}
-    assert all("within rounding" in event.reason for event in events)
+    assert [(event.type, event.sides) for event in events] == [("degenerate transcritical", ("after",))]
+    assert np.isclose(events[0].at, 0.884562687264, rtol=0, atol=1e-11)
+
+
+TRANSCRITICAL, FLIP = "degenerate transcritical", "degenerate flip"
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        pytest.param(
+            cx.LeakyReLURNN(
+                W=[[137438953471.81834, 137438953471.93983], [137438953471.67517, 137438953471.48071]],
+                b=[-1.0280165697475472, 0.8720036733023668],
+                slope=0.25,
+            ),
+            cx.LeakyReLURNN(
+                W=[[136644541172.755, 137796187337.5632], [135959563865.32652, 139457814569.36224]],
+                b=[-1.0318205010908024, 0.8668801341699686],
+                slope=0.2478267658029883,
+            ),
+            [(TRANSCRITICAL, 2.265388e-9, "01", "before"), (TRANSCRITICAL, 2.265389e-9, "10", "after")],
+            id="no border is met",
+        ),
+        pytest.param(
+            cx.LeakyReLURNN(
+                W=[[35184372088830.223, 35184372088830.4], [35184372088833.37, 35184372088831.973]],
+                b=[-0.6778938136101985, 0.7393731857492156],
+                slope=0.25,
+            ),
+            cx.LeakyReLURNN(
+                W=[[37570499924453.445, 33124223726587.008], [31987262761716.914, 28176214412747.22]],
+                b=[-0.5947502709643933, 0.8091109073410452],
+                slope=0.24108271539853549,
+            ),
+            [
+                (TRANSCRITICAL, 0, "01", "before"),
+                (TRANSCRITICAL, 0.958866034351, "01", "after"),
+                (FLIP, 0.958866034365, "01", "both"),
+            ],
+            id="a flip just after a fixed point has come from infinity",
+        ),
+        pytest.param(
+            cx.BorderCollisionNormalForm(
+                left=[[15303499429541.078, 47038755083948.47], [15695491573260.57, 70613549704318.89]],
+                right=[[14671344955957.328, 47038755083948.47], [1.0369480774696602, 70613549704318.89]],
+                h=[-2.143186047886003, 1.8577813667655736],
+            ),
+            cx.BorderCollisionNormalForm(
+                left=[[-4577373229748.344, 58893138079066.7], [-3793388942310.5664, 106042727319806.31]],
+                right=[[64527062000747.516, 58893138079066.7], [1.3972742081744323, 106042727319806.31]],
+                h=[-2.5894032131764497, 1.8554641707094899],
+            ),
+            [
+                (TRANSCRITICAL, 0.723247867022, "L", "after"),
+                (FLIP, 0.723247867022, "L", "both"),
+                (FLIP, 0.723247867022, "LR", "after"),
+            ],
+            id="no fold with a fixed point that stays",
+        ),
+        pytest.param(
+            cx.BorderCollisionNormalForm(
+                left=[[131071.58052892292, 131071.58574168812], [131072.8688716802, 131071.68136323382]],
+                right=[[-131073.7239054044, 131071.58574168812], [-1.1946489506383184, 131071.68136323382]],
+                h=[0.46750144727114307, 0.6953599959073522],
+            ),
+            cx.BorderCollisionNormalForm(
+                left=[[132045.8138116832, 129800.337088584], [130794.98855776494, 130695.8596374275]],
+                right=[[-129734.34206338115, 129800.337088584], [-1.1899567267046665, 130695.8596374275]],
+                h=[0.4759512668357668, 0.6947457855177874],
+            ),
+            [(TRANSCRITICAL, 0.000555383216, "LR", "before"), (TRANSCRITICAL, 0.00148668375, "L", "before")],
+            id="a 2-cycle runs to infinity",
+        ),
+        pytest.param(
+            cx.AlmostLinearRNN(
+                A=[1.5903803553902375e42, -1.2026580502579712e41],
+                W=[[0.4769437025750755, 0.26739912357830864], [-0.7907813175252657, 0.7640177161277126]],
+                h=[-0.8547439900128456, 1.091134283424653],
+                num_gated=1,
+            ),
+            cx.AlmostLinearRNN(
+                A=[-2.0690335031421355e41, -3.922545504356078e40],
+                W=[[0.917693118953514, 0.17133252880059058], [-0.33962813587858637, 1.9953003319238076]],
+                h=[-1.093688557139603, 2.2828691652796405],
+                num_gated=1,
+            ),
+            [(TRANSCRITICAL, 0.884879972117, "R", "both")],
+            id="through infinity and back between two places",
+        ),
+    ],
+)
+def test_large_weights_that_cancel(first, last, expected):
+    """Points of 1e-11 to 1, of terms 1e5 to 1e14 times as large; places and sides: those of the line in rationals."""
+    events = events_of(first, last, 2)
+    assert [(event.type, event.sides[0]) for event in events] == [(kind, side) for kind, _, _, side in expected]
+    for event, (_, at, text, _) in zip(events, expected, strict=True):
+        assert word_key(event.words[0]) == word_key(word(text))
+        assert np.isclose(event.at, at, rtol=0, atol=2e-11)

@@ -1,6 +1,7 @@
 """The judge objects to everything false that it can be given, and to nothing that is true."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -186,3 +187,23 @@ def test_events_at_one_place_come_one_after_the_other():
     assert verbs._passed([(True, True), (False, True)]) == {(False, True)}
     assert verbs._passed([(True, False), (False, True)]) == {(True, True), (False, False)}
     assert verbs._passed([(False, True), (False, True)]) == set()
+
+
+@pytest.mark.parametrize(
+    ("model", "number"),
+    [(cx.LoziMap(a=0.25, b=1.0), 59), (cx.LoziMap(a=2.0, b=0.0), 48), (cx.LoziMap(a=0.0, b=2.0), 4)],
+    ids=["rounding decides which orbits of a chaotic sea leave it", "powers beyond float64", "states beyond float64"],
+)
+def test_attractors_that_are_not_held_against_the_library(model, number):
+    assert verbs.ask(model, "attractors", number) == []
+
+
+def test_divergence_where_orbits_stay(monkeypatch):
+    model, attractors = cx.PLRNN(A=[0.5], W=[[0.0]], h=[1.0]), cx.attractors
+
+    def lying(*args, **options):
+        entries = [SimpleNamespace(kind="divergence", what=None)]
+        return SimpleNamespace(entries=entries, labels=attractors(*args, **options).labels)
+
+    monkeypatch.setattr(cx, "attractors", lying)
+    assert [finding.kind for finding in verbs.ask(model, "attractors", 1)] == ["wrong attractor: divergence"]

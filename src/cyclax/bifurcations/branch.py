@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from cyclax.cycles.multipliers import multipliers_of
+from cyclax.bifurcations.digits import solved
+from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
 from cyclax.cycles.solve import BlockCyclic
 from cyclax.maps.affine import AffineForm, affine_forms, in_chunks, pieces
 
@@ -39,11 +40,13 @@ _HALVINGS = 55
 class Paths:
     """The paths of many pairs.
 
-    **Arguments:** `models`: gives the models at places of them; `matter` `(N, G)`: the gates that matter on each.
+    **Arguments:** `models`: gives the models at places of them; `matter` `(N, G)`: the gates that matter on each;
+    `fine` `(N,)`: where words are solved in more digits, since float64 has been seen to have too few.
     """
 
     models: Path
     matter: np.ndarray
+    fine: np.ndarray
 
 
 class Branch(NamedTuple):
@@ -57,12 +60,22 @@ class Branch(NamedTuple):
     offset: np.ndarray  # (n, M) q
     minus: np.ndarray  # (n,) det(I - P)
     plus: np.ndarray  # (n,) det(I + P)
+    largest: np.ndarray  # (n,) the largest entry of J_0, J_1 J_0, .., P
+    exact: np.ndarray  # (n,) P in balls, for words that were solved in more digits; else None
     bounds: AffineForm  # of each model
     models: Any  # the models, as one map with stacked leaves
 
     def multipliers(self) -> np.ndarray:
         """Eigenvalues of P, `(n, M)`."""
-        return multipliers_of(self.jacobians, self.product)
+        values = multipliers_of(self.jacobians, self.product)
+        for row in np.flatnonzero(self.fine):
+            values[row] = sound_multipliers(self.jacobians[row], values[row], lambda _, row=row: self.exact[row])
+        return values
+
+    @property
+    def fine(self) -> np.ndarray:
+        """Which words were solved in more digits, `(n,)`."""
+        return np.array([one is not None for one in self.exact], bool)
 
     def tests(self, minus_sign: np.ndarray, plus_sign: np.ndarray) -> np.ndarray:
         """Test functions `(n, k G + 2)`: the heights in the order of steps and gates, det(I - P), det(I + P).
@@ -119,12 +132,19 @@ def _held(paths: Paths, pairs, places, words, num_states: int) -> Branch:
         points = _points(jacobians, offsets, identity - product, offset, largest)
         heights = points @ np.swapaxes(bounds.gradients, 1, 2) + bounds.offsets[:, None]
         # Of the largest point: rounding in it is handed on to those that happen to lie near 0. So is that in P and q.
-        solved = _IN_TERMS * _terms(identity - product, product, offset, points[:, 0])
-        reach = np.fmax(np.max(np.abs(points), axis=1), solved)[:, None]
+        in_terms = _IN_TERMS * _terms(identity - product, product, offset, points[:, 0])
+        reach = np.fmax(np.max(np.abs(points), axis=1), in_terms)[:, None]
         reach = np.broadcast_to(reach, points.shape)
         sizes = reach @ np.abs(np.swapaxes(bounds.gradients, 1, 2)) + np.abs(bounds.offsets)[:, None]
+        exact = np.full(number, None, object)
+        for row in np.flatnonzero(paths.fine[pairs]):
+            model = jax.tree.map(lambda leaf, row=row: leaf[row], models)
+            digits = solved(model, gates[row] > 0, float(np.max(np.abs(jacobians[row]))))
+            if digits is not None:
+                points[row], heights[row], jacobians[row], product[row] = digits[:4]
+                offset[row], minus[row], plus[row], exact[row] = digits[4:]
         heights = np.where(bounds.effective[:, None], np.where(words, heights, -heights), np.inf)
-    return Branch(points, heights, sizes, jacobians, product, offset, minus, plus, bounds, models)
+    return Branch(points, heights, sizes, jacobians, product, offset, minus, plus, largest, exact, bounds, models)
 
 
 def _steps(models, bounds: AffineForm, gates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

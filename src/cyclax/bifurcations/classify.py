@@ -91,6 +91,9 @@ def of_stability(walk: Continued, flips: bool, values, both, place: float, width
     passing = values[np.argmin(np.abs(np.abs(values) - 1))]
     kind: EventType = "center" if not flips and passing.imag != 0 else "degenerate flip"
     reason = ""
+    if not flips and np.sum(np.abs(values - 1) < _ROOT) == 1:
+        # One that was +1 to within rounding leaves it: passing it would have taken det(I - P) through 0.
+        return SpecialPoint("none", (walk.word,), None, ())
     if not flips and passing.imag == 0:
         reason = "codimension two: two real multipliers pass the unit circle at once"
         kind = "degenerate flip" if passing.real < 0 else "family"

@@ -13,9 +13,9 @@ import jax
 import numpy as np
 from jaxtyping import Bool
 
-from cyclax.bifurcations.branch import Path, Paths, held
+from cyclax.bifurcations.branch import Branch, Path, Paths, held
 from cyclax.bifurcations.classify import NEAR, OUTSIDE, Emanating, SpecialPoint, at_border, at_infinity, of_stability
-from cyclax.bifurcations.continuation import Continuation, Ends, alike, signs_of, walked
+from cyclax.bifurcations.continuation import Continuation, Ends, alike, looked_at, signs_of, vanishing, walked
 from cyclax.bifurcations.event import Event, Side
 from cyclax.bifurcations.watched import AbstractEventType, Stretch, watched
 from cyclax.core.numerics import numerics
@@ -152,7 +152,7 @@ class _Comparison:
 
     def __init__(self, path: Path, number: int, orders: set[int], noting: bool):
         self.models, self.number, self.orders = path, number, orders
-        self.paths = Paths(path, np.zeros((number, 0), bool))
+        self.paths = Paths(path, np.zeros((number, 0), bool), np.zeros(number, bool))
         self.noting = noting  # stretches on which words are cycles, for events of one's own
         self.codes: dict[WordKey, int] = {}
         self.known: dict[tuple[int, bytes], int] = {}
@@ -202,7 +202,7 @@ class _Comparison:
             s: exact_forms(model, self.number, size).effective for s, model in zip(ends, models, strict=True)
         }
         self.matter = self.effective[0.0] | self.effective[1.0]
-        self.paths = Paths(self.models, self.matter)
+        self.paths = Paths(self.models, self.matter, np.zeros(self.number, bool))
 
     def _coded(self, groups: Groups, end: float) -> dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Give pairs, words and the numbers that identify them, each once."""
@@ -239,7 +239,9 @@ class _Comparison:
 
     def _calm(self, pair: np.ndarray, words: np.ndarray) -> np.ndarray:
         """Whether words that are cycles at both ends have the same signs and stability there."""
-        one, other = (signs_of(held(self.paths, pair, np.full(len(pair), s), words)) for s in (0.0, 1.0))
+        one, other = (
+            signs_of(looked_at(self.paths, pair, np.full(len(pair), s), words, pair >= 0)) for s in (0.0, 1.0)
+        )
         return one.inside & other.inside & alike(one, other)
 
     def _called_back(self) -> list[Continuation]:
@@ -316,9 +318,9 @@ class _Comparison:
         pair, words = np.array([walk.pair for walk in lost]), np.stack([walk.word for walk in lost])
         place = np.array([walk.end for walk in lost])
         here = held(self.paths, pair, place, words)
-        values = here.multipliers()
+        values, close = here.multipliers(), self._near(here, pair, place, words, here.sizes)
         for i, walk in enumerate(lost):
-            near = np.abs(here.heights[i]) <= NEAR * here.sizes[i]
+            near = close[i]
             if np.min(np.abs(values[i] - 1)) < OUTSIDE:
                 self._meet(walk, at_infinity(walk, here, i, values[i], (values[i],) * 2, walk.end, 0.0), touched)
             elif np.any(near):
@@ -342,6 +344,8 @@ class _Comparison:
         num_tests = words.shape[1] * words.shape[2]
         size = np.maximum(np.max(np.abs(begin.points[rows]), axis=(1, 2)), np.max(np.abs(here.bounds.shift), axis=1))
         huge = np.max(np.abs(here.points), axis=(1, 2)) > 1e6 * size
+        sizes = np.maximum(here.sizes, np.max(begin.sizes[rows], axis=1, keepdims=True))
+        close = self._near(here, pair, low[rows], words, sizes)
         for j, i in enumerate(rows):
             walk = walks[i]
             place, width = float(low[i] + high[i]) / 2, float(abs(high[i] - low[i]))
@@ -356,10 +360,9 @@ class _Comparison:
                 known.followed.add((walk.code, walk.side))
                 touched.append(known)
             elif 0 <= column[i] < num_tests:
-                sizes = np.maximum(here.sizes[j], np.max(begin.sizes[i], axis=0))
-                near = np.abs(here.heights[j]) <= NEAR * sizes
+                near = close[j]
                 near.flat[column[i]] = True
-                at_first = begin.heights[i] <= NEAR * begin.sizes[i]
+                at_first = ~here.fine[j] & (begin.heights[i] <= NEAR * begin.sizes[i])
                 if walk.origin is None and abs(place - walk.start) > _PAST and np.any(near & at_first):
                     self._unexplained(walk, place, "the word is within rounding of a border all along")
                     continue
@@ -374,6 +377,19 @@ class _Comparison:
                 self._meet(walk, of_stability(walk, column[i] > num_tests, values[j], both, place, width), touched)
                 on = dataclasses.replace(walk, start=float(high[i]), probe=float(past[j]), given=False, tentative=False)
                 onward.append(dataclasses.replace(on, origin=None))
+
+    def _near(self, here: Branch, pair, places, words, sizes) -> np.ndarray:
+        """Which points of words are on borders `(n, k, G)`, to within rounding; `sizes` are of the terms on the way.
+
+        What rounding does not tell is told by how heights change: where words were solved in more digits, and where
+        terms had been far larger than they are here.
+        """
+        near = np.abs(here.heights) <= NEAR * sizes
+        sure = near & (np.abs(here.heights) <= NEAR * here.sizes) & ~here.fine[:, None, None]
+        rows = np.flatnonzero(np.any(near & ~sure, axis=(1, 2)))
+        if len(rows):
+            near[rows] &= sure[rows] | vanishing(self.paths, pair[rows], places[rows], words[rows])
+        return near
 
     def _known(self, walk: Continuation, place: float) -> _Node | None:
         """Give the border collision at which a walk ends, where another has come to it before."""

@@ -8,6 +8,7 @@ import numpy as np
 from cyclax.bifurcations.branch import Branch, Paths, held, narrowed
 from cyclax.bifurcations.classify import OUTSIDE
 from cyclax.bifurcations.event import Side
+from cyclax.cycles.multipliers import beyond_float64
 
 # A walk looks at these shares of the way that is left: uneven, since grids have their events at even ones.
 _LOOKS = (0.07, 0.19, 0.31, 0.43, 0.57, 0.69, 0.81, 0.93, 1.0)
@@ -16,7 +17,11 @@ _BEYOND = 1e-12
 # A multiplier this close to the unit circle passes it where another test function vanishes, not before.
 _PASSING = 1e-7
 # So often, at most, the place past an event where signs are read off is taken eight times closer to it.
-_CLOSER = 8
+_CLOSER = 10
+# Products of smaller entries than this keep the digits of the multipliers.
+_ROUGH_PRODUCT = 1e4
+# A height vanishes at an event where it is so much smaller there than what it changes by on this way.
+_VANISHED, _WAY = 2.0**-10, 2.0**-32
 
 
 @dataclasses.dataclass(eq=False)
@@ -52,6 +57,7 @@ class Signs:
     finite: np.ndarray
     minus: np.ndarray  # of det(I - P)
     plus: np.ndarray  # of det(I + P)
+    flips: np.ndarray  # a multiplier is -1, for all that float64 can tell
     outside: np.ndarray  # multipliers outside the unit circle
 
     def of(self, rows: np.ndarray) -> "Signs":
@@ -63,15 +69,50 @@ def signs_of(found: Branch) -> Signs:
     """Read off the signs."""
     values = found.multipliers()
     finite = np.all(np.isfinite(found.points), axis=(1, 2)) & np.all(np.isfinite(values), axis=1)
-    inside = finite & np.all(found.heights >= -_BEYOND * found.sizes, axis=(1, 2))
+    allowed = np.where(found.fine[:, None, None], 0.0, _BEYOND * found.sizes)
+    inside = finite & np.all(found.heights >= -allowed, axis=(1, 2))
     # What is on the unit circle for all that float64 can tell counts as inside, so that it does not flicker.
-    plus = np.where(np.min(np.abs(values + 1), axis=1) < OUTSIDE, 1.0, np.sign(found.plus))
-    return Signs(inside, finite, np.sign(found.minus), plus, np.sum(np.abs(values) > 1 + OUTSIDE, axis=1))
+    flips = np.min(np.abs(values + 1), axis=1) < OUTSIDE
+    plus = np.where(flips, 1.0, np.sign(found.plus))
+    return Signs(inside, finite, np.sign(found.minus), plus, flips, np.sum(np.abs(values) > 1 + OUTSIDE, axis=1))
 
 
 def alike(one: Signs, other: Signs) -> np.ndarray:
     """Whether nothing has changed in stability, `(n,)`."""
     return (one.minus == other.minus) & (one.plus == other.plus) & (one.outside == other.outside)
+
+
+def looked_at(paths: Paths, pair: np.ndarray, places: np.ndarray, words: np.ndarray, given: np.ndarray) -> Branch:
+    """Solve words, of which some `(n,)` are given as cycles of their models.
+
+    Where float64 has too few digits for these, pairs are looked at in more from now on: where it does not tell on which
+    side of a border a point lies, or loses multipliers.
+    """
+    found = held(paths, pair, places, words)
+    rows = np.flatnonzero(given & ~paths.fine[pair])
+    if not len(rows):
+        return found
+    rough = np.any(np.abs(found.heights[rows]) <= _BEYOND * found.sizes[rows], axis=(1, 2))
+    rough |= _loses_multipliers(found)[rows]
+    paths.fine[pair[rows[rough]]] = True
+    return held(paths, pair, places, words) if np.any(rough) else found
+
+
+def _loses_multipliers(found: Branch) -> np.ndarray:
+    lost = np.zeros(len(found.points), bool)
+    large = np.flatnonzero((found.largest > _ROUGH_PRODUCT) & ~found.fine)
+    if len(large):
+        lost[large] = beyond_float64(found.jacobians[large], found.product[large])
+    return lost
+
+
+def vanishing(paths: Paths, pair: np.ndarray, places: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Whether heights `(n, k, G)` vanish at events: by how they change on a short way on both sides."""
+    here = held(paths, pair, places, words)
+    beside = [held(paths, pair, np.clip(places + way, 0, 1), words) for way in (-_WAY, _WAY)]
+    with np.errstate(all="ignore"):
+        change = np.fmax(*(np.abs(one.heights - here.heights) for one in beside))
+        return np.abs(here.heights) <= _VANISHED * change
 
 
 class Ends(NamedTuple):
@@ -93,7 +134,8 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     pair, words = np.array([walk.pair for walk in walks]), np.stack([walk.word for walk in walks])
     start, end = np.array([walk.start for walk in walks]), np.array([walk.end for walk in walks])
     probe = np.array([walk.probe for walk in walks])
-    begin = held(paths, pair, probe, words)
+    given = np.array([walk.given for walk in walks])
+    begin = looked_at(paths, pair, probe, words, given)
     signs = signs_of(begin)
     for _ in range(_CLOSER):  # another event lies between, past which the signs are no longer those of this walk
         rows = np.flatnonzero(signs.finite & ~signs.inside & (probe != start))
@@ -102,13 +144,14 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
         probe[rows] = start[rows] + (probe[rows] - start[rows]) / 8
         begin = held(paths, pair, probe, words)
         signs = signs_of(begin)
-    doubtful = np.array([walk.given or walk.tentative for walk in walks]) | (probe != start)
-    started = signs.finite & (signs.inside | ~doubtful)
+    unsure = given | np.array([walk.tentative for walk in walks]) | (probe != start)
+    started = signs.finite & (signs.inside | ~unsure)
 
     tests = begin.tests(signs.minus, signs.plus)
     low, high, at_low, at_high = start.copy(), end.copy(), tests.copy(), tests.copy()
     outside_high = signs.outside.copy()
     broken, wandered = np.zeros(len(walks), bool), np.zeros(len(walks), bool)
+    stays = signs.flips.copy()  # a multiplier is -1 all along: rounding gives det(I + P) its sign
     for look in _LOOKS:
         rows = np.flatnonzero(started & ~broken & ~wandered)
         if not len(rows):
@@ -119,6 +162,7 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
         broken[rows] = ~now.inside | (now.minus != then.minus) | (now.plus != then.plus)
         wandered[rows] = ~broken[rows] & (now.outside != then.outside)
         outside_high[rows], high[rows] = now.outside, place
+        stays[rows] &= now.flips
         at_high[rows] = here.tests(then.minus, then.plus)
         stay = rows[~(broken[rows] | wandered[rows])]
         low[stay], at_low[stay] = high[stay], at_high[stay]
@@ -129,10 +173,20 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     column[exact], low[exact] = tests.shape[1] - 1, high[exact]
     rows = np.flatnonzero(broken & ~exact)
     if len(rows):
-        last = low[rows]
-        _narrow_tests(paths, rows, pair, words, signs, (at_low, at_high), low, high, column)
+        last, beyond = low[rows], high[rows]
+        at_low[stays, -1] = at_high[stays, -1] = 1.0
+        _narrow_tests(paths, rows, pair, words, signs, stays, (at_low, at_high), low, high, column)
+        there = held(paths, pair[rows], low[rows], words[rows])
+        rough = _loses_multipliers(there)
+        if np.any(rough & ~paths.fine[pair[rows]]):
+            # Where multipliers of 1e10 make room for one of +-1, only the place of the event itself shows it.
+            paths.fine[pair[rows[rough]]] = True
+            again = rows[rough]
+            low[again], high[again] = last[rough], beyond[rough]
+            _narrow_tests(paths, again, pair, words, signs, stays, (at_low, at_high), low, high, column)
+            there = held(paths, pair[rows], low[rows], words[rows])
         # Stability may have changed on the way to that place, and not only there.
-        sizes = np.abs(held(paths, pair[rows], low[rows], words[rows]).multipliers())
+        sizes = np.abs(there.multipliers())
         least, most = np.sum(sizes > 1 + _PASSING, axis=1), np.sum(sizes > 1 - _PASSING, axis=1)
         sooner = (signs.outside[rows] < least) | (signs.outside[rows] > most)
         earlier = rows[sooner]
@@ -145,15 +199,27 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     return Ends(begin, signs.finite, started, broken | wandered, low, high, column)
 
 
-def _narrow_tests(paths: Paths, rows, pair, words, signs: Signs, at: tuple, low, high, column) -> None:
-    """Find where a test function changes its sign."""
+def _narrow_tests(paths: Paths, rows, pair, words, signs: Signs, stays, at: tuple, low, high, column) -> None:
+    """Find where a test function changes its sign; that of a flip is none where a multiplier stays -1."""
 
     def tests(some, place):
         mine = rows[some]
-        return held(paths, pair[mine], place, words[mine]).tests(signs.minus[mine], signs.plus[mine])
+        values = held(paths, pair[mine], place, words[mine]).tests(signs.minus[mine], signs.plus[mine])
+        values[stays[mine], -1] = 1.0
+        return values
 
     at_low, at_high = at
     low[rows], high[rows], column[rows] = narrowed(tests, low[rows], high[rows], at_low[rows], at_high[rows])
+    # Between two neighboring places several may change: that a cycle ceases outranks that it changes stability, and
+    # where det(I - P) changes its sign it does so by way of infinity, whatever else its points do there.
+    some = np.flatnonzero(paths.fine[pair[rows]])
+    if len(some):
+        changed = tests(some, high[rows[some]]) <= 0
+        mine, flip = rows[some], at_high.shape[1] - 1
+        first = np.where(
+            np.any(changed[:, :-2], axis=1) & (column[mine] == flip), np.argmax(changed, axis=1), column[mine]
+        )
+        column[mine] = np.where(changed[:, -2], flip - 1, first)
 
 
 def _narrow_moduli(paths: Paths, rows, pair, words, outside_low, outside_high, low, high) -> None:

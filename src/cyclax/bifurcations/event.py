@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 
-from cyclax.cycles.multipliers import multipliers_of
+from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
 
 EventType = Literal[
     "persistence",
@@ -43,6 +43,8 @@ EVENT = {
 
 # A multiplier this close to +1 or -1 leaves Feigin's rule undecided.
 _ON_THE_UNIT = 1e-9
+# Where Jacobians and their products are smaller, float64 keeps the digits of the multipliers.
+_ROUGH_PRODUCT = 1e4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -188,6 +190,9 @@ def feigin(closed: Float[np.ndarray, "k M M"], opened: Float[np.ndarray, "k M M"
     """
     left, right = _product(closed), _product(opened)
     values = multipliers_of(np.stack([closed, opened]), np.stack([left, right]))
+    large = not np.max(np.abs([closed, opened])) * max(np.max(np.abs(left)), np.max(np.abs(right))) < _ROUGH_PRODUCT
+    if large:
+        values = np.stack([sound_multipliers(*some) for some in zip((closed, opened), values, strict=True)])
     both = (values[0], values[1])
     if not np.all(np.isfinite(values)):
         return Feigin("border collision", False, 0, 0, 0, both, "the multipliers are not finite")
@@ -203,7 +208,9 @@ def feigin(closed: Float[np.ndarray, "k M M"], opened: Float[np.ndarray, "k M M"
     doubled = 0
     if flips:
         with np.errstate(all="ignore"):
-            twice = multipliers_of(np.concatenate([closed, opened])[None], (right @ left)[None])[0]
+            steps = np.concatenate([closed, opened])
+            twice = multipliers_of(steps[None], (right @ left)[None])[0]
+            twice = sound_multipliers(steps, twice) if large else twice
         doubled = -plus_right * _sign(twice, -1) if np.all(np.abs(twice - 1) > _ON_THE_UNIT) else 0
     reason = "codimension two: a multiplier of w_L w_R is +1" if flips and not doubled else ""
     return Feigin(kind, flips and bool(doubled), -minus_left, minus_right, doubled, both, reason)

@@ -57,6 +57,17 @@ def doubtful(jacobians: Float[np.ndarray, "n k M M"], values: Complex[np.ndarray
         return ~(rounding <= _LOST * np.maximum(1, np.min(np.abs(values), axis=1, initial=np.inf)))
 
 
+def beyond_float64(
+    jacobians: Float[np.ndarray, "n k M M"], product: Float[np.ndarray, "n M M"]
+) -> Bool[np.ndarray, " n"]:
+    """Whether float64 does not have the multipliers, neither of the product nor of the Jacobians one by one."""
+    rows = np.all(np.isfinite(jacobians), axis=(1, 2, 3))
+    rows[rows] = doubtful(jacobians[rows], multipliers_of(jacobians[rows], product[rows]))
+    with np.errstate(all="ignore"):
+        rows[rows] = _cyclic_eigenvalues(jacobians[rows])[1]
+    return rows
+
+
 def sound_multipliers(
     jacobians: Float[np.ndarray, "k M M"],
     values: Complex[np.ndarray, " M"],
