@@ -189,6 +189,19 @@ def test_events_at_one_place_come_one_after_the_other():
     assert verbs._passed([(False, True), (False, True)]) == set()
 
 
+def test_events_beside_one_that_is_not_explained():
+    """A fixed point that is there all along is said to begin: false, unless another event there is left open."""
+
+    def model(s):
+        return cx.PLRNN(A=[0.5], W=[[0.25]], h=[1.0 + s])
+
+    entry = dict(at=0.5, bracket=0.0, order=1, words=(np.array([[True]]),), flip=None)
+    born = SimpleNamespace(**entry, type="fold", sides=("after",))
+    open_ = SimpleNamespace(**entry, type="unexplained", sides=("before",))
+    assert [finding.kind for finding in verbs.of_events(model, [born], 0.0, 1.0)] == ["false event"]
+    assert verbs.of_events(model, [born, open_], 0.0, 1.0) == []
+
+
 @pytest.mark.parametrize(
     ("model", "number"),
     [(cx.LoziMap(a=0.25, b=1.0), 59), (cx.LoziMap(a=2.0, b=0.0), 48), (cx.LoziMap(a=0.0, b=2.0), 4)],

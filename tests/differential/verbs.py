@@ -234,6 +234,8 @@ def of_events(model_at: Callable, events, begin: float, end: float) -> list[Find
     """
     found = []
     places = sorted(event.at for event in events)
+    # Of what stands at one place with an event that is not explained, a link of the chain is not known.
+    broken = [event.at for event in events if event.type == "unexplained"]
     # What is said of a word by all events at one place: none is seen alone.
     said_there: dict[tuple, list[tuple[bool, bool]]] = {}
     for event in events:
@@ -242,7 +244,8 @@ def of_events(model_at: Callable, events, begin: float, end: float) -> list[Find
     for event in events:
         steps = [factor * max(4 * event.bracket, BESIDE * (end - begin)) for factor in (1, 16)]
         near = any(1e-12 < abs(at - event.at) < 2 * steps[-1] for at in places)
-        if event.type == "unexplained" or near or not begin + steps[-1] < event.at < end - steps[-1]:
+        near |= any(abs(at - event.at) <= 1e-12 for at in broken)
+        if near or not begin + steps[-1] < event.at < end - steps[-1]:
             continue
         sides = [[ExactMap(model_at(event.at + sign * step)) for sign in (-1, 1)] for step in steps]
         for word, said in zip(event.words, event.sides, strict=True):
