@@ -36,12 +36,16 @@ def main() -> None:
     else:
         models = [cx.ShallowPLRNN.random(8, 10, key=jax.random.key(i)) for i in range(150)]
         what = "150 random networks, M = 8, H = 10"
-    first = timed(lambda: cx.find_cycles(models, 1, key=0, progress=False))
-    batch = [timed(lambda i=i: cx.find_cycles(models, 1, key=i, progress=False)) for i in range(1, REPEATS + 1)]
+    first = timed(lambda: cx.find_cycles(models, 1, key=0, finder=cx.SCYFI(), progress=False))
+    batch = [
+        timed(lambda i=i: cx.find_cycles(models, 1, key=i, finder=cx.SCYFI(), progress=False))
+        for i in range(1, REPEATS + 1)
+    ]
     loop = [
-        timed(lambda i=i: [cx.find_cycles(model, 1, key=i, progress=False) for model in models]) for i in range(REPEATS)
+        timed(lambda i=i: [cx.find_cycles(model, 1, key=i, finder=cx.SCYFI(), progress=False) for model in models])
+        for i in range(REPEATS)
     ][1:]
-    results = cx.find_cycles(models, 1, key=0, progress=False)
+    results = cx.find_cycles(models, 1, key=0, finder=cx.SCYFI(), progress=False)
     solves = sum(entry["solves"] for cycles in results for entry in cycles.report["orders"].values())
     lines = [
         f"# Fixed points of {what}",

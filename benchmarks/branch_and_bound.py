@@ -49,9 +49,9 @@ def prove(model: cx.PLRNN):
 
 
 def searched(model: cx.PLRNN) -> tuple[set[WordKey], float]:
-    """Give what `find_cycles` finds, and its seconds."""
+    """Give what starts alone find, and its seconds."""
     begin = time.perf_counter()
-    cycles = cx.find_cycles(model, 1, key=0, progress=False)
+    cycles = cx.find_cycles(model, 1, key=0, finder=cx.SCYFI(), progress=False)
     return {word_key(cycle.gates) for cycle in cycles}, time.perf_counter() - begin
 
 

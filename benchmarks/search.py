@@ -87,8 +87,10 @@ class OneOrder:
         """Search the order once; give the number of solves."""
         with jax.enable_x64(True):
             network = Network(self.model, self.bounds, next(self.keys), [order])
-            search = driver.Driver([network], cx.SCYFI(), Stop(None, Interruption(), 0.0))
-            search.search(driver.Job(order, network.tallies[order].segments, [network]), 1)
+            finder, known = cx.SCYFI(), network.tallies[order]
+            search = driver.Driver([network], finder, Stop(None, Interruption(), 0.0))
+            known.allowed = finder.starts
+            search.search(driver.Job(order, known.segments, [network]))
         return network.tallies[order].solves
 
     def rate(self, order: int, window: float, threads: int) -> tuple[float, float]:
@@ -242,7 +244,7 @@ def complete_cyclax(name: str, orders: int, repeats: int):
     model, seconds = load_network(name), []
     for seed in range(1 + repeats):
         begin = time.perf_counter()
-        cycles = cx.find_cycles(model, orders, key=seed, progress=False)
+        cycles = cx.find_cycles(model, orders, key=seed, finder=cx.SCYFI(), progress=False)
         seconds.append(time.perf_counter() - begin)
     starts = [cycles.report["orders"][str(order)]["starts"] for order in range(1, orders + 1)]
     return seconds, starts, {word_key(cycle.gates) for cycle in cycles}
