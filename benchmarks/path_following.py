@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import numpy as np
 
 import cyclax as cx
 from benchmarks.branch_and_bound import network
+from benchmarks.recall import coupled_tents
 from cyclax.core.budget import Budget
 from cyclax.core.interruption import Interruption
 from cyclax.core.numerics import numerics
@@ -54,12 +54,6 @@ class Run(NamedTuple):
     samples: int
     work: int  # pieces or solves
     found: int
-
-
-def coupled_tents(slope: float = 1.99, coupling: float = 0.1) -> cx.PLRNN:
-    """Three tent maps, each drawn to the mean of all: z' = C (1 - slope |z|)."""
-    C = (1 - coupling) * np.eye(3) + coupling / 3
-    return cx.PLRNN(A=slope * C, W=-2 * slope * C, h=C @ np.ones(3))
 
 
 def count(known: Network, order: int) -> int:

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 import cyclax as cx
+from benchmarks.branch_and_bound import network
 from benchmarks.closed_walks import random_closed_walks
 from cyclax.core.budget import Budget
 from cyclax.core.interruption import Interruption
@@ -48,13 +49,6 @@ def five_dimensional(seed: int, gain: float = 1.5) -> cx.PLRNN:
     rng = np.random.default_rng(seed)
     A, W = rng.uniform(0.3, 0.9, 5), gain * rng.normal(size=(5, 5)) / np.sqrt(5)
     return cx.PLRNN(A=A, W=W - np.diag(np.diag(W)), h=rng.normal(size=5))
-
-
-def large(number: int, seed: int) -> cx.PLRNN:
-    """The networks of `benchmarks.branch_and_bound`."""
-    rng = np.random.default_rng(seed)
-    A, W = rng.uniform(0.3, 0.9, number), rng.normal(size=(number, number)) / np.sqrt(number)
-    return cx.PLRNN(A=A, W=W, h=rng.normal(size=number))
 
 
 class Strategy:
@@ -106,6 +100,11 @@ class Strategy:
         return np.asarray(z)[..., usable], np.asarray(word)[:, usable]
 
 
+def reached(times: list[int], number: int) -> list[float]:
+    """Give the work at which each of SHARES of so many cycles had been met, as each of `times` met one; inf: never."""
+    return [times[int(np.ceil(share * number)) - 1] if len(times) >= share * number else np.inf for share in SHARES]
+
+
 def recall(strategy: Strategy, complete: set, most: int):
     """Run starts until all is found or `most` solves are made.
 
@@ -141,11 +140,7 @@ def recall(strategy: Strategy, complete: set, most: int):
         solves = int(spent[-1])
     seconds = time.perf_counter() - began
     times = sorted(met_at.values())
-    needed = [
-        times[int(np.ceil(share * len(complete))) - 1] if len(times) >= share * len(complete) else np.inf
-        for share in SHARES
-    ]
-    return needed, len(times) / len(complete), solves / seconds, evidence, seen, number
+    return reached(times, len(complete)), len(times) / len(complete), solves / seconds, evidence, seen, number
 
 
 def unseen_of(strategy: Strategy, evidence: StartTally, seen: dict, number: int) -> float:
@@ -175,8 +170,8 @@ def recall_paths(model, order: int, complete: set, most: int):
     bounds = affine_form(model)
     samples = []
     for seed in (0, 1):
-        network = Network(model, bounds, jax.random.key(seed), [order])
-        search = PathSearch(cx.PathFollowing(), network, order, Stop(None, Interruption(), Budget.clock()))
+        known = Network(model, bounds, jax.random.key(seed), [order])
+        search = PathSearch(cx.PathFollowing(), known, order, Stop(None, Interruption(), Budget.clock()))
         samples.append(search)
     first, second = samples
     met_at: dict[object, int] = {}
@@ -192,12 +187,8 @@ def recall_paths(model, order: int, complete: set, most: int):
         second.spend(np.inf, second.first + PATHS, to_the_end=True)
     elsewhere = sum(number for key, number in second.tally.seen.items() if key not in seen)
     times = sorted(met_at.values())
-    needed = [
-        times[int(np.ceil(share * len(complete))) - 1] if len(times) >= share * len(complete) else np.inf
-        for share in SHARES
-    ]
     found, rate = len(times) / len(complete), first.tally.pieces / seconds
-    return needed, found, rate, bound, elsewhere / max(1, second.tally.sound)
+    return reached(times, len(complete)), found, rate, bound, elsewhere / max(1, second.tally.sound)
 
 
 def cases(quick: bool):
@@ -208,7 +199,7 @@ def cases(quick: bool):
     for seed, order in chaotic_seeds(1 if quick else 4):
         yield f"5-D, seed {seed}, order {order}", five_dimensional(seed), order, cx.WordGraph(), 2_000_000
     for number, seed in ((30, 19), (30, 0), (50, 2)) if not quick else ():
-        yield f"{number}-D, seed {seed}, order 1", large(number, seed), 1, cx.BranchAndBound(), 500_000
+        yield f"{number}-D, seed {seed}, order 1", network(number, seed), 1, cx.BranchAndBound(), 500_000
 
 
 def chaotic_seeds(number: int):

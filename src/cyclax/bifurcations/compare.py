@@ -239,9 +239,9 @@ class _Comparison:
 
     def _calm(self, pair: np.ndarray, words: np.ndarray) -> np.ndarray:
         """Whether words that are cycles at both ends have the same signs and stability there."""
-        one, other = (
-            signs_of(looked_at(self.paths, pair, np.full(len(pair), s), words, pair >= 0)) for s in (0.0, 1.0)
-        )
+        given = np.ones(len(pair), bool)
+        ends = (np.full(len(pair), s) for s in (0.0, 1.0))
+        one, other = (signs_of(looked_at(self.paths, pair, end, words, given)) for end in ends)
         return one.inside & other.inside & alike(one, other)
 
     def _called_back(self) -> list[Continuation]:
@@ -388,7 +388,7 @@ class _Comparison:
         sure = near & (np.abs(here.heights) <= NEAR * here.sizes) & ~here.fine[:, None, None]
         rows = np.flatnonzero(np.any(near & ~sure, axis=(1, 2)))
         if len(rows):
-            near[rows] &= sure[rows] | vanishing(self.paths, pair[rows], places[rows], words[rows])
+            near[rows] &= sure[rows] | vanishing(self.paths, pair[rows], places[rows], words[rows], here.heights[rows])
         return near
 
     def _known(self, walk: Continuation, place: float) -> _Node | None:

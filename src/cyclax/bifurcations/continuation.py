@@ -8,7 +8,7 @@ import numpy as np
 from cyclax.bifurcations.branch import Branch, Paths, held, narrowed
 from cyclax.bifurcations.classify import OUTSIDE
 from cyclax.bifurcations.event import Side
-from cyclax.cycles.multipliers import beyond_float64
+from cyclax.cycles.multipliers import ROUGH_PRODUCT, beyond_float64
 
 # A walk looks at these shares of the way that is left: uneven, since grids have their events at even ones.
 _LOOKS = (0.07, 0.19, 0.31, 0.43, 0.57, 0.69, 0.81, 0.93, 1.0)
@@ -18,8 +18,6 @@ _BEYOND = 1e-12
 _PASSING = 1e-7
 # So often, at most, the place past an event where signs are read off is taken eight times closer to it.
 _CLOSER = 10
-# Products of smaller entries than this keep the digits of the multipliers.
-_ROUGH_PRODUCT = 1e4
 # A height vanishes at an event where it is so much smaller there than what it changes by on this way.
 _VANISHED, _WAY = 2.0**-10, 2.0**-32
 
@@ -100,19 +98,18 @@ def looked_at(paths: Paths, pair: np.ndarray, places: np.ndarray, words: np.ndar
 
 def _loses_multipliers(found: Branch) -> np.ndarray:
     lost = np.zeros(len(found.points), bool)
-    large = np.flatnonzero((found.largest > _ROUGH_PRODUCT) & ~found.fine)
+    large = np.flatnonzero((found.largest > ROUGH_PRODUCT) & ~found.fine)
     if len(large):
         lost[large] = beyond_float64(found.jacobians[large], found.product[large])
     return lost
 
 
-def vanishing(paths: Paths, pair: np.ndarray, places: np.ndarray, words: np.ndarray) -> np.ndarray:
+def vanishing(paths: Paths, pair: np.ndarray, places: np.ndarray, words: np.ndarray, heights: np.ndarray) -> np.ndarray:
     """Whether heights `(n, k, G)` vanish at events: by how they change on a short way on both sides."""
-    here = held(paths, pair, places, words)
     beside = [held(paths, pair, np.clip(places + way, 0, 1), words) for way in (-_WAY, _WAY)]
     with np.errstate(all="ignore"):
-        change = np.fmax(*(np.abs(one.heights - here.heights) for one in beside))
-        return np.abs(here.heights) <= _VANISHED * change
+        change = np.fmax(*(np.abs(one.heights - heights) for one in beside))
+        return np.abs(heights) <= _VANISHED * change
 
 
 class Ends(NamedTuple):

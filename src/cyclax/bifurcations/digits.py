@@ -44,33 +44,23 @@ def solved(model: AbstractPiecewiseLinearMap, word: np.ndarray, largest: float) 
     with working_precision(bits):
         try:
             pieces = Pieces(model)
-            steps = [pieces.matrix(np.ascontiguousarray(gates, bool), bits) for gates in word]
+            lap = pieces.lap(np.ascontiguousarray(word, bool), bits)
         except UnsupportedError:
             return None
-        total = steps[0]
-        for step in steps[1:]:
-            total = step * total
-        product, offset = _parted(total)
-        identity = flint.arb_mat(np.eye(size).tolist())
         points, heights = np.full((order, size), np.nan), np.full(word.shape, np.nan)
         try:
-            state = flint.arb_mat([[1], *(identity - product).solve(offset).tolist()])
+            state = lap.solution()
         except ZeroDivisionError:
             state = None
-        for t, step in enumerate(steps if state is not None else ()):
+        for t, step in enumerate(lap.matrices if state is not None else ()):
             points[t] = _numbers(state)[1:]
             heights[t] = _numbers(pieces.planes_matrix(bits) * state) if word.shape[1] else 0.0
             state = step * state
-        minus, plus = ((identity + product * sign).det() for sign in (-1, 1))
-        jacobians = np.stack([_numbers(_parted(step)[0]).reshape(size, size) for step in steps])
-        rounded = _numbers(product).reshape(size, size), _numbers(offset), _number(minus), _number(plus)
-        return Solved(points, heights, jacobians, *rounded, product)
-
-
-def _parted(step: Any) -> tuple[Any, Any]:
-    """Give Jacobian and image of 0 of a matrix that acts on (1, z)."""
-    rows = step.tolist()[1:]
-    return flint.arb_mat([row[1:] for row in rows]), flint.arb_mat([row[:1] for row in rows])
+        identity = flint.arb_mat(np.eye(size).tolist())
+        minus, plus = (_number((identity + lap.product * sign).det()) for sign in (-1, 1))
+        jacobians = np.stack([_numbers(step).reshape(size + 1, size + 1)[1:, 1:] for step in lap.matrices])
+        total = _numbers(lap.total).reshape(size + 1, size + 1)
+        return Solved(points, heights, jacobians, total[1:, 1:], total[1:, 0], minus, plus, lap.product)
 
 
 def _numbers(values: Any) -> np.ndarray:

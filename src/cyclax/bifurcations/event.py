@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 
-from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
+from cyclax.cycles.multipliers import ROUGH_PRODUCT, multipliers_of, sound_multipliers
 
 EventType = Literal[
     "persistence",
@@ -43,8 +43,6 @@ EVENT = {
 
 # A multiplier this close to +1 or -1 leaves Feigin's rule undecided.
 _ON_THE_UNIT = 1e-9
-# Where Jacobians and their products are smaller, float64 keeps the digits of the multipliers.
-_ROUGH_PRODUCT = 1e4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -190,7 +188,7 @@ def feigin(closed: Float[np.ndarray, "k M M"], opened: Float[np.ndarray, "k M M"
     """
     left, right = _product(closed), _product(opened)
     values = multipliers_of(np.stack([closed, opened]), np.stack([left, right]))
-    large = not np.max(np.abs([closed, opened])) * max(np.max(np.abs(left)), np.max(np.abs(right))) < _ROUGH_PRODUCT
+    large = not np.max(np.abs([closed, opened])) * max(np.max(np.abs(left)), np.max(np.abs(right))) < ROUGH_PRODUCT
     if large:
         values = np.stack([sound_multipliers(*some) for some in zip((closed, opened), values, strict=True)])
     both = (values[0], values[1])

@@ -22,7 +22,7 @@ from cyclax.maps.base import AbstractPiecewiseLinearMap
 _OFF, _SPREAD = 5, 10
 # Balancing must halve what the logarithms of the weights differ by, on average; further than this it does not go.
 _GAIN, _MOST = 0.5, 400
-# NeighborSearch of reweighting toward the least sum of moduli, and the floor of the residuals that count the most.
+# Sweeps of reweighting toward the least sum of moduli, and the floor of the residuals that count the most.
 _SWEEPS, _FLOOR = 20, 0.5
 
 

@@ -10,9 +10,11 @@ from jaxtyping import Bool, Complex, Float
 
 from cyclax.core.balls import LOCK, working_precision
 
+# Where entries of Jacobians and their products are smaller, float64 keeps the digits of the multipliers.
+ROUGH_PRODUCT = 1e4
 # Rounding in a product of this norm reaches 1e-11, which may turn a small multiplier into a large one.
 _LARGEST_PRODUCT = 1e5
-# NeighborSearch of orthogonal iteration, and the angle below which two subspaces count as separated.
+# Sweeps of orthogonal iteration, and the angle below which two subspaces count as separated.
 _SWEEPS = 16
 _SEPARATED = 1e-9
 # Multipliers that rounding may have moved by more than this, relative to 1 and to themselves, are computed anew in

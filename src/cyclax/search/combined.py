@@ -135,11 +135,11 @@ class _Turns:
             self._prove(max(work, _PROOF_FIRST))
             if not (open_ := self._open()):
                 break
+            first, second = self._start, self._follow
             if many and turn == 0:  # in many dimensions a few paths often meet all there is
-                self._follow(open_, work)
-            self._start(self._open(), work)
-            if not many or turn:
-                self._follow(self._open(), work)
+                first, second = second, first
+            first(open_, work)
+            second(self._open(), work)
         self._prove(_PROOF_LAST, last=True)
         for network in self.networks:
             for tally in network.tallies.values():

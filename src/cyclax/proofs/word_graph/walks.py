@@ -25,7 +25,8 @@ LISTED = 100_000
 # Sweeps that bound the spectral radius.
 _SWEEPS = 300
 
-# numba looks at the file of a program alone: whoever changes that function touches this file, too.
+# numba keeps programs that contain this one by the stamp of their own file: whoever changes that function empties
+# its cache (NUMBA_CACHE_DIR, or the __pycache__ beside).
 _least_rotation = njit(nogil=True, cache=True)(least_rotation)
 
 
