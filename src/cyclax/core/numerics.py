@@ -25,3 +25,15 @@ def numerics(double: bool = True) -> Iterator[None]:
         np.errstate(all="ignore"),
     ):
         yield
+
+
+@contextlib.contextmanager
+def on_host() -> Iterator[None]:
+    """Compute on the CPU what is little work in many calls, whatever the device: a call costs more than the work."""
+    try:
+        host = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS leaves the CPU out
+        yield
+        return
+    with jax.default_device(host):
+        yield

@@ -24,20 +24,22 @@ def distribute(
     sizes: Sequence[int],
     store: Store | None,
     progress: bool,
+    compiled: bool = False,
 ) -> Iterator[tuple[int, Arrays]]:
     """Run `work` on every item, and give the results, each with the number of its item, as they are done.
 
     Item i is computed by process i mod the number of processes, on one of its devices; every process is given all
     results. What `store` has is not computed again, and what is computed is kept there.
 
-    **Arguments:** `stage`: names the work, in the store and on the bar; `sizes`: cells in each item.
+    **Arguments:** `stage`: names the work, in the store and on the bar; `sizes`: cells in each item; `compiled`: what
+    the work needs is, so that no item has to go alone at first.
     """
     processes, process = jax.process_count(), jax.process_index()
     mine = [i for i in range(len(items)) if i % processes == process]
     own: dict[int, Arrays] = {}
     bar = progress_bar(total=sum(sizes), shown=progress, desc=stage, unit="cell")
     try:
-        for i, result in _computed(work, items, mine, threads, stage, store):
+        for i, result in _computed(work, items, mine, threads, stage, store, compiled):
             bar.update(sizes[i] if processes == 1 else processes * sizes[i])
             if processes == 1:
                 yield i, result
@@ -49,7 +51,7 @@ def distribute(
         yield from _exchanged(own)
 
 
-def _computed(work, items, mine, threads, stage, store) -> Iterator[tuple[int, Arrays]]:
+def _computed(work, items, mine, threads, stage, store, compiled) -> Iterator[tuple[int, Arrays]]:
     devices = jax.local_devices()
     # One thread was asked for where two must not call LAPACK at once: several CPU devices share it too.
     if len(devices) > 1 and (threads > 1 or devices[0].platform != "cpu"):
@@ -73,7 +75,7 @@ def _computed(work, items, mine, threads, stage, store) -> Iterator[tuple[int, A
     waiting, pending = iter(mine), set[Future]()
     try:
         # The first goes alone: it compiles what all need, which threads side by side would do twice.
-        for i in waiting:
+        for i in waiting if not compiled else ():
             yield compute(i)
             break
         for i in waiting:

@@ -4,6 +4,7 @@ Cycles of one order are kept as arrays over all cells (`CycleTable`); a cycle is
 """
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -15,18 +16,36 @@ from cyclax.core.draws import GOLDEN
 from cyclax.cycles.balance import balanced_stack, units_of
 from cyclax.cycles.decide import Outcome
 from cyclax.cycles.exact_form import exact_forms
-from cyclax.cycles.table import BORDER, CYCLE, FAMILY, KINDS, UNDECIDED, CycleTable, UncountedTable, joined
-from cyclax.cycles.verify import MOVES, Models, repetitions, settle
+from cyclax.cycles.table import (
+    BORDER,
+    CYCLE,
+    FAMILY,
+    KINDS,
+    REFUTED,
+    UNDECIDED,
+    CycleTable,
+    UncountedTable,
+    codes_of,
+    joined,
+)
+from cyclax.cycles.verify import MOVES, Models, Settled, repetitions, settle
+from cyclax.cycles.word import canonical_words
 from cyclax.grids.grid import AbstractGrid
 from cyclax.maps.affine import AffineForm, affine_form, itineraries
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.io.registry import to_dict
 from cyclax.search.driver import segments_for
-from cyclax.search.lanes import Fate, Rounds, cached_lanes
+from cyclax.search.lanes import Fate, cached_lanes
+from cyclax.search.rows import Rows
 from cyclax.search.starts import drawn_starts, growth
 
-# Lanes for each cell: few, so that a cell whose starts are done holds up few others.
-_LANES = 16
+# Starts of a cell that are drawn together: an even number.
+_DRAWN = 4
+# Starts of a cell that move side by side in a row of the kernel, and up to how many states only one does: few lanes
+# leave few idle, and many share their products with the model's matrices.
+_LANES, _FEW_STATES = 4, 3
+# Memory for the lanes of one call of the kernel where it does not run on a CPU.
+_DEVICE_BYTES = 2**25
 # Cells, spread over the grid, on which the growth of distances is measured.
 _MEASURED = 64
 # Cycles with a multiplier this close to the unit circle are asked for families that repeat their words.
@@ -109,18 +128,24 @@ class VerifiedTables(NamedTuple):
 
     found: dict[int, CycleTable]
     uncounted: dict[int, UncountedTable]
+    # Where words lead that are refuted, and not singular: cells of the stack `(n,)` and states `(n, M)`.
+    refuted: dict[int, tuple[np.ndarray, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """How each cell is searched.
 
-    **Arguments:** `starts`: of each cell and order; `moves`: after which one is given up; `cells`: searched at once.
+    **Arguments:** `starts`: of each cell and order; `moves`: after which one is given up; `cells`: searched at once;
+    `stride`: along each axis, every so many cells is searched with all starts, and the others with `few` each, once
+    they have been given the words of their neighbors.
     """
 
     starts: int
     moves: int
     cells: int
+    stride: int = 1
+    few: int = 0
 
 
 class GridSearch:
@@ -153,94 +178,128 @@ class GridSearch:
         models = balanced_stack(self.grid.models(self.grid.values(cells)), len(cells), self.units)
         return Stack(cells, models, exact_forms(models, len(cells), self.num_states))
 
-    def drawn(
-        self, stack: Stack, order: int, segments: int, first: int = 0, number: int | None = None
-    ) -> VerifiedTables:
-        """Search with drawn starts `first`, `first` + 1, .. of one order in every cell of a stack."""
-        size, total = self.settings.cells, number or self.settings.starts
-        pool = self.settings.starts
-        rows = np.resize(np.arange(len(stack.cells)), size)  # a full batch, whatever the number of cells
-        models = jax.tree.map(lambda leaf: leaf[rows], stack.models)
-        keys = _keys(self.key, stack.cells[rows], order)
-        scale = scales(stack)[rows]
-        lanes = min(cached_lanes(self.num_states, segments), max(1, pool // 2))
-        rounds = Rounds(min(_LANES, pool), self.settings.moves, pool)
-        owners, nodes = [], []
-        for begin in range(first, first + total, pool):
-            z, word = drawn_starts(
-                models, order, keys, np.full(size, begin), scale, pool, pool=pool, segments=segments, lanes=lanes
-            )
-            sizes = np.where(np.arange(size) < len(stack.cells), min(pool, first + total - begin), 0)
-            outcome = rounds.run(models, order, np.asarray(z), np.asarray(word), sizes)
-            owner, states = _hits(outcome)
-            owners.append(owner)
-            nodes.append(states)
-        return self._reached(stack, np.concatenate(owners), np.concatenate(nodes), order)
+    def drawn(self, stack: Stack, segments: dict[int, int], first, number) -> VerifiedTables:
+        """Search every cell of a stack with drawn starts `first` (even), `first` + 1, .. of each order.
+
+        **Arguments:** `segments`: the orders, and how many segments each is shot in; `first`, `number` of starts: for
+        each order those of the cells, `{order: (N,)}`.
+        """
+        met = []
+        for alike in sorted(set(segments.values())):
+            orders = [order for order in segments if segments[order] == alike]
+            begin, each = (np.stack([part[order] for order in orders]) for part in (first, number))
+            met += self._met(stack, *self._starts(stack, np.array(orders), begin, each, alike))
+        return self.check(stack, met)
+
+    def _starts(self, stack: Stack, orders: np.ndarray, first: np.ndarray, number: np.ndarray, segments: int):
+        """Draw starts from `first (orders, N)` on: orders `(n,)`, nodes `(n, S, M)`, hashes of words, cells `(n,)`."""
+        scale, draws = scales(stack), (-(-number // _DRAWN)).reshape(-1)
+        which, owner = (np.repeat(part.reshape(-1), draws) for part in np.indices(number.shape))
+        place = _DRAWN * (np.arange(len(owner)) - np.repeat(np.cumsum(draws) - draws, draws))
+        order, begin = orders[which], first[which, owner] + place
+        rows, shape = self._rows(segments, _DRAWN), dict(pool=_DRAWN, segments=segments, lanes=_DRAWN // 2)
+        nodes = np.empty((len(owner), _DRAWN, segments, self.num_states))
+        words = np.empty((len(owner), _DRAWN), np.uint64)
+        for i in range(0, len(owner), rows):
+            here = np.resize(np.arange(i, min(i + rows, len(owner))), rows)  # a full batch, whatever is left
+            some = owner[here]
+            models = jax.tree.map(lambda leaf, some=some: leaf[some], stack.models)
+            keys = _keys(self.key, stack.cells[some], order[here])
+            z, word = drawn_starts(models, order[here], keys, begin[here], scale[some], _DRAWN, **shape)
+            nodes[here], words[here] = np.transpose(np.asarray(z), (0, 3, 2, 1)), np.asarray(word)
+        place = np.arange(_DRAWN) + place[:, None] < number[which, owner][:, None]
+        order, owner = (np.broadcast_to(part[:, None], place.shape)[place] for part in (order, owner))
+        return order, nodes[place], words[place], owner
 
     def moved(self, stack: Stack, owner: np.ndarray, states: np.ndarray, order: int) -> VerifiedTables:
         """Search from states `(n, M)`, those of cell `owner[i]` of the stack, in one segment."""
-        size, pool = self.settings.cells, self.settings.starts
-        rounds = Rounds(min(_LANES, pool), self.settings.moves, pool)
         turn = np.argsort(owner, kind="stable")
-        owner, states = owner[turn], states[turn]
-        # A row takes up to `pool` states of one cell; a cell may have several rows.
-        rank = np.arange(len(owner)) - np.searchsorted(owner, owner)
-        row_of = np.cumsum((rank % pool == 0).astype(int)) - 1
-        place, owner_of = rank % pool, owner[rank % pool == 0]
-        owners, nodes = [], []
-        for begin in range(0, len(owner_of), size):
-            some = owner_of[begin : begin + size]
-            mine = (row_of >= begin) & (row_of < begin + size)
-            z = np.zeros((size, self.num_states, 1, pool))
-            z[row_of[mine] - begin, :, 0, place[mine]] = states[mine]
-            sizes = np.bincount(row_of[mine] - begin, minlength=size)
-            rows = np.resize(some, size)
-            models = jax.tree.map(lambda leaf, rows=rows: leaf[rows], stack.models)
-            outcome = rounds.run(models, order, z, np.zeros((size, pool), np.uint64), sizes)
-            row, ends = _hits(outcome)
-            owners.append(rows[row])
-            nodes.append(ends)
-        return self._reached(stack, np.concatenate(owners), np.concatenate(nodes), order)
+        nothing, orders = np.zeros(len(owner), np.uint64), np.full(len(owner), order)
+        return self.check(stack, self._met(stack, orders, states[turn, None], nothing, owner[turn]))
 
-    def _reached(self, stack: Stack, owner: np.ndarray, nodes: np.ndarray, order: int) -> VerifiedTables:
-        if not len(owner):
-            return VerifiedTables({}, {})
-        words, _ = itineraries(stack.models, nodes, order, owner)
-        return self.check(stack, owner, words)
+    def _rows(self, segments: int, lanes: int) -> int:
+        """Give the rows of so many lanes in a call of a kernel: what fits the caches of a CPU, or the memory."""
+        if jax.default_backend() == "cpu":
+            return max(4, 2 * cached_lanes(self.num_states, segments) // lanes)
+        return max(4, int(_DEVICE_BYTES / (64 * segments * (self.num_states + 2) ** 2)) // lanes)
 
-    def check(self, stack: Stack, owner: np.ndarray, words: np.ndarray) -> VerifiedTables:
-        """Check words `(n, k, G)` from scratch, word i in cell `owner[i]` of the stack."""
+    def _met(self, stack: Stack, order: np.ndarray, nodes: np.ndarray, word: np.ndarray, owner: np.ndarray):
+        """Run starts to their end; give owners, and words met, of those which converge, order by order."""
+        lanes = 1 if self.num_states <= _FEW_STATES else _LANES
+        rows = Rows(self._rows(nodes.shape[1], lanes), lanes, self.settings.moves)
+        outcome = rows.run(stack.models, order, nodes, word, owner)
+        hit = np.flatnonzero(outcome.fate == Fate.HIT)
+        pairs = outcome.word[hit] ^ (np.uint64(GOLDEN) * (owner[hit].astype(np.uint64) + np.uint64(1)))
+        _, first = np.unique(pairs, return_index=True)
+        mine = hit[first]
+        for k in np.unique(order[mine]).tolist():
+            some = mine[order[mine] == k]
+            yield owner[some], itineraries(stack.models, outcome.nodes[some], k, owner[some])[0]
+
+    def check(self, stack: Stack, words: Iterable[tuple[np.ndarray, np.ndarray]]) -> VerifiedTables:
+        """Check words from scratch: pairs of owners `(n,)`, cells of the stack, and words `(n, k, G)`."""
         found: dict[int, list[CycleTable]] = {}
         uncounted: dict[int, list[UncountedTable]] = {}
+        refuted: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
         models = Models(stack.models, stack.bounds)
-        for batch in settle(models, owner, words, moves=MOVES)[0]:
-            cells, words, values = stack.cells[batch.owner], batch.words, batch.solutions.multipliers
-            words = words & models.effective(batch.owner)[:, None]
-            order = words.shape[1]
-            kept = np.flatnonzero(batch.kind == CYCLE)
-            points, margin = batch.solutions.points[kept], batch.solutions.margin[kept]
-            if self.units is not None and len(kept):
-                distances = stack.distances(batch.owner[kept], points, self.units)
-                points, margin = points * self.units, np.min(distances, axis=(1, 2), initial=np.inf)
-            found.setdefault(order, []).append(CycleTable(cells[kept], words[kept], points, values[kept], margin))
-            some = np.flatnonzero(batch.kind > CYCLE)
-            if len(some):
-                uncounted.setdefault(order, []).append(UncountedTable(cells[some], words[some], batch.kind[some]))
-            # Families that repeat the word of what is known, where its multipliers are roots of unity.
-            rooted = np.any(np.abs(np.abs(values) - 1) < _ROOT, axis=1) & np.isin(batch.kind, (CYCLE, BORDER, FAMILY))
-            for i in np.flatnonzero(rooted).tolist():
-                for q, decision in repetitions(models.decider(int(batch.owner[i])), batch.words[i], values[i]):
-                    if decision is not None and decision.outcome in (Outcome.FAMILY, Outcome.OPEN):
-                        row = (
-                            cells[i : i + 1],
-                            np.tile(words[i : i + 1], (1, q, 1)),
-                            np.array([KINDS[decision.outcome]]),
-                        )
-                        uncounted.setdefault(q * order, []).append(UncountedTable(*row))
+        for owner, some in _primitive(models, words):
+            for batch in settle(models, owner, some, moves=MOVES)[0]:
+                self._file(stack, models, batch, found, uncounted)
+                left = np.flatnonzero((batch.kind == REFUTED) & ~batch.solutions.singular)
+                pair = batch.owner[left], batch.solutions.points[left, 0]
+                refuted.setdefault(batch.words.shape[1], []).append(pair)
         return VerifiedTables(
             {order: joined(parts) for order, parts in found.items()},
             {order: joined(parts) for order, parts in uncounted.items()},
+            {order: _concatenated(parts) for order, parts in refuted.items()},
         )
+
+    def _file(self, stack: Stack, models: Models, batch: Settled, found, uncounted) -> None:
+        """Write down what words of one order turned out to be, of each the tables by order."""
+        cells, words, values = stack.cells[batch.owner], batch.words, batch.solutions.multipliers
+        words = words & models.effective(batch.owner)[:, None]
+        order = words.shape[1]
+        kept = np.flatnonzero(batch.kind == CYCLE)
+        points, margin = batch.solutions.points[kept], batch.solutions.margin[kept]
+        if self.units is not None and len(kept):
+            distances = stack.distances(batch.owner[kept], points, self.units)
+            points, margin = points * self.units, np.min(distances, axis=(1, 2), initial=np.inf)
+        found.setdefault(order, []).append(CycleTable(cells[kept], words[kept], points, values[kept], margin))
+        some = np.flatnonzero(batch.kind > CYCLE)
+        if len(some):
+            uncounted.setdefault(order, []).append(UncountedTable(cells[some], words[some], batch.kind[some]))
+        # Families that repeat the word of what is known, where its multipliers are roots of unity.
+        rooted = np.any(np.abs(np.abs(values) - 1) < _ROOT, axis=1) & np.isin(batch.kind, (CYCLE, BORDER, FAMILY))
+        for i in np.flatnonzero(rooted).tolist():
+            for q, decision in repetitions(models.decider(int(batch.owner[i])), batch.words[i], values[i]):
+                if decision is not None and decision.outcome in (Outcome.FAMILY, Outcome.OPEN):
+                    row = (
+                        cells[i : i + 1],
+                        np.tile(words[i : i + 1], (1, q, 1)),
+                        np.array([KINDS[decision.outcome]]),
+                    )
+                    uncounted.setdefault(q * order, []).append(UncountedTable(*row))
+
+
+def _concatenated(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    return np.concatenate([one for one, _ in pairs]), np.concatenate([other for _, other in pairs])
+
+
+def _primitive(
+    models: Models, words: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Give words in their smallest rotation, those of one minimal period together and each once: owners and words."""
+    parts: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for owner, some in words:
+        periods, begins = canonical_words(some & models.effective(owner)[:, None])
+        for period in np.unique(periods).tolist():
+            rows = np.flatnonzero(periods == period)
+            steps = (begins[rows][:, None] + np.arange(period)) % period
+            parts.setdefault(period, []).append((owner[rows], some[rows[:, None], steps]))
+    for _, pairs in sorted(parts.items()):
+        owner, some = _concatenated(pairs)
+        _, first = np.unique(codes_of(owner, some & models.effective(owner)[:, None]), return_index=True)
+        yield owner[first], some[first]
 
 
 def scales(stack: Stack) -> np.ndarray:
@@ -259,13 +318,4 @@ def scales(stack: Stack) -> np.ndarray:
 
 @jax.jit
 def _keys(key, cells, order):
-    return jax.vmap(lambda cell: jax.random.fold_in(jax.random.fold_in(key, cell), order))(cells)
-
-
-def _hits(outcome) -> tuple[np.ndarray, np.ndarray]:
-    """Give the rows `(n,)` and the nodes `(n, S, M)` of what converged, one for each row and word."""
-    row, start = np.nonzero(outcome.fate == Fate.HIT)
-    pairs = outcome.word[row, start] ^ (np.uint64(GOLDEN) * (row.astype(np.uint64) + np.uint64(1)))
-    _, first = np.unique(pairs, return_index=True)
-    row, start = row[first], start[first]
-    return row, np.transpose(outcome.z[row, :, :, start], (0, 2, 1))
+    return jax.vmap(lambda cell, order: jax.random.fold_in(jax.random.fold_in(key, cell), order))(cells, order)

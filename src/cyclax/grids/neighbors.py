@@ -1,7 +1,6 @@
 """The search of all cells of a grid, or of all models of a sequence, in sweeps: neighbors mend what one cell missed."""
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -10,12 +9,11 @@ import numpy as np
 from cyclax.core.folder import Store
 from cyclax.core.version import __version__
 from cyclax.core.workers import Arrays, cores, distribute
-from cyclax.cycles.index import index_of_each
 from cyclax.cycles.orders import divisors
-from cyclax.cycles.table import CycleTable, UncountedTable, codes_of, joined, none_uncounted, nothing
-from cyclax.cycles.verify import Models
-from cyclax.grids.cells import GridSearch, Settings, Stack, VerifiedTables
+from cyclax.cycles.table import CycleTable, codes_of, joined
+from cyclax.grids.cells import GridSearch, Settings
 from cyclax.grids.grid import AbstractGrid
+from cyclax.grids.inventory import GridInventory, packed
 from cyclax.grids.orbit_layers import orbits
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.linear import UNROLLED_SIZE
@@ -34,10 +32,10 @@ def cells_at_once(model: AbstractPiecewiseLinearMap, starts: int) -> int:
     """Choose how many cells are searched at once."""
     leaves = sum(np.size(leaf) for leaf in jax.tree.leaves(model))
     each = 8 * (leaves * (1 + model.num_gates) + 2 * starts * model.num_states + 64 * model.num_states**2)
-    return int(2 ** np.clip(np.log2(_BYTES / each).round(), 2, 8))
+    return int(2 ** np.clip(np.log2(_BYTES / each).round(), 2, 12))
 
 
-class NeighborSearch:
+class NeighborSearch(GridInventory):
     """One scan, or one sequence of models tracked: what is known of all cells."""
 
     def __init__(
@@ -51,33 +49,25 @@ class NeighborSearch:
         store,
         progress,
     ):
-        self.grid, self.wanted, self.settings = grid, wanted, settings
+        self.wanted, self.settings = wanted, settings
         self.key, self.orbit_steps, self.longest, self.progress = key, orbit_steps, longest, progress
         self.search = GridSearch(grid, key, settings)
-        self.orders = sorted({d for order in wanted for d in divisors(order)})
-        self.found: dict[int, CycleTable] = {k: self._blank(k) for k in self.orders}
-        self.tried: dict[int, np.ndarray] = {k: table.codes() for k, table in self.found.items()}
-        self.uncounted = {k: none_uncounted(k, self.search.num_gates) for k in self.orders}
+        super().__init__(grid, sorted({d for order in wanted for d in divisors(order)}))
         self.layers: dict[str, np.ndarray] = {}
         self.searched = np.zeros(grid.size, bool)
-        self.gained = np.zeros(grid.size, bool)
-        # Cells that were given cycles of an order since they were last searched for it.
-        self.learned = {k: np.zeros(grid.size, bool) for k in self.orders}
+        # Starts that each cell has had of an order.
+        self.started = {k: np.zeros(grid.size, int) for k in self.orders}
         self.sweeps, self.searched_again = 0, 0
+        self.compiled: set[str] = set()  # the kinds of work of which one item has been done
         self.segments = self.search.segments(self.orders)
         # Batched LAPACK calls deadlock when two threads make them (jaxlib 0.10.2), and use all cores anyway.
         self.threads = cores() if self.search.num_states <= UNROLLED_SIZE else 1
         self.store = None if store is None else self._opened(store)
 
-    @property
-    def mended(self) -> int:
-        """Cells that were given cycles which their own starts had missed."""
-        return int(np.sum(self.gained))
-
     def _opened(self, folder: Any) -> Store:
         """Open the folder in which chunks are kept."""
         configuration = {
-            "format": 3,  # words on borders, of families and undecided ones are kept
+            "format": 4,  # some cells are searched before the others
             **self.grid.identity(),
             "orders": list(map(int, self.wanted)),
             "key": np.asarray(jax.random.key_data(self.key)).tolist(),
@@ -91,12 +81,12 @@ class NeighborSearch:
     def run(self, heal: bool, exact: bool) -> str | None:
         """Search, mend and prove; say what was interrupted, if anything."""
         try:
-            self.first_pass()
+            fresh = self.first_pass()
         except KeyboardInterrupt:
-            return "interrupted by Ctrl-C; cells not searched are marked so, and none has been compared with neighbors"
+            return "interrupted by Ctrl-C; cells not searched are marked so, and few have been compared with neighbors"
         try:
             if heal:
-                self.heal(self.found)
+                self.heal(fresh)
                 for round_ in range(_ROUNDS):
                     if not self.search_again(round_):
                         break
@@ -111,45 +101,94 @@ class NeighborSearch:
 
     # -- every cell by itself -----------------------------------------------------------------------------------------
 
-    def first_pass(self) -> None:
-        """Search every cell with its own starts, and follow its orbits."""
-        size = self.settings.cells
-        usable = np.flatnonzero(self.grid.usable)
-        chunks = [usable[begin : begin + size] for begin in range(0, len(usable), size)]
+    def first_pass(self) -> dict[int, CycleTable]:
+        """Search every cell with its own starts, and follow its orbits; give what no neighbor has been handed yet.
+
+        With a stride, some cells are searched first, and the others are given their words before their own few starts.
+        """
+        starts, few = self.settings.starts, self.settings.few
+        coarse = self._coarse()
+        fresh = self._searched("coarse", dict.fromkeys(self.orders, np.where(coarse, starts, 0)))
+        if not np.all(coarse):
+            self.heal(fresh, mended=False)
+            # Few starts do where they are more than the cycles known.
+            numbers = {k: np.where(self.known(k) < few, few, starts) for k in self.orders}
+            numbers = {k: np.where(coarse, 0, number) for k, number in numbers.items()}
+            fresh = self._searched("scan", numbers, learned=True)
+        return _both(fresh, self._orbits()) if self.orbit_steps else fresh
+
+    def _coarse(self) -> np.ndarray:
+        """Say which cells are searched with all starts, `(cells,)`."""
+        stride, places = self.settings.stride, np.unravel_index(np.arange(self.grid.size), self.grid.shape)
+        on = [(place % stride == 0) | (place == n - 1) for place, n in zip(places, self.grid.shape, strict=True)]
+        return np.all(on, axis=0)
+
+    def _searched(
+        self, stage: str, numbers: dict[int, np.ndarray], *, learned: bool = False, mended: bool = False
+    ) -> dict[int, CycleTable]:
+        """Search cells with so many starts more, `numbers[order] (cells,)`; give what was new."""
+        numbers = {order: np.where(self.grid.usable, number, 0) for order, number in numbers.items()}
+        chunks = self._chunks(np.flatnonzero(np.any(list(numbers.values()), axis=0)))
         results: list[tuple[int, Arrays]] = []
+
+        def work(some: np.ndarray) -> Arrays:
+            first = {order: self.started[order][some] for order in numbers}
+            number = {order: each[some] for order, each in numbers.items()}
+            met = self.search.drawn(self.search.stack(some), self.segments, first, number)
+            return packed([met], self.orders) | {"cells": some}
+
         try:
-            for result in self._spread(self._first, chunks, "scan", [len(chunk) for chunk in chunks]):
+            for result in self._spread(work, chunks, stage, list(map(len, chunks))):
                 results.append(result)
                 self.searched[result[1]["cells"]] = True
         finally:
-            self._merge(results)
-            if self.orbit_steps:
-                for name, blank in (("exponent", np.nan), ("period", 0), ("bounded", np.nan)):
-                    layer = np.full(self.grid.size, blank)
-                    for _, result in results:
-                        layer[result["cells"]] = result[name]
-                    self.layers[name] = layer.reshape(self.grid.shape)
+            fresh = self.merge(results, learned=learned, mended=mended)
+        for order, number in numbers.items():
+            self.started[order] += number
+            if learned:  # where many starts miss what is known, they may have missed more
+                self._doubt(order, number >= self.settings.starts, results)
+        return fresh
 
-    def _first(self, cells: np.ndarray) -> Arrays:
-        stack, layers = self.search.stack(cells), {}
-        parts = self._drawn(stack, 0, self.settings.starts, self.orders)
-        if self.orbit_steps:
-            layers, met = orbits(self.search, stack, self.orbit_steps, self.longest)
-            parts += met
-        return _packed(parts, self.orders) | layers | {"cells": cells}
+    def _doubt(self, order: int, cells: np.ndarray, results: list[tuple[int, Arrays]]) -> None:
+        """Have those of some cells searched again whose starts have not met all cycles of an order that are known."""
+        table = self.found[order]
+        met = [self.absorbed(result)[order].codes() for _, result in results]
+        missed = table.cell[~np.isin(table.codes(), np.concatenate([table.codes()[:0], *met]))]
+        self.learned[order][missed[cells[missed]]] = True
 
-    def _drawn(self, stack: Stack, first: int, number: int, orders: list[int]) -> list[VerifiedTables]:
-        return [self.search.drawn(stack, order, self.segments[order], first, number) for order in orders]
+    def _orbits(self) -> dict[int, CycleTable]:
+        """Follow the orbits of all cells; give the cycles on which some settled that were new."""
+        chunks = self._chunks(np.flatnonzero(self.grid.usable))
+        results: list[tuple[int, Arrays]] = []
+
+        def work(some: np.ndarray) -> Arrays:
+            layers, met = orbits(self.search, self.search.stack(some), self.orbit_steps, self.longest)
+            return packed(met, self.orders) | layers | {"cells": some}
+
+        try:
+            results.extend(self._spread(work, chunks, "orbits", list(map(len, chunks))))
+        finally:
+            fresh = self.merge(results, learned=self.settings.stride > 1)
+            for name, blank in (("exponent", np.nan), ("period", 0), ("bounded", np.nan)):
+                layer = np.full(self.grid.size, blank)
+                for _, result in results:
+                    layer[result["cells"]] = result[name]
+                self.layers[name] = layer.reshape(self.grid.shape)
+        return fresh
+
+    def _chunks(self, cells: np.ndarray) -> list[np.ndarray]:
+        size = self.settings.cells
+        return [cells[begin : begin + size] for begin in range(0, len(cells), size)]
 
     # -- neighbors ----------------------------------------------------------------------------------------------------
 
-    def heal(self, fresh: dict[int, CycleTable]) -> None:
-        """Hand words to neighbors, sweep by sweep, until no cell gains any."""
+    def heal(self, fresh: dict[int, CycleTable], mended: bool = True) -> None:
+        """Hand words to neighbors, sweep by sweep, until no cell gains any; say whether own starts had missed those."""
         extra: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         while any(len(table.cell) for table in fresh.values()) or extra:
             tasks, lost = {}, {}
             for order in self.orders:
-                cell, words, source = self._handed_over(fresh.get(order, self._blank(order)))
+                cell, words, source = self._handed_over(fresh.get(order, self.blank(order)))
                 more = extra.get(order)
                 if more is not None:
                     cell, words = np.concatenate([cell, more[0]]), np.concatenate([words, more[1]])
@@ -163,7 +202,7 @@ class NeighborSearch:
             if not any(len(cell) for cell, _ in tasks.values()):
                 return
             self.sweeps += 1
-            gained = self._try(tasks)
+            gained = self._try(tasks, mended)
             extra = self._partners(fresh, lost)
             fresh = gained
 
@@ -182,9 +221,6 @@ class NeighborSearch:
             gained[table.cell[~np.isin(table.codes(), known[order])]] = True
         return gained
 
-    def _blank(self, order: int) -> CycleTable:
-        return nothing(order, self.search.num_gates, self.search.num_states)
-
     def _handed_over(self, table: CycleTable):
         """Give every cycle of a table to the cells beside its own: cells, words, and the row it came from."""
         places = np.stack(np.unravel_index(table.cell, self.grid.shape))
@@ -201,7 +237,7 @@ class NeighborSearch:
         row = np.concatenate(rows)
         return np.concatenate(cells), table.words[row], row
 
-    def _try(self, tasks: dict[int, tuple[np.ndarray, np.ndarray]]) -> dict[int, CycleTable]:
+    def _try(self, tasks: dict[int, tuple[np.ndarray, np.ndarray]], mended: bool = True) -> dict[int, CycleTable]:
         """Try words in cells; give what is new."""
         items = []
         for order, (cell, words) in tasks.items():
@@ -213,22 +249,19 @@ class NeighborSearch:
             ]
         sizes = [len(np.unique(cell)) for _, cell, _ in items]
         stage = f"sweep{self.sweeps:04d}"
-        return self._merge(self._spread(self._tried, items, stage, sizes), mended=True)
+        return self.merge(self._spread(self._tried, items, stage, sizes), mended=mended)
 
     def _tried(self, item) -> Arrays:
         order, cell, words = item
         cells, owner = np.unique(cell, return_inverse=True)
         stack = self.search.stack(cells)
-        solutions = Models(stack.models, stack.bounds).solve(owner, words)
-        met = ~solutions.singular & (solutions.outside <= solutions.error)
-        checked = [self.search.check(stack, owner[met], words[met])] if np.any(met) else []
+        checked = [self.search.check(stack, [(owner, words)])]
         # Where the word does not hold, its solution is a start as good as any.
-        start = solutions.points[:, 0]
-        size = np.max(np.abs(start), axis=1, initial=0)
-        movable = np.flatnonzero(~met & ~solutions.singular & (size < _FAR))
-        if len(movable):
-            checked.append(self.search.moved(stack, owner[movable], start[movable], order))
-        return _packed(checked, self.orders)
+        if order in checked[0].refuted:
+            whose, start = checked[0].refuted[order]
+            movable = np.max(np.abs(start), axis=1, initial=0) < _FAR
+            checked.append(self.search.moved(stack, whose[movable], start[movable], order))
+        return packed(checked, self.orders)
 
     def _partners(self, fresh: dict[int, CycleTable], lost) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Give words that border collisions between neighbors may lead to, in both cells.
@@ -273,49 +306,32 @@ class NeighborSearch:
 
     # -- index sums ---------------------------------------------------------------------------------------------------
 
-    def index_sums(self, order: int) -> np.ndarray:
-        """Sum the indices of all solutions of F^k(z) = z in every cell; nan where one of them has none."""
-        total = np.where(self.grid.usable, 0.0, np.nan)
-        for divisor, table in self.found.items():
-            if order % divisor == 0:
-                np.add.at(total, table.cell, divisor * index_of_each(table.multipliers, order // divisor))
-                total[self.uncounted[divisor].cell] = np.nan
-        return total
-
     def search_again(self, round_: int) -> bool:
         """Search some cells with more starts; say whether that changed any.
 
         These are the cells whose index sum differs from a neighbor's, and those that have been given cycles which
         their own starts had missed: where some were missed, others may have been, until more starts find nothing new.
         """
-        items, sizes, again = [], [], np.zeros(self.grid.size, bool)
+        again = {order: np.zeros(self.grid.size, bool) for order in self.orders}
         unlike: dict[int, list[np.ndarray]] = {}
         for order in self.orders:
-            divisors = [d for d in self.orders if order % d == 0]
+            of_it = [d for d in self.orders if order % d == 0]
             unlike[order] = _unlike_neighbors(self.index_sums(order).reshape(self.grid.shape))
             # What a divisor's sum shows is searched for there.
-            explained = [
-                np.any([unlike[d][axis] for d in divisors[:-1]], axis=0) for axis in range(len(self.grid.shape))
-            ]
+            explained = [np.any([unlike[d][axis] for d in of_it[:-1]], axis=0) for axis in range(len(self.grid.shape))]
             marked = _beside([differs & ~seen for differs, seen in zip(unlike[order], explained, strict=True)])
-            marked.reshape(-1)[self.learned[order]] = True
+            marked = marked.reshape(-1) | self.learned[order]
             self.learned[order][:] = False
-            cells = np.flatnonzero(marked)
-            again[cells] = True
-            size = self.settings.cells
-            some = [cells[begin : begin + size] for begin in range(0, len(cells), size)]
-            items += [(chunk, divisors) for chunk in some]
-            sizes += [len(chunk) for chunk in some]
+            for divisor in of_it:
+                again[divisor] |= marked
         if round_ == 0:
-            self.searched_again = int(np.sum(again))
-        first = self.settings.starts * (1 + (2**round_ - 1) * _EFFORT)
-        number = self.settings.starts * 2**round_ * _EFFORT
-
-        def work(item) -> Arrays:
-            chunk, divisors = item
-            return _packed(self._drawn(self.search.stack(chunk), first, number, divisors), self.orders)
-
-        gained = self._merge(self._spread(work, items, f"again{round_}", sizes), mended=True)
+            self.searched_again = int(np.sum(np.any(list(again.values()), axis=0)))
+        starts, more = self.settings.starts, self.settings.starts * _EFFORT * 2**round_
+        # Cells that have had few starts have all of them first.
+        numbers = {
+            k: np.where(cells, np.where(self.started[k] < starts, starts, more), 0) for k, cells in again.items()
+        }
+        gained = self._searched(f"again{round_}", numbers, mended=True)
         if not any(len(table.cell) for table in gained.values()):
             return False
         self.heal(gained)
@@ -334,7 +350,7 @@ class NeighborSearch:
                 results.append(result)
                 proved[result[1]["cells"]] = result[1]["proved"]
         finally:
-            self._merge(results, mended=True)
+            self.merge(results, mended=True)
             self.layers["proved"] = proved.reshape(self.grid.shape)
 
     def _proved(self, cells: np.ndarray) -> Arrays:
@@ -348,64 +364,27 @@ class NeighborSearch:
             by_order: dict[int, list] = {}
             for entry in (*cycles, *cycles.degenerate):
                 by_order.setdefault(entry.order, []).append(entry.gates)
-            checked += [
-                self.search.check(stack, np.full(len(words), i), np.stack(words)) for words in by_order.values()
-            ]
-        return _packed(checked, self.orders) | {"cells": cells, "proved": np.array(proved)}
-
-    # -- bookkeeping --------------------------------------------------------------------------------------------------
+            pairs = ((np.full(len(words), i), np.stack(words)) for words in by_order.values())
+            checked.append(self.search.check(stack, pairs))
+        return packed(checked, self.orders) | {"cells": cells, "proved": np.array(proved)}
 
     def _spread(self, work, items, stage: str, sizes):
+        compiled = work.__qualname__ in self.compiled
+        self.compiled.add(work.__qualname__)
         return distribute(
-            work, items, threads=self.threads, stage=stage, sizes=sizes, store=self.store, progress=self.progress
+            work,
+            items,
+            threads=self.threads,
+            stage=stage,
+            sizes=sizes,
+            store=self.store,
+            progress=self.progress,
+            compiled=compiled,
         )
 
-    def _absorbed(self, result: Arrays) -> dict[int, CycleTable]:
-        tables = {order: self._blank(order) for order in self.orders}
-        for order in self.orders:
-            for kind, fields in (("uncounted", UncountedTable._fields), ("found", CycleTable._fields)):
-                if f"{order}.{kind}.cell" not in result:
-                    continue
-                columns = {name: result[f"{order}.{kind}.{name}"] for name in fields}
-                bits = (order, self.search.num_gates)
-                words = np.unpackbits(columns["words"], axis=1, count=bits[0] * bits[1]).astype(bool)
-                columns["words"] = words.reshape(-1, *bits)
-                if kind == "found":
-                    tables[order] = CycleTable(**columns)
-                else:
-                    self.uncounted[order] = joined([self.uncounted[order], UncountedTable(**columns)])
-        return tables
 
-    def _merge(self, results: Iterable[tuple[int, Arrays]], mended: bool = False) -> dict[int, CycleTable]:
-        """Take in results, in the order of their items, whichever was done first; give what was new in them."""
-        parts = [self._absorbed(result) for _, result in sorted(results, key=lambda pair: pair[0])]
-        fresh = {}
-        for order in self.orders:
-            known = self.found[order]
-            arrived = joined([known.take(np.arange(0)), *(part[order] for part in parts)])
-            fresh[order] = arrived.take(np.flatnonzero(~np.isin(arrived.codes(), known.codes())))
-            self.found[order] = joined([known, fresh[order]])
-            self.tried[order] = np.union1d(self.tried[order], fresh[order].codes())
-            if mended:
-                self.gained[fresh[order].cell] = True
-                self.learned[order][fresh[order].cell] = True
-        return fresh
-
-
-def _packed(parts, orders: list[int]) -> Arrays:
-    """Turn what was checked into arrays that files can hold: `"{order}.{kind}.{field}"`."""
-    arrays: Arrays = {}
-    for order in orders:
-        for kind in ("found", "uncounted"):
-            tables = [getattr(part, kind)[order] for part in parts if order in getattr(part, kind)]
-            if not tables:
-                continue
-            table = joined(tables)
-            for name, field in zip(table._fields, table, strict=True):
-                arrays[f"{order}.{kind}.{name}"] = field
-            bits = table.words.reshape(len(table.cell), order * table.words.shape[2])
-            arrays[f"{order}.{kind}.words"] = np.packbits(bits, axis=1)
-    return arrays
+def _both(one: dict[int, CycleTable], other: dict[int, CycleTable]) -> dict[int, CycleTable]:
+    return {order: joined([table, other[order]]) for order, table in one.items()}
 
 
 def _unlike_neighbors(values: np.ndarray) -> list[np.ndarray]:

@@ -24,6 +24,10 @@ from cyclax.search.starts import initial_states
 ORBITS = 4
 # A state this many times larger than those that matter has left for infinity.
 _GONE = 1e6
+# Cells whose orbits are followed together on CPUs.
+_TOGETHER = 256
+# Steps after which orbits are first asked whether they have settled.
+_SOON = 100
 # Below this exponent, measured, a tangent vanishes at once.
 _VANISHES = -30.0
 # Cells whose orbits are followed at once for a picture.
@@ -51,18 +55,38 @@ def orbits(
     `bounded` (the share of orbits that stay); and the cycles on which orbits settled.
     """
     number, num_states = len(stack.cells), stack.bounds.gradients.shape[-1]
-    rows = np.resize(np.arange(number), search.settings.cells)
-    models = jax.tree.map(lambda leaf: leaf[rows], stack.models)
-    scale = scales(stack)[rows]
-    z, v = _initial(search.key, stack.cells[rows], scale, num_states=num_states, orbits=ORBITS)
-    ends = _run(models, z, v, _GONE * scale, stack.bounds.effective[rows], scale, steps, longest=longest)
-    states, growth, gone, back, hashes = (np.asarray(part)[:number] for part in ends)
+    most = _TOGETHER if jax.default_backend() == "cpu" else search.settings.cells
+    size, scale = min(most, search.settings.cells), scales(stack)
+
+    def followed_for(steps: int, cells: np.ndarray):
+        """Follow the orbits of some cells; give what `_run` does, and the steps after which words repeat."""
+        parts = []
+        for begin in range(0, len(cells), size):
+            some = cells[begin : begin + size]
+            rows = np.resize(some, size)
+            models, limits = jax.tree.map(lambda leaf, rows=rows: leaf[rows], stack.models), _GONE * scale[rows]
+            z, v = _initial(search.key, stack.cells[rows], scale[rows], num_states=num_states, orbits=ORBITS)
+            ends = _run(models, z, v, limits, stack.bounds.effective[rows], scale[rows], steps, longest=longest)
+            parts.append([np.asarray(part)[: len(some)] for part in ends])
+        *ends, hashes = map(np.concatenate, zip(*parts, strict=True))
+        again = word_periods(np.moveaxis(hashes, 1, 0).reshape(2 * longest, -1))
+        return *ends, again.reshape(ends[2].shape)
+
+    # Most orbits soon leave, or follow one word for ever, and what they come to is known then. The others go the whole
+    # way, from the beginning.
+    every = np.arange(number)
+    states, growth, gone, _, again = followed_for(min(steps, _SOON), every)
     growth = np.where(gone, -np.inf, growth)
-    again = word_periods(np.moveaxis(hashes, 1, 0).reshape(2 * longest, -1)).reshape(gone.shape)
-    settled, met = _held(search, stack, states, np.where(gone, 0, again), growth, longest)
-    # What follows no word for ever may still lie on a border, or on cycles of a family that reach one.
-    others, more = _settled(search, stack, states, np.where(gone | (settled > 0), 0, back))
-    settled = np.maximum(settled, others)
+    settled, met = _held(search, stack, every, states, np.where(gone, 0, again), growth, longest)
+    open_ = np.flatnonzero(~np.all(gone | (settled > 0), axis=1))
+    if len(open_):
+        there, grown, left, returned, again = followed_for(steps, open_)
+        grown = np.where(left, -np.inf, grown)
+        more, others = _held(search, stack, open_, there, np.where(left, 0, again), grown, longest)
+        # What follows no word for ever may still lie on a border, or on cycles of a family that reach one.
+        rest, last = _settled(search, stack, open_, there, np.where(left | (more > 0), 0, returned))
+        settled[open_], growth[open_], gone[open_] = np.maximum(more, rest), grown, left
+        met += others + last
     shortest = np.min(np.where(settled > 0, settled, longest + 1), axis=1)
     all_gone = np.all(gone, axis=1)
     layers = {
@@ -70,11 +94,13 @@ def orbits(
         "period": np.where(all_gone, -1, np.where(shortest > longest, 0, shortest)),
         "bounded": np.mean(~gone, axis=1),
     }
-    return layers, met + more
+    return layers, met
 
 
-def _held(search: GridSearch, stack: Stack, states: np.ndarray, again: np.ndarray, growth: np.ndarray, longest: int):
+def _held(search: GridSearch, stack: Stack, cells: np.ndarray, states, again: np.ndarray, growth, longest: int):
     """Find the orbits that follow a word for ever, among those whose words repeat after `again (N, orbits)` steps.
+
+    `cells (N,)`: those of the stack that they are orbits of.
 
     Their exponents are those of the cycle, and are written into `growth`.
 
@@ -84,8 +110,8 @@ def _held(search: GridSearch, stack: Stack, states: np.ndarray, again: np.ndarra
     for order in np.unique(again[again > 0]).tolist():
         cell, orbit = np.nonzero(again == order)
         ends = states[cell, :, orbit]
-        words, _ = itineraries(stack.models, ends[:, None], order, cell)
-        facts = followed(stack.bounds, words, ends, longest, cell)
+        words, _ = itineraries(stack.models, ends[:, None], order, cells[cell])
+        facts = followed(stack.bounds, words, ends, longest, cells[cell])
         periods[cell, orbit] = np.where(facts.held, facts.period, 0)
         with np.errstate(divide="ignore"):
             exponent = np.log(facts.radius) / order
@@ -93,11 +119,11 @@ def _held(search: GridSearch, stack: Stack, states: np.ndarray, again: np.ndarra
         exact = facts.held & (growth[cell, orbit] > _VANISHES)
         growth[cell[exact], orbit[exact]] = exponent[exact]
         if np.any(facts.held):
-            parts.append(search.check(stack, cell[facts.held], words[facts.held]))
+            parts.append(search.check(stack, [(cells[cell[facts.held]], words[facts.held])]))
     return periods, parts
 
 
-def _settled(search: GridSearch, stack: Stack, states: np.ndarray, period: np.ndarray):
+def _settled(search: GridSearch, stack: Stack, cells: np.ndarray, states: np.ndarray, period: np.ndarray):
     """Keep the periods `(N, orbits)` at which a cycle attracts: the word that the orbit meets is solved and checked.
 
     A slow spiral into a cycle comes back near to itself after every turn, whatever the period of the cycle.
@@ -107,15 +133,15 @@ def _settled(search: GridSearch, stack: Stack, states: np.ndarray, period: np.nd
     kept, parts = np.zeros_like(period), []
     for order in np.unique(period[period > 0]).tolist():
         cell, orbit = np.nonzero(period == order)
-        words, _ = itineraries(stack.models, states[cell, :, orbit][:, None], order, cell)
-        checked = search.check(stack, cell, words)
+        words, _ = itineraries(stack.models, states[cell, :, orbit][:, None], order, cells[cell])
+        checked = search.check(stack, [(cells[cell], words)])
         # A line of cycles, or one on a border.
         attracting = [some.cells(BORDER, FAMILY) for base, some in checked.uncounted.items() if base == order]
         if order in checked.found:
             table = checked.found[order]
             attracting.append(table.cell[np.max(np.abs(table.multipliers), axis=1, initial=0.0) < 1])
         attracted = np.concatenate([np.zeros(0, int), *attracting])
-        kept[cell, orbit] = np.where(np.isin(stack.cells[cell], attracted), order, 0)
+        kept[cell, orbit] = np.where(np.isin(stack.cells[cells[cell]], attracted), order, 0)
         parts.append(checked)
     return kept, parts
 

@@ -20,6 +20,9 @@ from cyclax.grids.neighbors import NeighborSearch, cells_at_once
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.stack import checked_model
 
+# Every so many cells, along each axis, has all its starts; the others have so many times fewer, and these at least.
+_STRIDE, _FEWER, _FEWEST = 4, 16, 4
+
 
 def scan(
     model: AbstractPiecewiseLinearMap,
@@ -39,9 +42,10 @@ def scan(
 ) -> BifurcationMap:
     """Find the cycles in every cell of a grid of parameters.
 
-    Every cell is searched with starts of its own. Then the words found are tried in the neighboring cells, with those
-    on the other side of the border that a cycle is about to meet, sweep by sweep, until nothing changes; and cells
-    whose index sum differs from a neighbor's are searched again.
+    From coarse to fine: every fourth cell along each axis is searched with all its starts; the words found are tried in
+    the neighboring cells, with those on the other side of the border that a cycle is about to meet, sweep by sweep,
+    until nothing changes; then the others have a few starts of their own, or all where much is known already. Cells
+    whose index sum differs from a neighbor's, or whose starts missed what is known, are searched again.
 
     **Arguments:**
 
@@ -50,8 +54,8 @@ def scan(
       or fall.
     - `orders`: an int K means 1..K; a sequence means exactly these minimal periods.
     - `key`: a JAX random key, or an int seed. Cell i draws from `fold_in(key, i)`.
-    - `starts`: of each cell and order; `moves`: after which a start is given up.
-    - `heal`: False leaves every cell as its own starts and orbits left it.
+    - `starts`: most of each cell and order, but for those searched again; `moves`: after which a start is given up.
+    - `heal`: False gives every cell all its starts, and leaves it as these and its orbits left it.
     - `exact`: prove every cell with `enumerate_cycles` (slow: milliseconds to seconds a cell in two dimensions and low
       orders; where it is not done in ten minutes, the cell stays unproved).
     - `orbit_steps`: orbits are followed so long, and as long again to measure the largest Lyapunov exponent and the
@@ -59,7 +63,7 @@ def scan(
       checked, and counts as found. 0 leaves these layers out.
     - `store`: a folder. What is computed is kept there, and a scan that was stopped, in whatever way, goes on from it
       with the same arguments.
-    - `cells`: searched at once, 256 by default or what fits 64 MiB; the result does not depend on it but for rounding.
+    - `cells`: searched at once, 4096 by default or what fits 64 MiB; the result does not depend on it but for rounding.
     - `progress`: show a bar on a terminal when it takes longer than a second.
 
     With several devices, or processes of `jax.distributed`, the work is divided among them, and every process returns
@@ -75,7 +79,9 @@ def scan(
     longest_period, orbit_steps = whole(longest_period, "longest_period"), whole(orbit_steps, "orbit_steps", 0)
     grid = ParameterGrid(model, parameters)
     starts += starts % 2  # in pairs, one of each kind
-    settings = Settings(starts, moves, cells_at_once(model, starts) if cells is None else whole(cells, "cells"))
+    at_once = cells_at_once(model, starts) if cells is None else whole(cells, "cells")
+    few = min(starts, max(_FEWEST, starts // _FEWER))
+    settings = Settings(starts, moves, at_once, *((_STRIDE, few + few % 2) if heal else ()))
     with numerics():
         job = NeighborSearch(grid, wanted, key, settings, orbit_steps, longest_period, store, progress)
         interrupted = job.run(heal, exact)

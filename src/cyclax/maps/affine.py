@@ -4,6 +4,8 @@ It is read off the two methods of a model, of one or of a stack of many, and so 
 """
 
 import fractions
+import functools
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,11 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cyclax.core.numerics import on_host
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 # Rows that a kernel is given at once: few, or as many as fit this memory with a Jacobian each.
 _SMALL_CHUNK = 256
 _CHUNK_BYTES = 2**25
+# Steps of orbits for which gates are kept: for as many, or 2, 4, .. times as many, one loop is compiled.
+_ROOM = 64
 # Lengths below this, or above its inverse, are computed without squares of what is so small, or large.
 _SQUARES = 1e-140
 
@@ -50,26 +55,44 @@ def _planes(model, state):
     return jax.jacfwd(model.preactivations)(state), model.preactivations(state)
 
 
+@functools.partial(jax.jit, static_argnames="room")
+def _gates_met(models, states, lengths, most, *, room: int):
+    """Run a model each from states `(n, M)` for `lengths (n,)` steps; give ends, and gates `(room, n, G)`."""
+    step = jax.vmap(lambda model, state: (model.preactivations(state), model(state)))
+
+    def body(t, carry):
+        states, gates = carry
+        preactivations, images = step(models, states)
+        return jnp.where((t < lengths)[:, None], images, states), gates.at[t].set(preactivations > 0)
+
+    none = jnp.zeros((room, *jax.eval_shape(step, models, states)[0].shape), bool)
+    return jax.lax.fori_loop(0, most, body, (states, none))
+
+
+def _chunk_size(model, number: int, width: int, each: bool) -> int:
+    """Give the rows, of `width` numbers, that a kernel is given at once: of a few sizes, each of which is compiled."""
+    leaves = sum(leaf[0].size for leaf in jax.tree.leaves(model)) + width**2 if each else model.num_states**2
+    return _SMALL_CHUNK if number <= _SMALL_CHUNK else max(_SMALL_CHUNK, min(4096, _CHUNK_BYTES // (8 * leaves)))
+
+
 def in_chunks(kernel: _Kernel, model, rows: np.ndarray, owner: np.ndarray | None = None):
     """Apply a kernel to rows, padded to a few fixed sizes so that it compiles only a few times.
 
     With `owner`, the leaves of the model are stacks, and row i belongs to model `owner[i]` of them.
     """
-    leaves = jax.tree.leaves(model)
-    each = model.num_states**2 if owner is None else sum(leaf[0].size for leaf in leaves) + rows.shape[-1] ** 2
-    large = max(_SMALL_CHUNK, min(4096, _CHUNK_BYTES // (8 * each)))
-    size = _SMALL_CHUNK if len(rows) <= _SMALL_CHUNK else large
+    size = _chunk_size(model, len(rows), rows.shape[-1], owner is not None)
     outputs = []
     for begin in range(0, max(1, len(rows)), size):  # no rows: one call, of which nothing is kept
         chunk = rows[begin : begin + size]
         padded = np.zeros((size, *rows.shape[1:]), rows.dtype)
         padded[: len(chunk)] = chunk
-        if owner is None:
-            parts = kernel.shared(model, padded)
-        else:
-            mine = np.resize(owner[begin : begin + size], size)
-            parts = kernel.each(jax.tree.map(lambda leaf, mine=mine: leaf[mine], model), padded)
-        outputs.append([np.asarray(part)[: len(chunk)] for part in parts])
+        with on_host():
+            if owner is None:
+                parts = kernel.shared(model, padded)
+            else:
+                mine = np.resize(owner[begin : begin + size], size)
+                parts = kernel.each(jax.tree.map(lambda leaf, mine=mine: leaf[mine], model), padded)
+            outputs.append([np.asarray(part)[: len(chunk)] for part in parts])
     return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
 
@@ -201,21 +224,45 @@ def itineraries(
     """
     number, segments, num_states = nodes.shape
     begins = np.arange(segments + 1) * order // segments
-    states, gates = nodes, []
+    if owner is not None:
+        gates, states = _itineraries_of_each(model, nodes.reshape(-1, num_states), begins, owner)
+        word = [gates[: end - begin, i::segments] for i, (begin, end) in enumerate(itertools.pairwise(begins))]
+        return np.moveaxis(np.concatenate(word), 0, 1), states[segments - 1 :: segments]
+    states, met = nodes, []
     for t in range(-(-order // segments)):
         running = np.flatnonzero(begins[:-1] + t < begins[1:])
-        whose = None if owner is None else np.repeat(owner, len(running))
-        preactivations, images = in_chunks(visit, model, states[:, running].reshape(-1, num_states), whose)
+        preactivations, images = in_chunks(visit, model, states[:, running].reshape(-1, num_states))
         if len(running) == segments:
             states = images.reshape(nodes.shape)
         else:
             states = states.copy()
             states[:, running] = images.reshape(number, len(running), num_states)
-        gates.append((begins[running] + t, preactivations.reshape(number, len(running), -1) > 0))
-    word = np.empty((number, order, gates[0][1].shape[-1]), bool)
-    for steps, some in gates:
+        met.append((begins[running] + t, preactivations.reshape(number, len(running), -1) > 0))
+    word = np.empty((number, order, met[0][1].shape[-1]), bool)
+    for steps, some in met:
         word[:, steps] = some
     return word, states[:, -1]
+
+
+def _itineraries_of_each(models, states: np.ndarray, begins: np.ndarray, owner: np.ndarray):
+    """Run states `(n S, M)` in one loop on the device, which is compiled once for all orders up to `_ROOM`."""
+    segments = len(begins) - 1
+    lengths, owner = np.tile(np.diff(begins), len(owner)), np.repeat(owner, segments)
+    most = int(np.max(np.diff(begins)))
+    room = _ROOM << max(0, (most - 1) // _ROOM).bit_length()
+    size, parts = _chunk_size(models, len(states), states.shape[1], True), []
+    for i in range(0, max(1, len(states)), size):
+        mine = np.resize(np.arange(i, min(i + size, len(states))), size) if len(states) else np.zeros(size, int)
+        some = [
+            np.zeros((size, *part.shape[1:]), part.dtype) if not len(states) else part[mine]
+            for part in (states, lengths, owner)
+        ]
+        with on_host():
+            ends, gates = _gates_met(jax.tree.map(lambda leaf, o=some[2]: leaf[o], models), *some[:2], most, room=room)
+        here = len(states[i : i + size])
+        parts.append((np.asarray(gates)[:most, :here], np.asarray(ends)[:here]))
+    gates, ends = zip(*parts, strict=True)
+    return np.concatenate(gates, axis=1), np.concatenate(ends)
 
 
 def state_scale(model: AbstractPiecewiseLinearMap, bounds: AffineForm) -> float:

@@ -61,15 +61,15 @@ class Pool(NamedTuple):
 
 
 class Lanes(NamedTuple):
-    """What the lanes carry; the lane is the last axis."""
+    """What the lanes carry, of JAX or NumPy; the lane is the last axis."""
 
-    z: Float[Array, "B M S L"]
-    word: UInt64[Array, "B L"]  # hash of the word whose candidate z is; 0 where z is only a point
-    moves: Int[Array, "B L"]
-    fate: Int[Array, "B L"]
-    start: Int[Array, "B L"]  # number of the start in the pool; -1 where the lane is idle
-    before: UInt64[Array, "B L"]  # hash of the word before
-    anchor: UInt64[Array, "B L"]  # hash remembered since the last power of two of moves (Brent's loop detection)
+    z: Any  # (B, M, S, L)
+    word: Any  # (B, L), like all that follow: hash of the word whose candidate z is; 0 where z is only a point
+    moves: Any
+    fate: Any
+    start: Any  # number of the start in the pool; -1 where the lane is idle
+    before: Any  # hash of the word before
+    anchor: Any  # hash remembered since the last power of two of moves (Brent's loop detection)
 
 
 class Search(NamedTuple):
@@ -130,7 +130,7 @@ def move(
     moves = lanes.moves + 1
     hit = (word == lanes.word) | (jnp.max(jnp.abs(displacement), axis=(0, 1)) <= _STANDSTILL * size)
     again = (word == lanes.before) | (word == lanes.anchor)
-    known = loops[word % jnp.uint64(_LOOP_TABLE)] == word
+    known = loops[word % jnp.uint64(len(loops))] == word
     fate = jnp.select(
         [singular, ~(size < _LOST), hit, again | known, moves >= most_moves],
         [jnp.int32(f) for f in (Fate.SINGULAR, Fate.LOST, Fate.HIT, Fate.LOOP, Fate.TIRED)],
@@ -140,7 +140,7 @@ def move(
     # One new loop word a move is remembered; more would need a scatter.
     unknown = moving & (fate == Fate.LOOP) & ~known
     learned = word[jnp.argmax(unknown)]
-    place = learned % jnp.uint64(_LOOP_TABLE)
+    place = learned % jnp.uint64(len(loops))
     loops = loops.at[place].set(jnp.where(jnp.any(unknown), learned, loops[place]))
     # The singular word is told by the state that met it, so that state is kept.
     z = jnp.where(moving & ~singular, z, lanes.z)

@@ -22,6 +22,10 @@ from cyclax.core.draws import GOLDEN, mixed
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.linear import solve_cyclic
 
+# On accelerators, steps of maps of so few states are written out, so many together: a step is a launch or more there,
+# whatever it computes. On CPUs they are slower so.
+_TOGETHER, _SMALL = 8, 4
+
 # (numbers of the steps (N,), preactivations (G, N)) -> the gates (G, N) held in those steps.
 GatesAt = Callable[[Int[Array, " N"], Float[Array, "G N"]], Bool[Array, "G N"]]
 
@@ -45,6 +49,7 @@ def compose(
     probability of about 2^-60, and whatever is accepted is compared again bit by bit.
     """
     num_states, segments, lanes = shape = z.shape
+    together = _TOGETHER if jax.default_backend() != "cpu" and num_states <= _SMALL else 1
     salts = mixed(jnp.uint64(GOLDEN) * jnp.arange(1, model.num_gates + 1, dtype=jnp.uint64))[:, None]
     step = jax.vmap(model.step, in_axes=-1, out_axes=-1)
     # Segments are lanes like any others; only their lengths differ, by one.
@@ -59,14 +64,20 @@ def compose(
         pushed = jax.vmap(push, in_axes=1, out_axes=1)(product)
         hashed = word * jnp.uint64(GOLDEN) + jnp.sum(jnp.where(gates, salts, jnp.uint64(0)), axis=0)
         stepped = following, pushed, hashed
-        if segments == 1:
+        if segments == together == 1:
             return stepped
         return tuple(jnp.where(t < lengths, new, old) for new, old in zip(stepped, carry, strict=True))
+
+    def steps(i, carry):
+        for u in range(together):
+            carry = body(i * together + u, carry)
+        return carry
 
     number = segments * lanes
     identity = jnp.broadcast_to(jnp.eye(num_states, dtype=z.dtype)[:, :, None], (num_states, num_states, number))
     start = (z.reshape(num_states, number), identity, jnp.ones(number, jnp.uint64))
-    image, product, word = jax.lax.fori_loop(0, -(-order // segments), body, start)
+    longest = -(-order // segments)
+    image, product, word = jax.lax.fori_loop(0, -(-longest // together), steps, start)
     word = word.reshape(segments, lanes)
     if segments > 1:
         places = mixed(jnp.uint64(GOLDEN) * jnp.arange(1, segments + 1, dtype=jnp.uint64))

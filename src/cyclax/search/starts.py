@@ -39,7 +39,7 @@ def drawn_starts(
     Even starts are states on orbits, odd ones uniform words. Orbits find two to five times more where the dynamics is
     chaotic; uniform words save them where orbits degenerate (all float64 orbits of the tent map of slope 2 end in 0).
 
-    **Arguments:** `keys (B,)`; `scales (B,)`: the size of the states that orbits begin
+    **Arguments:** `order`: of all, or `(B,)`; `keys (B,)`; `scales (B,)`: the size of the states that orbits begin
     from; `pool`: room for starts, `number` at least; `segments`: S; `lanes`: how many are drawn together (the cache
     decides; the result does not depend on it).
 
@@ -47,7 +47,7 @@ def drawn_starts(
     """
     blocks = -(-pool // (2 * lanes))
 
-    def draw(model, key, first, scale):
+    def draw(model, order, key, first, scale):
         seed = seed_of(jax.random.key_data(key), order)
 
         def block(b, drawn):
@@ -62,7 +62,7 @@ def drawn_starts(
         z, word = jax.lax.fori_loop(0, -(-number // (2 * lanes)), block, (z, word))
         return z[..., :pool], word[:pool]
 
-    return jax.vmap(draw)(models, keys, first, scales)
+    return jax.vmap(draw, (0, 0 if jnp.ndim(order) else None, 0, 0, 0))(models, order, keys, first, scales)
 
 
 def _drawn_block(model, order, seed, first, scale, segments, lanes):

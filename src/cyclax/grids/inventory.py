@@ -1,0 +1,100 @@
+"""What is known of all cells of a grid: cycles and other words by order, and the arrays in which they are handed on."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from cyclax.core.workers import Arrays
+from cyclax.cycles.index import index_of_each
+from cyclax.cycles.orders import divisors
+from cyclax.cycles.table import CycleTable, UncountedTable, joined, none_uncounted, nothing
+from cyclax.grids.grid import AbstractGrid
+
+
+class GridInventory:
+    """The cycles of some orders that are known in the cells of a grid, and which cells may lack some."""
+
+    def __init__(self, grid: AbstractGrid, orders: list[int]):
+        self.grid, self.orders = grid, orders
+        self.num_gates, self.num_states = grid.model.num_gates, grid.model.num_states
+        self.found: dict[int, CycleTable] = {k: self.blank(k) for k in orders}
+        self.tried: dict[int, np.ndarray] = {k: table.codes() for k, table in self.found.items()}
+        self.uncounted = {k: none_uncounted(k, self.num_gates) for k in orders}
+        self.gained = np.zeros(grid.size, bool)
+        # Cells that were given cycles of an order since they were last searched for it.
+        self.learned = {k: np.zeros(grid.size, bool) for k in orders}
+
+    @property
+    def mended(self) -> int:
+        """Cells that were given cycles which their own starts had missed."""
+        return int(np.sum(self.gained))
+
+    def blank(self, order: int) -> CycleTable:
+        """Give a table of no cycles."""
+        return nothing(order, self.num_gates, self.num_states)
+
+    def known(self, order: int) -> np.ndarray:
+        """Count the cycles of an order, and of its divisors, that are known in each cell."""
+        each = [np.bincount(self.found[d].cell, minlength=self.grid.size) for d in divisors(order)]
+        return np.sum(each, axis=0)
+
+    def index_sums(self, order: int) -> np.ndarray:
+        """Sum the indices of all solutions of F^k(z) = z in every cell; nan where one of them has none."""
+        total = np.where(self.grid.usable, 0.0, np.nan)
+        for divisor, table in self.found.items():
+            if order % divisor == 0:
+                np.add.at(total, table.cell, divisor * index_of_each(table.multipliers, order // divisor))
+                total[self.uncounted[divisor].cell] = np.nan
+        return total
+
+    def absorbed(self, result: Arrays) -> dict[int, CycleTable]:
+        """Unpack the cycles of a result, and take in its other words."""
+        tables = {order: self.blank(order) for order in self.orders}
+        for order in self.orders:
+            for kind, fields in (("uncounted", UncountedTable._fields), ("found", CycleTable._fields)):
+                if f"{order}.{kind}.cell" not in result:
+                    continue
+                columns = {name: result[f"{order}.{kind}.{name}"] for name in fields}
+                bits = (order, self.num_gates)
+                words = np.unpackbits(columns["words"], axis=1, count=bits[0] * bits[1]).astype(bool)
+                columns["words"] = words.reshape(-1, *bits)
+                if kind == "found":
+                    tables[order] = CycleTable(**columns)
+                else:
+                    self.uncounted[order] = joined([self.uncounted[order], UncountedTable(**columns)])
+        return tables
+
+    def merge(
+        self, results: Iterable[tuple[int, Arrays]], *, mended: bool = False, learned: bool = False
+    ) -> dict[int, CycleTable]:
+        """Take in results, in the order of their items, whichever was done first; give what was new in them.
+
+        **Arguments:** `mended`: the cells' own starts had missed it; `learned`: so had what they were given.
+        """
+        parts = [self.absorbed(result) for _, result in sorted(results, key=lambda pair: pair[0])]
+        fresh = {}
+        for order in self.orders:
+            known = self.found[order]
+            arrived = joined([known.take(np.arange(0)), *(part[order] for part in parts)])
+            fresh[order] = arrived.take(np.flatnonzero(~np.isin(arrived.codes(), known.codes())))
+            self.found[order] = joined([known, fresh[order]])
+            self.tried[order] = np.union1d(self.tried[order], fresh[order].codes())
+            self.gained[fresh[order].cell] |= mended
+            self.learned[order][fresh[order].cell] |= mended or learned
+        return fresh
+
+
+def packed(parts, orders: list[int]) -> Arrays:
+    """Turn what was checked into arrays that files can hold: `"{order}.{kind}.{field}"`."""
+    arrays: Arrays = {}
+    for order in orders:
+        for kind in ("found", "uncounted"):
+            tables = [getattr(part, kind)[order] for part in parts if order in getattr(part, kind)]
+            if not tables:
+                continue
+            table = joined(tables)
+            for name, field in zip(table._fields, table, strict=True):
+                arrays[f"{order}.{kind}.{name}"] = field
+            bits = table.words.reshape(len(table.cell), order * table.words.shape[2])
+            arrays[f"{order}.{kind}.words"] = np.packbits(bits, axis=1)
+    return arrays
