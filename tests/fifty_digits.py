@@ -41,6 +41,18 @@ class ExactMap:
             W, b = get("W"), get("b")
             self.parts = slope * W, (1 - slope) * eye, W, b, slope * b
             return
+        if isinstance(model, cx.RateRNN | cx.CurrentRNN | cx.RectifiedRNN | cx.LowRankRNN):
+            b, none = get("b"), mpmath.zeros(number, 1)
+            share = mpmath.diag(np.broadcast_to(model.alpha, number).tolist())
+            if isinstance(model, cx.LowRankRNN):
+                self.parts = eye - share, share * get("n").T / len(model.b), get("m"), b, none
+            elif isinstance(model, cx.RateRNN):
+                self.parts = eye - share, share, get("W"), b, none
+            elif isinstance(model, cx.CurrentRNN):
+                self.parts = eye - share, share * get("W"), eye, none, share * b
+            else:
+                self.parts = 0 * eye, eye, eye - share + share * get("W"), share * b, none
+            return
         A = get("A") if np.ndim(model.A) == 2 else mpmath.diag(np.asarray(model.A).tolist())
         if isinstance(model, cx.PLRNN):
             self.parts = A, get("W"), eye, mpmath.zeros(number, 1), get("h")

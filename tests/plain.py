@@ -22,6 +22,15 @@ def plain_map(model):
         return lambda z: relu(model.W @ z + model.b)
     if isinstance(model, cx.LeakyReLURNN):
         return lambda z: np.array([y if y > 0 else model.slope * y for y in model.W @ z + model.b])
+    if isinstance(model, cx.RateRNN):
+        return lambda z: (1 - model.alpha) * z + model.alpha * relu(model.W @ z + model.b)
+    if isinstance(model, cx.CurrentRNN):
+        return lambda z: (1 - model.alpha) * z + model.alpha * (model.W @ relu(z) + model.b)
+    if isinstance(model, cx.RectifiedRNN):
+        return lambda z: relu((1 - model.alpha) * z + model.alpha * (model.W @ z + model.b))
+    if isinstance(model, cx.LowRankRNN):
+        number = len(model.b)
+        return lambda z: (1 - model.alpha) * z + model.alpha * model.n.T @ relu(model.m @ z + model.b) / number
     A = np.diag(model.A) if model.A.ndim == 1 else model.A
     if isinstance(model, cx.PLRNN):
         return lambda z: A @ z + model.W @ relu(z) + model.h
@@ -56,6 +65,8 @@ def plain_pieces(model):
     if isinstance(model, cx.ReLURNN | cx.LeakyReLURNN):
         slope = float(getattr(model, "slope", 0.0))
         A, B, C, c = slope * model.W, (1 - slope) * eye, model.W, model.b
+    elif isinstance(model, cx.RateRNN | cx.CurrentRNN | cx.RectifiedRNN | cx.LowRankRNN):
+        A, B, C, c = _leaky_pieces(model, eye)
     else:
         A = np.diag(model.A) if model.A.ndim == 1 else model.A
         if isinstance(model, cx.PLRNN):
@@ -123,3 +134,15 @@ def same_cycles(cycles, points_list) -> bool:
         return any(np.allclose(np.roll(points, -p, axis=0), cycle.points, atol=1e-9) for p in range(cycle.order))
 
     return len(cycles) == len(points_list) and all(any(matches(c, p) for c in cycles) for p in points_list)
+
+
+def _leaky_pieces(model, eye):
+    share = np.broadcast_to(model.alpha, len(eye))[:, None]
+    kept = (1 - share) * eye
+    if isinstance(model, cx.RateRNN):
+        return kept, share * eye, model.W, model.b
+    if isinstance(model, cx.CurrentRNN):
+        return kept, share * model.W, eye, 0 * model.b
+    if isinstance(model, cx.RectifiedRNN):
+        return 0 * eye, eye, kept + share * model.W, share[:, 0] * model.b
+    return kept, model.alpha / len(model.b) * model.n.T, model.m, model.b

@@ -1,5 +1,7 @@
 """Networks in which a cycle has been planted: points are drawn, weights are solved for."""
 
+import functools
+
 import numpy as np
 from plain import plain_map, plain_pieces
 
@@ -128,6 +130,38 @@ def _leaky_relu_rnn(rng, order):
     return _relu_rnn(rng, order, slope=0.2)
 
 
+def _integrated(rates: np.ndarray, alpha: float) -> np.ndarray:
+    """Give the periodic solution of z' = (1 - alpha) z + alpha rates, from the step after the first rates on."""
+    order, keep = len(rates), 1 - alpha
+    z = [alpha * sum(keep ** (order - 1 - j) * rates[j] for j in range(order)) / (1 - keep**order)]
+    for j in range(order - 1):
+        z.append(keep * z[-1] + alpha * rates[j])
+    return np.stack(z)
+
+
+def _leaky(cls, rng, order, alpha=0.6):
+    met = rng.normal(size=(order, 12))
+    if cls is cx.RateRNN:
+        z = _integrated(_relu(met), alpha)
+    elif cls is cx.CurrentRNN:
+        z = met
+        met = (np.roll(z, -1, axis=0) - (1 - alpha) * z) / alpha
+    else:
+        z = np.roll(_relu(met), 1, axis=0)
+        met = (met - (1 - alpha) * z) / alpha
+    drawn = np.hstack([rng.normal(size=(12, 12)) * 0.2, rng.normal(size=(12, 1))])
+    seen = _relu(z) if cls is cx.CurrentRNN else z
+    weights = _solved(drawn, np.vstack([seen.T, np.ones((1, order))]), met.T)
+    return cls(W=weights[:, :-1], b=weights[:, -1], alpha=alpha), z
+
+
+def _low_rank_rnn(rng, order, alpha=0.6):
+    z, m, b = rng.normal(size=(order, 4)), rng.normal(size=(14, 4)), rng.normal(size=14)
+    following = (np.roll(z, -1, axis=0) - (1 - alpha) * z) / alpha
+    n = _solved(rng.normal(size=(4, 14)), _relu(z @ m.T + b).T / 14, following.T).T
+    return cx.LowRankRNN(m=m, n=n, b=b, alpha=alpha), z
+
+
 PLANTERS = {
     "PLRNN": _plrnn,
     "MeanCenteredPLRNN": _mean_centered,
@@ -139,6 +173,10 @@ PLANTERS = {
     "LowRankPLRNN": _low_rank,
     "ReLURNN": _relu_rnn,
     "LeakyReLURNN": _leaky_relu_rnn,
+    "RateRNN": functools.partial(_leaky, cx.RateRNN),
+    "CurrentRNN": functools.partial(_leaky, cx.CurrentRNN),
+    "RectifiedRNN": functools.partial(_leaky, cx.RectifiedRNN),
+    "LowRankRNN": _low_rank_rnn,
 }
 
 

@@ -26,6 +26,7 @@ from cyclax.maps.classic import BorderCollisionNormalForm, LoziMap, SkewTentMap,
 from cyclax.maps.dendritic import ClippedDendriticPLRNN, DendriticPLRNN
 from cyclax.maps.io.checkpoints import from_arrays
 from cyclax.maps.io.files import load, save
+from cyclax.maps.leaky import CurrentRNN, LowRankRNN, RateRNN, RectifiedRNN
 from cyclax.maps.plrnn import PLRNN, LowRankPLRNN, MeanCenteredPLRNN
 from cyclax.maps.relu_rnn import LeakyReLURNN, ReLURNN
 from cyclax.maps.shallow import ClippedShallowPLRNN, ShallowPLRNN
@@ -63,6 +64,10 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "LowRankPLRNN",
     "ReLURNN",
     "LeakyReLURNN",
+    "RateRNN",
+    "CurrentRNN",
+    "RectifiedRNN",
+    "LowRankRNN",
     "TentMap",
     "SkewTentMap",
     "LoziMap",

@@ -54,6 +54,11 @@ def random_models(seed: int):
     yield cx.LowRankPLRNN.random(4 + seed % 2, 2, key=key, gain=1 + gain)
     yield cx.ReLURNN.random(3 + seed % 3, key=key, gain=1 + gain)
     yield cx.LeakyReLURNN.random(3 + seed % 3, key=key, gain=1 + gain, slope=0.05 + 0.1 * (seed % 3))
+    leaky = {"key": key, "gain": 1 + gain, "alpha": 0.5 + 0.2 * (seed % 4)}
+    yield cx.RateRNN.random(3 + seed % 3, **leaky)
+    yield cx.CurrentRNN.random(3 + seed % 3, **leaky)
+    yield cx.RectifiedRNN.random(3 + seed % 3, **leaky)
+    yield cx.LowRankRNN.random(8, 2, **leaky | {"gain": 12 * gain})
     yield cx.TentMap(rng.uniform(1.1, 2))
     yield cx.SkewTentMap(left=rng.uniform(0.2, 1.9), right=-rng.uniform(1.1, 3), offset=1.0)
     yield cx.LoziMap(rng.uniform(1.4, 1.75), rng.uniform(0.2, 0.5))

@@ -27,6 +27,8 @@ def formula(model) -> tuple[flint.fmpq_mat, ...]:
         slope = matrix(model.slope)[0, 0] if isinstance(model, cx.LeakyReLURNN) else ZERO
         W, b = matrix(model.W), matrix(model.b)
         return W * slope, eye * (1 - slope), W, b, b * slope
+    if isinstance(model, cx.RateRNN | cx.CurrentRNN | cx.RectifiedRNN | cx.LowRankRNN):
+        return _of_leaky(model, eye)
     A = matrix(model.A) if np.ndim(model.A) == 2 else matrix(np.diag(model.A))
     none = flint.fmpq_mat(size, 1)
     if isinstance(model, cx.PLRNN):
@@ -52,6 +54,20 @@ def formula(model) -> tuple[flint.fmpq_mat, ...]:
     if isinstance(model, cx.DendriticPLRNN | cx.ClippedDendriticPLRNN):
         return A, *_of_dendrites(model, eye), matrix(model.h)
     raise TypeError(f"no reference for {type(model).__name__}")
+
+
+def _of_leaky(model, eye) -> tuple[flint.fmpq_mat, ...]:
+    size = eye.nrows()
+    share = matrix(np.diag(np.broadcast_to(model.alpha, size)))
+    kept, none = eye - share, flint.fmpq_mat(size, 1)
+    if isinstance(model, cx.LowRankRNN):
+        return kept, share * matrix(model.n.T) * flint.fmpq(1, len(model.b)), matrix(model.m), matrix(model.b), none
+    W, b = matrix(model.W), matrix(model.b)
+    if isinstance(model, cx.RateRNN):
+        return kept, share, W, b, none
+    if isinstance(model, cx.CurrentRNN):
+        return kept, share * W, eye, none, share * b
+    return eye * 0, eye, kept + share * W, share * b, none
 
 
 def _of_textbook(model, size: int) -> tuple[flint.fmpq_mat, ...]:

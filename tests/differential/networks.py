@@ -45,11 +45,16 @@ SHAPES: dict[str, tuple[type, dict]] = {
     "ReLURNN 3": (cx.ReLURNN, dict(W=(3, 3), b=(3,))),
     "LeakyReLURNN 2": (cx.LeakyReLURNN, dict(W=(2, 2), b=(2,), slope=())),
     "LeakyReLURNN 3": (cx.LeakyReLURNN, dict(W=(3, 3), b=(3,), slope=())),
+    "RateRNN 2": (cx.RateRNN, dict(W=(2, 2), b=(2,), alpha=())),
+    "CurrentRNN 3": (cx.CurrentRNN, dict(W=(3, 3), b=(3,), alpha=(3,))),
+    "RectifiedRNN 2": (cx.RectifiedRNN, dict(W=(2, 2), b=(2,), alpha=())),
+    "LowRankRNN 2": (cx.LowRankRNN, dict(m=(3, 2), n=(3, 2), b=(3,), alpha=())),
     "TentMap": (cx.TentMap, dict(slope=())),
     "SkewTentMap": (cx.SkewTentMap, dict(left=(), right=(), offset=())),
     "LoziMap": (cx.LoziMap, dict(a=(), b=())),
     "BorderCollisionNormalForm": (cx.BorderCollisionNormalForm, dict(left=(2, 2), right=(2, 2), h=(2,))),
 }
+LEAKY = (cx.RateRNN, cx.CurrentRNN, cx.RectifiedRNN, cx.LowRankRNN)
 # What moves the borders or the images, and scales with the states.
 OFFSETS = {"h", "h1", "h2", "b", "thresholds", "offset"}
 # What multiplies the states directly.
@@ -79,6 +84,8 @@ class Drawing:
             weights["right"] = np.stack([weights["right"][:, 0], weights["left"][:, 1]], axis=1)
         if self.cls is cx.LeakyReLURNN and not 0 <= weights["slope"] < 1:
             weights["slope"] = np.array(0.25)
+        if self.cls in LEAKY:
+            weights["alpha"] = np.where((weights["alpha"] > 0) & (weights["alpha"] <= 1), weights["alpha"], 0.25)
         counts = {name: value for name, value in SHAPES[self.shape][1].items() if isinstance(value, int)}
         return self.cls(**weights, **counts)
 
@@ -129,7 +136,7 @@ def near_singular(d: Drawing) -> Weights:
 
 
 def _made_singular(d: Drawing, weights: Weights, off: float) -> Weights:
-    name = next(name for name in ("A", "W", "left", "slope", "a") if name in weights)
+    name = next(name for name in ("A", "W", "left", "slope", "a", "n") if name in weights)
     sign = int(d.rng.choice([1, 1, 1, -1]))
     entry = (0,) * weights[name].ndim
     turns = d.rng.random()
@@ -156,7 +163,7 @@ def cancelling(d: Drawing) -> Weights:
     """A large term that the gates take away again, exactly or nearly."""
     weights = gauss(d)
     large = float(2.0 ** d.rng.integers(10, 50))
-    first = next(name for name in ("A", "W", "left", "slope", "a") if name in weights)
+    first = next(name for name in ("A", "W", "left", "slope", "a", "n") if name in weights)
     weights[first] = weights[first] + large
     for name in ("W", "W1", "right"):
         if name in weights and name != first:

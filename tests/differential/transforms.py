@@ -18,6 +18,7 @@ from .rationals import rational
 STATE_GATED = (cx.PLRNN, cx.LowRankPLRNN)
 SHALLOW = (cx.ShallowPLRNN, cx.ClippedShallowPLRNN)
 DENDRITIC = (cx.DendriticPLRNN, cx.ClippedDendriticPLRNN)
+LEAKY = (cx.RateRNN, cx.CurrentRNN, cx.RectifiedRNN)
 RELU = (cx.ReLURNN, cx.LeakyReLURNN)
 
 
@@ -67,8 +68,10 @@ def in_units(model, units: np.ndarray):
         return rebuilt(model, **A, W1=model.W1 / S[:, None], W2=model.W2 * S, h1=model.h1 / S)
     if isinstance(model, DENDRITIC):
         return rebuilt(model, **A, W=model.W * each, h=model.h / S, thresholds=model.thresholds / S[:, None])
-    if isinstance(model, RELU):
+    if isinstance(model, (*RELU, *LEAKY)):
         return rebuilt(model, W=model.W * each, b=model.b / S)
+    if isinstance(model, cx.LowRankRNN):
+        return rebuilt(model, m=model.m * S, n=model.n / S)
     if isinstance(model, cx.SkewTentMap):
         return rebuilt(model, offset=model.offset / S[0])
     if isinstance(model, cx.BorderCollisionNormalForm):
@@ -109,6 +112,12 @@ def _permuted(model, rng) -> Changed | None:
         changed = rebuilt(model, **A, W1=model.W1[order], W2=model.W2[:, order], h1=model.h1[order])
     elif isinstance(model, cx.LowRankPLRNN):
         changed, back = rebuilt(model, **A, U=model.U[order], V=model.V[:, order], h=model.h[order]), where
+    elif isinstance(model, LEAKY):
+        share = model.alpha if np.ndim(model.alpha) == 0 else model.alpha[order]
+        changed = rebuilt(model, W=model.W[order][:, order], b=model.b[order], alpha=share, C=model.C[order])
+        back = where
+    elif isinstance(model, cx.LowRankRNN):
+        changed = rebuilt(model, m=model.m[:, order], n=model.n[:, order])
     elif isinstance(model, RELU):
         changed, back = rebuilt(model, W=model.W[order][:, order], b=model.b[order]), where
     elif isinstance(model, DENDRITIC):

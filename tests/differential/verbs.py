@@ -259,6 +259,7 @@ def of_events(model_at: Callable, events, begin: float, end: float) -> list[Find
 def of_scan(model, reference: Reference, rng: np.random.Generator) -> list[Finding]:
     """Every cell says what the network of that cell has; the edges between them carry true events."""
     leaves = {name: np.asarray(value, float) for name, value in vars(model).items() if not isinstance(value, int)}
+    leaves = {name: value for name, value in leaves.items() if value.size}
     name = str(rng.choice(sorted(leaves)))
     if isinstance(model, cx.BorderCollisionNormalForm) and name != "h":
         name = "h"  # its matrices share a column

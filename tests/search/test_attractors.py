@@ -1,5 +1,7 @@
 """Basins: shares against plain simulation and closed forms."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -246,6 +248,22 @@ def test_rotation_number_of_curves_visited_in_turn():
     assert abs(entry.rotation_number - (np.pi - 2.0) / (2 * np.pi)) < entry.rotation_error < 1e-5  # 4 = -(2 pi - 4)
 
 
+OSCILLATOR = Path(__file__).resolve().parents[3] / "shared" / "faults" / "cases" / "osc_rank2_N20.json"
+
+
+@pytest.mark.skipif(not OSCILLATOR.is_file(), reason="needs ../shared/faults")
+def test_a_trained_oscillator():
+    """A network of rank two that was trained to oscillate, in its latent coordinates: turns are counted by hand."""
+    model = cx.load(OSCILLATOR)
+    found = cx.attractors(model, 16, key=0)
+    (entry,) = found
+    assert (entry.kind, entry.share, entry.period) == ("closed curve", 1.0, 1)
+    turns = plain_turns(model, np.array([0.1, 0.1]), 50_000)
+    assert abs(entry.rotation_number - min(turns, 1 - turns)) < 1 / 50_000  # whichever way around
+    assert "closed curve, rotation number 0.02014823" in str(found)
+    assert "(once around in 49.632" in str(found)
+
+
 @pytest.mark.parametrize("angle", [0.3, 1.0])
 def test_an_attracting_closed_curve(angle):
     model = polygonal(angle)
@@ -254,6 +272,8 @@ def test_an_attracting_closed_curve(angle):
     assert (entry.kind, entry.share, entry.period) == ("closed curve", 1.0, 1)
     assert abs(entry.rotation_number - plain_turns(model, np.array([0.3, 0.1]), 20_000)) < 1 / 20_000
     assert "rotation number 0." in str(found)
+    assert entry.steps_around == 1 / entry.rotation_number
+    assert f"(once around in {entry.steps_around:.6g} steps)" in str(found)
     assert "its own" not in str(found)
     # Its points go once around, and plain orbits stay on them.
     (points,) = entry.curve

@@ -64,6 +64,8 @@ class AbstractPiecewiseLinearMap(eqx.Module):
 
     # The leaf to which a constant input is added, `(M,)`, where the model has one.
     input_leaf: ClassVar[str | None] = None
+    # The leaf through which inputs reach that one, `(M, I)`; with no columns, or where it is None, they are added bare.
+    input_matrix: ClassVar[str | None] = None
 
     @property
     def num_states(self) -> int:
@@ -102,7 +104,8 @@ class AbstractPiecewiseLinearMap(eqx.Module):
         """Fold a constant input into the model.
 
         **Arguments:** `s`: what the input adds to the next state (or, for the models whose bias stands inside the
-        ReLU, to the preactivation), shape of the bias.
+        ReLU, to the preactivation), shape of the bias; for the models that hold input weights C `(M, I)`, the input
+        itself, `(I,)`, which adds C s to the bias.
 
         **Returns:** a model of the same class.
 
@@ -112,10 +115,15 @@ class AbstractPiecewiseLinearMap(eqx.Module):
         if leaf is None:
             raise TypeError(f"{type(self).__name__} has no bias that an input could be folded into; wrap the map.")
         bias = getattr(self, leaf)
+        weights = None if self.input_matrix is None else getattr(self, self.input_matrix)
         s = real_array(s)
-        if s.shape != bias.shape:
-            raise ValueError(f"s: expected shape {bias.shape} (that of {leaf}), got {s.shape}.")
-        return eqx.tree_at(lambda model: getattr(model, leaf), self, bias + s)
+        if weights is None or not weights.shape[-1]:
+            shape, which, weights = bias.shape, f"that of {leaf}", None
+        else:
+            shape, which = weights.shape[-1:], f"one for each column of {self.input_matrix}"
+        if s.shape != shape:
+            raise ValueError(f"s: expected shape {shape} ({which}), got {s.shape}.")
+        return eqx.tree_at(lambda model: getattr(model, leaf), self, bias + (s if weights is None else weights @ s))
 
 
 def require_shape(model: object, name: str, expected: tuple[int, ...], why: str) -> None:

@@ -42,6 +42,11 @@ class Attractor:
     curve: Float[np.ndarray, "loops n M"] | None = None
     reason: str = ""
 
+    @property
+    def steps_around(self) -> float:
+        """The period of a closed curve in steps, 1 / rotation number; nan for all others."""
+        return 1 / self.rotation_number
+
     def __repr__(self) -> str:
         tail = f", largest exponent {self.exponent:.4g}" if self.kind in ("chaos", "undecided") else ""
         return f"{100 * self.share:5.1f} % +- {100 * self.error:.1f}  {self._name()}{tail}"
@@ -60,6 +65,7 @@ class Attractor:
             around = f" around {self.what!r}" if self.what is not None else ""
             neutral = f", {own}" if self.what is not None or self.curve is None else ""
             number = f"rotation number {self.rotation_number:.10g} +- {self.rotation_error:.1g}"
+            number += f" (once around in {self.steps_around:.6g} steps)"
             turning = "different rotation numbers" if np.isnan(self.rotation_number) else number
             return f"closed curve{several}{around}{neutral}, {turning}"
         if self.kind == "undecided":

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from cyclax.core.checks import plain, whole
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.dendritic import ClippedDendriticPLRNN, DendriticPLRNN
+from cyclax.maps.leaky import CurrentRNN, LowRankRNN, RateRNN, RectifiedRNN
 from cyclax.maps.plrnn import LowRankPLRNN
 from cyclax.maps.relu_rnn import LeakyReLURNN, ReLURNN
 from cyclax.maps.shallow import ClippedShallowPLRNN, ShallowPLRNN
@@ -134,6 +135,11 @@ def weight_bound(map_: AbstractPiecewiseLinearMap) -> Float[Array, ""]:
         return _norm(map_.W)
     if isinstance(map_, LeakyReLURNN):
         return _norm(map_.W) * jnp.maximum(1, jnp.abs(map_.slope))
+    if isinstance(map_, (RateRNN, CurrentRNN, RectifiedRNN)):
+        return jnp.max(jnp.abs(1 - map_.alpha)) + jnp.max(jnp.abs(map_.alpha)) * _norm(map_.W)
+    if isinstance(map_, LowRankRNN):
+        through = _norm(map_.m) * _norm(map_.n) / map_.b.shape[0]
+        return jnp.abs(1 - map_.alpha) + jnp.abs(map_.alpha) * through
     if isinstance(map_, (ShallowPLRNN, ClippedShallowPLRNN)):
         return _norm(map_.A) + _norm(map_.W1) * _norm(map_.W2)
     if isinstance(map_, LowRankPLRNN):

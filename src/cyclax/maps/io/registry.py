@@ -12,6 +12,7 @@ from cyclax.maps.almost_linear import AlmostLinearRNN
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.classic import BorderCollisionNormalForm, LoziMap, SkewTentMap, TentMap
 from cyclax.maps.dendritic import ClippedDendriticPLRNN, DendriticPLRNN
+from cyclax.maps.leaky import CurrentRNN, LowRankRNN, RateRNN, RectifiedRNN
 from cyclax.maps.plrnn import PLRNN, LowRankPLRNN, MeanCenteredPLRNN
 from cyclax.maps.relu_rnn import LeakyReLURNN, ReLURNN
 from cyclax.maps.shallow import ClippedShallowPLRNN, ShallowPLRNN
@@ -29,6 +30,10 @@ MODELS: dict[str, type[AbstractPiecewiseLinearMap]] = {
         LowRankPLRNN,
         ReLURNN,
         LeakyReLURNN,
+        RateRNN,
+        CurrentRNN,
+        RectifiedRNN,
+        LowRankRNN,
         TentMap,
         SkewTentMap,
         LoziMap,
