@@ -29,6 +29,18 @@ def test_writing_a_model(capsys):
     assert len(namespace["cycles"]) > 10
 
 
+def test_your_network(capsys):
+    page = DOCS / "your_network.md"
+    namespace = {"__name__": page.stem}
+    for line, code in code_blocks(page):
+        exec(compile("\n" * line + code, str(page), "exec"), namespace)
+    printed = capsys.readouterr().out
+    assert "is a leaky integrator, and neither its weights nor what stands beside them" in printed
+    assert "RateRNN 4 (4, 2)" in printed
+    assert [cycle.stability for cycle in namespace["cycles"]].count("stable") == 4
+    assert len(namespace["cycles"]) == 9
+
+
 def test_extending(capsys):
     page = DOCS / "extending.md"
     ((line, code),) = code_blocks(page)

@@ -25,7 +25,7 @@ from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.classic import BorderCollisionNormalForm, LoziMap, SkewTentMap, TentMap
 from cyclax.maps.dendritic import ClippedDendriticPLRNN, DendriticPLRNN
 from cyclax.maps.io.checkpoints import from_arrays
-from cyclax.maps.io.files import load, save
+from cyclax.maps.io.files import inspect, load, save
 from cyclax.maps.leaky import CurrentRNN, LowRankRNN, RateRNN, RectifiedRNN
 from cyclax.maps.plrnn import PLRNN, LowRankPLRNN, MeanCenteredPLRNN
 from cyclax.maps.relu_rnn import LeakyReLURNN, ReLURNN
@@ -123,6 +123,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "CholeskyQR",
     "Householder",
     "load",
+    "inspect",
     "save",
     "from_arrays",
     "keep_compiled",

@@ -20,6 +20,7 @@ from cyclax.core.version import __version__
 # The library itself is imported by the commands, so that --version and --help need not wait for JAX.
 
 _PICTURES = (".pdf", ".png", ".svg")
+_MODEL = "a network or checkpoint: ours, or of PyTorch, Keras, Flax, NumPy, MATLAB, Julia (docs/checkpoints.md)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "find fixed points and cycles",
         "Find the fixed points and cycles of a network, and say how sure it is that none is missing.",
     )
-    cycles.add_argument("model", metavar="MODEL", help="a network or checkpoint (.json, .npz, .mat, .pt, .pth, .ckpt)")
+    cycles.add_argument("model", metavar="MODEL", help=_MODEL)
     orders = "27 means 1 to 27; 8,16 means exactly these; all (with --exact) means every order there is"
     cycles.add_argument("--orders", required=True, type=_orders, help=orders)
     cycles.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
@@ -78,6 +79,15 @@ def _parser() -> argparse.ArgumentParser:
     cycles.add_argument("--box", type=float, metavar="B", help="with --exact: cycles with all |z_i| <= B")
     cycles.add_argument("--certify", action="store_true", help="prove each cycle in ball arithmetic")
     _add_checkpoint(cycles)
+    inspect = _add_command(
+        commands,
+        "inspect",
+        _inspect,
+        "say what is in a file",
+        "Say what is in a file, which network it would be, and what is missing.",
+    )
+    inspect.add_argument("model", metavar="FILE", help=_MODEL)
+    _add_checkpoint(inspect)
     scan = _add_command(
         commands,
         "scan",
@@ -123,6 +133,13 @@ def _add_checkpoint(command: argparse.ArgumentParser) -> None:
     checkpoint.add_argument(
         "--clipped", action="store_true", default=None, help="a shallow or dendritic PLRNN is clipped"
     )
+    share = "of a leaky integrator, dt / tau (1 for none); numbers with commas, one for each unit"
+    checkpoint.add_argument("--alpha", type=_numbers, metavar="A", help=share)
+    forms = ("rate", "current", "rectified")
+    checkpoint.add_argument("--form", choices=forms, help="of a leaky integrator: where its ReLU stands")
+    checkpoint.add_argument(
+        "--input", type=_numbers, metavar="U", help="a constant input: numbers with commas (--input=-1,2)"
+    )
     checkpoint.add_argument("--prefix", metavar="NAME", help="of several networks, take the one below this name")
     checkpoint.add_argument("--ignore", action="append", metavar="NAME", help="leave out this entry (may be repeated)")
     checkpoint.add_argument("--index", type=int, metavar="I", help="of a sequence of models, take number I (from 0)")
@@ -137,9 +154,7 @@ def _add_lyapunov(commands: Any) -> None:
         "Compute the Lyapunov exponents of a network along an orbit, or of several, with standard errors. An orbit "
         "begins at a random state, standard normal from the seed, and is warmed up.",
     )
-    lyapunov.add_argument(
-        "model", metavar="MODEL", help="a network or checkpoint (.json, .npz, .mat, .pt, .pth, .ckpt)"
-    )
+    lyapunov.add_argument("model", metavar="MODEL", help=_MODEL)
     lyapunov.add_argument("--steps", type=int, default=100_000, metavar="N", help="steps that count (default: 100000)")
     lyapunov.add_argument("--warmup", type=int, default=10_000, metavar="N", help="steps before (default: 10000)")
     longer = "double the steps until the exponents have converged, to N at most"
@@ -158,6 +173,14 @@ def _number_or_all(text: str) -> int | Literal["all"]:
         return "all" if text == "all" else int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor all") from None
+
+
+def _numbers(text: str) -> float | list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number, nor numbers with commas") from None
+    return numbers if "," in text else numbers[0]
 
 
 def _orders(text: str) -> int | list[int] | Literal["all"]:
@@ -192,6 +215,21 @@ def _cycles(arguments: argparse.Namespace) -> int:
     if "Ctrl-C" in result.report.get("interrupted", ""):
         return 130
     return 0 if read else 141
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    import cyclax as cx
+
+    return 0 if _print(str(cx.inspect(arguments.model, **_stated(arguments)))) else 141
+
+
+def _stated(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Give what is said of the weights of a checkpoint."""
+    names = ("num_gated", "clipped", "alpha", "form", "input", "prefix", "ignore", "index")
+    given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    if isinstance(given.get("input"), float):
+        given["input"] = [given["input"]]
+    return given
 
 
 def _scan(arguments: argparse.Namespace) -> int:
@@ -276,8 +314,7 @@ def _prepare(arguments: argparse.Namespace) -> tuple[Any, Any]:
     """Read the network and see that what is asked for can be written; give the axes to draw in, if any."""
     import cyclax as cx
 
-    options = {name: getattr(arguments, name) for name in ("num_gated", "clipped", "prefix", "ignore", "index")}
-    model = cx.load(arguments.model, **{name: value for name, value in options.items() if value is not None})
+    model = cx.load(arguments.model, **_stated(arguments))
     ax = None
     if arguments.plot is not None:
         _require_writable(arguments.plot, _PICTURES, "--plot")

@@ -58,14 +58,28 @@ def test_truncated_npz(tmp_path):
         cx.load(path)
 
 
+class Malicious:
+    """Whoever unpickles it opens a file."""
+
+    def __init__(self, witness):
+        self.witness = witness
+
+    def __reduce__(self):
+        return open, (str(self.witness), "w")
+
+
 def test_no_pickle(tmp_path):
-    path = tmp_path / "network.npz"
+    """Entries of objects are read only where they are plain; nothing is called."""
+    path, witness = tmp_path / "network.npz", tmp_path / "witness"
     fields = {"A": [0.5], "W": [[1.0]], "h": [0.1]}
     for name in ("model", "A"):
         content = {"model": "PLRNN", **fields}
         np.savez(path, **{**content, name: np.array([content[name]], dtype=object)})
-        with pytest.raises(ValueError, match=rf"network.npz: .*{name}.*Python objects, which are never unpickled"):
+        assert type(cx.load(path)) is cx.PLRNN
+        np.savez(path, **{**content, name: np.array([Malicious(witness)], dtype=object)})
+        with pytest.raises(ValueError, match=r"network.npz: .*Python objects \(_?io.open\), which are never made here"):
             cx.load(path)
+    assert not witness.exists()
 
 
 def test_paths(tmp_path):

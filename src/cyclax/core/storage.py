@@ -37,6 +37,8 @@ _FOREIGN = (
     pickle.UnpicklingError,
 )
 _DIGEST = "digest"
+# What a file may unpack to, in bytes: a few kilobytes can be made to claim any size.
+MOST_BYTES = 2**32
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
@@ -88,6 +90,9 @@ def opened_zip(stream: IO[bytes]) -> zipfile.ZipFile:
             raise ValueError(f"{info.filename} is encrypted")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"{info.filename} is compressed by method {info.compress_type}, which is not known here")
+    unpacked = sum(info.file_size for info in archive.infolist())
+    if unpacked > MOST_BYTES:
+        raise ValueError(f"its entries unpack to {unpacked} bytes, more than {MOST_BYTES}")
     return archive
 
 
@@ -108,8 +113,10 @@ class Unreadable:
         return self.reason
 
 
-def read_npz(path: str | Path) -> dict[str, Any]:
+def read_npz(path: str | Path, objects: Callable[[bytes], Any] | None = None) -> dict[str, Any]:
     """Read an `.npz` file entry by entry, without pickle.
+
+    **Arguments:** `objects`: reads what an entry of Python objects holds; by default such entries are not read.
 
     **Returns:** arrays, and `Unreadable` for entries that are none.
 
@@ -118,7 +125,7 @@ def read_npz(path: str | Path) -> dict[str, Any]:
     with open(path, "rb") as stream, parsing(path, ".npz file"):
         archive = opened_zip(stream)
         # Read to its end, an entry has been checked against its checksum before NumPy looks at it.
-        return {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()}
+        return {name.removesuffix(".npy"): read_npy(archive.read(name), objects) for name in archive.namelist()}
 
 
 def take_digest(path: str | Path, entries: dict[str, Any], *, needed: bool = True) -> None:
@@ -145,14 +152,25 @@ def write_npz(path: str | Path, arrays: Mapping[str, Any], *, compressed: bool =
     write_atomically(Path(path), lambda stream: stream.write(buffer.getbuffer()))
 
 
-def _array(raw: bytes) -> np.ndarray | Unreadable:
+def read_npy(raw: bytes, objects: Callable[[bytes], Any] | None = None) -> Any:
+    """Read one array as NumPy writes it; what is none is `Unreadable`. For `objects` see `read_npz`."""
     if not raw.startswith(np.lib.format.MAGIC_PREFIX):
         return Unreadable("it is no array of NumPy")
     try:
+        if objects is not None and (pickled := _pickled_part(raw)) is not None:
+            return objects(pickled)
         return np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
     except _FOREIGN as error:
-        objects = "Object arrays" in str(error)
-        return Unreadable("it holds Python objects, which are never unpickled" if objects else _brief(error))
+        never = "Object arrays" in str(error)
+        return Unreadable("it holds Python objects, which are never unpickled" if never else _brief(error))
+
+
+def _pickled_part(raw: bytes) -> bytes | None:
+    """Give the pickle that stands where an array of Python objects has its numbers."""
+    stream = io.BytesIO(raw)
+    version = np.lib.format.read_magic(stream)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return stream.read() if header(stream)[2].hasobject else None
 
 
 def _digest(arrays: Mapping[str, Any]) -> str:

@@ -3,7 +3,6 @@
 `docs/checkpoints.md` has the table of names.
 """
 
-import difflib
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict, Unpack, overload
@@ -11,12 +10,11 @@ from typing import Any, Literal, NamedTuple, TypedDict, Unpack, overload
 import numpy as np
 
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.maps.io.layouts import LAYOUTS, NAMES, Arrays, Layout, best_layout
+from cyclax.maps.io.groups import Groups, groups_of, listed, without
+from cyclax.maps.io.layouts import EQUATIONS, FORMS, LAYOUTS, NAMES, Arrays, Layout, best_layout
 from cyclax.maps.io.registry import MODELS, array_fields, fields_of, from_dict, integer, numbers
 from cyclax.maps.io.sequence import split
-from cyclax.maps.io.stated import unheard
-
-_MOST_LISTED = 30
+from cyclax.maps.io.stated import stated_alpha, unheard
 
 
 class Stated(TypedDict, total=False):
@@ -24,6 +22,8 @@ class Stated(TypedDict, total=False):
 
     num_gated: int | Literal["all"] | None
     clipped: bool | None
+    alpha: Any
+    form: Literal["rate", "current", "rectified"] | None
     input: Any
     prefix: str | None
     ignore: str | Sequence[str]
@@ -42,6 +42,8 @@ def from_arrays(
     *,
     num_gated: int | Literal["all"] | None = None,
     clipped: bool | None = None,
+    alpha: Any = None,
+    form: Literal["rate", "current", "rectified"] | None = None,
     input: Any = None,
     prefix: str | None = None,
     ignore: str | Sequence[str] = (),
@@ -58,9 +60,12 @@ def from_arrays(
     - `A, W1, W2, h1, h2`: `ShallowPLRNN`, or `ClippedShallowPLRNN` where `clipped` is true.
     - `AW, h`: `PLRNN` with the diagonal of `AW` as A and the rest of it as W; with `alphas, thetas` too:
       `DendriticPLRNN` with thresholds = -thetas, or `ClippedDendriticPLRNN` where `clipped` is true.
-    - `weight_hh_l0, weight_ih_l0, bias_ih_l0, bias_hh_l0` of `torch.nn.RNN` (one layer, one direction), or those of
-      `torch.nn.RNNCell`: `ReLURNN`. **The ReLU is assumed**: a state dict does not tell `nonlinearity="relu"` from
-      PyTorch's default, tanh, which is not piecewise-linear. LSTM and GRU are refused.
+    - `weight_hh_l0, weight_ih_l0, bias_ih_l0, bias_hh_l0` of `torch.nn.RNN` (one layer, one direction), those of
+      `torch.nn.RNNCell`, the kernels of Keras and Flax: `ReLURNN`. **The ReLU is assumed**: a state dict does not tell
+      `nonlinearity="relu"` from the default of these, tanh, which is not piecewise-linear. LSTM and GRU are refused.
+    - `h2h.weight, input2h.weight`, `hidden_layer.weight, input_layer.weight`, `W_rec, W_in`, .. of networks that are
+      trained on tasks: leaky integrators, `RateRNN`, `CurrentRNN` or `RectifiedRNN`; `m, n, b`: `LowRankRNN`. Where the
+      arrays do not tell, `alpha` and `form` must be given. `docs/checkpoints.md` has the whole table.
     - the fields of any other class of cyclax, or those of the class that the entry `model` names.
 
     **Arguments:**
@@ -70,8 +75,13 @@ def from_arrays(
       `num_gated` or `P`.
     - `clipped`: whether a shallow or dendritic PLRNN is clipped, which its weights do not tell. Default: an entry
       `clipped`, else false.
-    - `input`: `(I,)`, a constant input of a `torch.nn.RNN`: `weight_ih_l0 @ input` is added to its bias. Default: none.
-      For the other models, use `model.with_input`.
+    - `alpha`: the leak of a leaky integrator, dt / tau, a number or one for each unit; 1 for none. Default: an entry
+      `alpha`, or entries `tau` and `dt`.
+    - `form`: where its ReLU stands, "rate", "current" or "rectified" (see the classes), where the names do not tell and
+      alpha is not 1. With either of these, plain recurrent weights (`W, b`, those of `torch.nn.RNN`, ..) are read as a
+      leaky integrator.
+    - `input`: `(I,)`, a constant input: what the input weights of the file make of it is added to the bias. Default:
+      none. Where a file has no input weights, use `model.with_input`.
     - `prefix`: look only at the names below this one (`"encoder.rnn"`), where several networks are in one file.
     - `ignore`: a name or names of entries to leave out. An array beside the weights that is not used and has the shape
       of a bias or of recurrent weights, and words such as bias, tau, dt, alpha, leak, decay, mask, dale, activation,
@@ -86,8 +96,8 @@ def from_arrays(
     """
     if not isinstance(arrays, Mapping):
         raise ValueError(f"{source}: expected an object of names and arrays, got {type(arrays).__name__}.")
-    groups = _without(_groups(arrays), ignore, source)
-    network = _recognize(groups, prefix, _Options(num_gated, clipped, input), source)
+    groups = without(groups_of(arrays), ignore, source)
+    network = _recognize(groups, prefix, _Options(num_gated, clipped, alpha, form, input), source)
     count, shared, stacked = split(network.entries, network.dimensions, source)
 
     def build(i: int) -> AbstractPiecewiseLinearMap:
@@ -112,13 +122,11 @@ def from_arrays(
     return build(chosen) if isinstance(chosen, int) else [build(i) for i in chosen]
 
 
-# What stands below one prefix: the last part of each name, and what it holds.
-_Group = dict[str, Any]
-
-
 class _Options(NamedTuple):
     num_gated: int | Literal["all"] | None
     clipped: bool | None
+    alpha: Any
+    form: str | None
     input: Any
 
 
@@ -132,7 +140,7 @@ class _Network(NamedTuple):
     fields: Callable[[Arrays], dict[str, Any]]
 
 
-def _recognize(groups: dict[str, _Group], prefix: str | None, options: _Options, source: str) -> _Network:
+def _recognize(groups: Groups, prefix: str | None, options: _Options, source: str) -> _Network:
     prefix = prefix if prefix is None else prefix.rstrip(".")
     inside = {
         above: group
@@ -159,46 +167,7 @@ def _recognize(groups: dict[str, _Group], prefix: str | None, options: _Options,
     return _unnamed(groups, above, layout, options, source)
 
 
-def _groups(arrays: Mapping[str, Any]) -> dict[str, _Group]:
-    """Sort entries by what stands before the last dot of their names; a nested dict counts as a dot."""
-    groups: dict[str, _Group] = {}
-    waiting = [("", arrays)]
-    # A checkpoint may hold one dict under two names, and a broken one itself. Kept, so that no other gets their ids.
-    seen: dict[int, Mapping] = {}
-    while waiting:
-        above, mapping = waiting.pop()
-        if id(mapping) in seen:
-            continue
-        seen[id(mapping)] = mapping
-        for key, value in mapping.items():
-            if isinstance(value, Mapping):
-                waiting.append((f"{above}{key}.", value))
-            else:
-                group, _, name = f"{above}{key}".rpartition(".")
-                groups.setdefault(group, {})[name] = value
-    return groups
-
-
-def _without(groups: dict[str, _Group], ignore: str | Sequence[str], source: str) -> dict[str, _Group]:
-    """Leave out entries by their own names, or their full ones, or those of what holds them."""
-    names = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    full = {(above, name): f"{above}.{name}".lstrip(".") for above, group in groups.items() for name in group}
-    gone: set[tuple[str, str]] = set()
-    for one in names:
-        hit = {at for at, name in full.items() if one in (at[1], name) or name.startswith(f"{one}.")}
-        if not hit:
-            near = difflib.get_close_matches(str(one), [*full.values(), *(at[1] for at in full)], 1)
-            raise ValueError(
-                f"{source}: ignore: there is no entry {one!r}" + (f"; did you mean {near[0]!r}?" if near else ".")
-            )
-        gone |= hit
-    return {
-        above: {name: value for name, value in group.items() if (above, name) not in gone}
-        for above, group in groups.items()
-    }
-
-
-def _class_name(group: _Group) -> str | None:
+def _class_name(group: dict[str, Any]) -> str | None:
     """Give the entry `model`, which is an array where it comes from `.npz` or `.mat`."""
     value = group.get("model")
     if isinstance(value, np.ndarray) and value.dtype.kind == "U" and value.size == 1:
@@ -206,10 +175,10 @@ def _class_name(group: _Group) -> str | None:
     return value if value is None else str(value)
 
 
-def _named(group: _Group, options: _Options, source: str) -> _Network:
+def _named(group: dict[str, Any], options: _Options, source: str) -> _Network:
     """The entry `model` names the class: nothing may be missing, and nothing be left over."""
     if any(option is not None for option in options):
-        raise ValueError(f"{source}: the entry model says all; num_gated, clipped and input do not apply.")
+        raise ValueError(f"{source}: the entry model says all; num_gated, clipped, alpha, form and input do not apply.")
     model = str(_class_name(group))
     fields = fields_of(group | {"model": model}, source=source)
     dimensions = array_fields(model)
@@ -218,36 +187,110 @@ def _named(group: _Group, options: _Options, source: str) -> _Network:
     return _Network(model, entries, dimensions, lambda entries: entries | static)
 
 
-def _unnamed(groups: dict[str, _Group], above: str, layout: Layout, options: _Options, source: str) -> _Network:
+def _unnamed(groups: Groups, above: str, layout: Layout, options: _Options, source: str) -> _Network:
     group = groups[above]
-    entries = {name: numbers(group[name], name, source) for name in layout.dimensions if name in group}
-    if layout.input_weights is not None:
+    present = {name: group[name] for name in layout.dimensions if group.get(name) is not None}
+    entries = {name: numbers(value, name, source) for name, value in present.items()}
+    if (layout.model == "ReLURNN" or layout.leaky == "always") and "M M" in layout.needs.values():
         _require_plain_rnn(group, entries, source)
-    _require_all_heard(groups, above, layout, entries, source)
+    elif "C" in entries and entries["C"].shape[-2:-1] != _rows(layout, entries):
+        del entries["C"]  # a read-out
+    leak = None
+    if layout.leaky != "no":
+        leak = _leak(groups, above, layout, options, source)
+    elif options.alpha is not None or options.form is not None:
+        raise ValueError(f"{source}: alpha and form do not apply to {layout}, which is no leaky integrator.")
+    _require_all_heard(groups, above, layout, entries, leak, source)
     input = _input(layout, entries, options.input, source)
-    model, static = _variant(groups, above, layout, options, source)
-    return _Network(model, entries, layout.dimensions, lambda entries: {**layout.fields(entries, input), **static})
+    if leak is not None:
+        if options.clipped or options.num_gated is not None:
+            name = "clipped" if options.clipped else "num_gated"
+            raise ValueError(f"{source}: {name} does not apply to {layout}.")
+        model, static = leak.model, {"alpha": leak.alpha}
+    else:
+        model, static = _variant(groups, above, layout, options, source)
+    leaf = layout.input_to or MODELS[model].input_leaf
+    names = array_fields(model)
+
+    def fields(entries: Arrays) -> dict[str, Any]:
+        found = layout.fields(entries)
+        if layout.input_to == "h2" and model.startswith("Clipped"):
+            found["h2"] = -found["h2"]
+        if input is not None and leaf is not None:
+            found[leaf] = found[leaf] + found["C"] @ input
+        if "C" in names and "C" not in found:
+            found["C"] = np.zeros((len(found[str(leaf)]), 0))
+        return {name: value for name, value in found.items() if name in names} | static
+
+    return _Network(model, entries, layout.dimensions, fields)
 
 
-def _require_all_heard(groups: dict[str, _Group], above: str, layout: Layout, entries: Arrays, source: str) -> None:
+def _rows(layout: Layout, entries: Arrays) -> tuple[int, ...]:
+    """Give how many states the weights are of, by a matrix with a row for each."""
+    return next(
+        (array.shape[-2:-1] for name, array in entries.items() if name != "C" and array.ndim > 1),
+        (),
+    )
+
+
+class _Leak(NamedTuple):
+    model: str
+    alpha: np.ndarray
+
+
+def _leak(groups: Groups, above: str, layout: Layout, options: _Options, source: str) -> _Leak | None:
+    """Give form and share of a leaky integrator; None for plain recurrent weights of which neither is said."""
+    if options.form not in (None, *FORMS):
+        raise ValueError(f"{source}: form must be one of {', '.join(FORMS)}, got {options.form!r}.")
+    if layout.leaky == "if asked" and options.alpha is None and options.form is None:
+        return None
+    given = options.alpha if options.alpha is not None else stated_alpha(groups, above)
+    if given is None:
+        raise ValueError(
+            f"{source}: {{{', '.join(layout.needs)}}} is a leaky integrator, and neither its weights nor what stands "
+            "beside them (alpha, or tau and dt) tell its leak: give alpha=, which is dt / tau, or alpha=1 for none "
+            "(command line: --alpha). "
+            f"Found: {listed(groups)}."
+        )
+    alpha = np.squeeze(numbers(given, "alpha", source))
+    if layout.form is not None and layout.model not in FORMS.values():  # of low rank
+        if options.form not in (None, layout.form):
+            raise ValueError(f"{source}: form={options.form!r} does not apply to {layout}, which is of form 'current'.")
+        return _Leak(layout.model, alpha)
+    form = options.form or layout.form
+    if form is None and np.all(alpha == 1):
+        form = "rate"  # then all are one
+    if form is None:
+        forms = "; ".join(f"form={form!r} for {equation}" for form, equation in EQUATIONS.items())
+        raise ValueError(
+            f"{source}: {layout} fits, and its names do not tell where the ReLU stands: give {forms} (command line: "
+            f"--form rate, ..). Found: {listed(groups)}."
+        )
+    return _Leak(FORMS[form], alpha)
+
+
+def _require_all_heard(
+    groups: Groups, above: str, layout: Layout, entries: Arrays, leak: _Leak | None, source: str
+) -> None:
     """Refuse what may make another map of the weights."""
-    speaking = unheard(groups, above, layout, entries)
+    speaking = unheard(groups, above, layout, entries, None if leak is None else leak.alpha)
     if not speaking:
         return
     known = [name for name, value in speaking.items() if name.rpartition(".")[2] in NAMES]
     listed = [", ".join(known) + ", known from other models,"] if known else []
     listed += [f"{name} {value}" for name, value in speaking.items() if name not in known]
     names = list(speaking)
+    leaky = ""
+    if layout.leaky == "if asked" and leak is None and stated_alpha(groups, above) is not None:
+        leaky = f" If this is a leaky integrator, give form= {', '.join(map(repr, FORMS))} (command line: --form)."
     raise ValueError(
         f"{source}: {layout} fits, but {', '.join(listed)} would be left over, and may make another map of these "
-        f"weights. If it does not, give ignore={names if names[1:] else names[0]!r} (command line: "
+        f"weights.{leaky} If it does not, give ignore={names if names[1:] else names[0]!r} (command line: "
         f"{' '.join(f'--ignore {name}' for name in names)})."
     )
 
 
-def _variant(
-    groups: dict[str, _Group], above: str, layout: Layout, options: _Options, source: str
-) -> tuple[str, dict[str, Any]]:
+def _variant(groups: Groups, above: str, layout: Layout, options: _Options, source: str) -> tuple[str, dict[str, Any]]:
     """Give the class, and what of it the weights do not tell: from the options, else from entries beside or above."""
     clipped, num_gated = options.clipped, options.num_gated
     if clipped is None:
@@ -273,7 +316,7 @@ def _variant(
     return "PLRNN", {}
 
 
-def _beside(groups: dict[str, _Group], above: str, name: str, default: Any) -> Any:
+def _beside(groups: Groups, above: str, name: str, default: Any) -> Any:
     """Give the entry `name` beside the weights, or on a level above them."""
     while name not in groups.get(above, {}):
         if not above:
@@ -285,20 +328,21 @@ def _beside(groups: dict[str, _Group], above: str, name: str, default: Any) -> A
 def _input(layout: Layout, entries: Arrays, input: Any, source: str) -> np.ndarray | None:
     if input is None:
         return None
-    if layout.input_weights is None:
+    name = next((name for name in (layout.input_weights, "C") if name in entries), None)
+    if name is None:
         raise ValueError(f"{source}: {layout} does not say how an input enters; use model.with_input.")
     input = numbers(input, "input", source)
-    expected = entries[layout.input_weights].shape[-1:]
+    axes = layout.dimensions[name].split()
+    expected = (entries[name].shape[axes.index("I") - len(axes)],) if entries[name].ndim >= len(axes) else ()
     if input.shape != expected:
-        raise ValueError(
-            f"{source}: input must have shape {expected} (from {layout.input_weights}), got {input.shape}."
-        )
+        raise ValueError(f"{source}: input must have shape {expected} (from {name}), got {input.shape}.")
     return input
 
 
-def _require_plain_rnn(group: _Group, entries: Arrays, source: str) -> None:
+def _require_plain_rnn(group: dict[str, Any], entries: Arrays, source: str) -> None:
     """Refuse PyTorch's other recurrent networks, which share the names."""
-    rows, columns = (1, 1, *next(iter(entries.values())).shape)[-2:]
+    shape = next(iter(entries.values())).shape[-2:]
+    columns, rows = sorted(shape) if len(shape) == 2 else (1, 1)  # of Keras the other way around
     gated = "an LSTM" if rows == 4 * columns or "weight_hr_l0" in group else "a GRU" if rows == 3 * columns else None
     if gated is not None:
         raise ValueError(f"{source}: the weights are those of {gated}, which is not piecewise-linear.")
@@ -308,14 +352,8 @@ def _require_plain_rnn(group: _Group, entries: Arrays, source: str) -> None:
         raise ValueError(f"{source}: this torch.nn.RNN is bidirectional, which is no map from one state to the next.")
 
 
-def _nothing_fits(groups: dict[str, _Group], prefix: str | None, source: str) -> str:
+def _nothing_fits(groups: Groups, prefix: str | None, source: str) -> str:
     """Say what was found, what is known, and what comes nearest."""
-    names = [
-        f"{above}.{name}".lstrip(".") + _shape(value)
-        for above, group in groups.items()
-        for name, value in group.items()
-    ]
-    found = ", ".join(names[:_MOST_LISTED]) + (f" and {len(names) - _MOST_LISTED} more" if names[_MOST_LISTED:] else "")
     share, layout, missing = max(
         (
             (len(layout.needs.keys() & group.keys()) / len(layout.needs), layout, layout.needs.keys() - group.keys())
@@ -328,9 +366,4 @@ def _nothing_fits(groups: dict[str, _Group], prefix: str | None, source: str) ->
     nearest = f" Nearest: {layout}, missing: {', '.join(sorted(missing))}." if share > 0 else ""
     known = "; ".join(dict.fromkeys(str(layout) for layout in LAYOUTS))
     where = f" below {prefix!r}" if prefix is not None else ""
-    return f"{source}: no known weights{where}. Found: {found or 'nothing'}.{nearest} Known: {known}."
-
-
-def _shape(value: Any) -> str:
-    shape = getattr(value, "shape", None)
-    return f" {tuple(shape)}" if isinstance(shape, tuple) else ""
+    return f"{source}: no known weights{where}. Found: {listed(groups) or 'nothing'}.{nearest} Known: {known}."

@@ -39,7 +39,7 @@ def read_mat(path: Path) -> dict[str, Any]:
         return _read_version_4(path)
     order = "<" if raw[126:128] == b"IM" else ">"
     if raw[124:126] == (b"\x00\x02" if order == "<" else b"\x02\x00"):
-        raise ValueError(f"{path}: a MATLAB v7.3 (HDF5) file; save it again with save(..., '-v7') in MATLAB.")
+        raise ValueError(f"{path}: a MATLAB v7.3 (HDF5) file without its HDF5 part; is the file complete?")
     with parsing(path, ".mat file"):
         variables: dict[str, Any] = {}
         for kind, data in _elements(raw[128:], order):

@@ -22,8 +22,9 @@ def split(entries: Arrays, dimensions: dict[str, str], source: str) -> tuple[int
         if axes == ["..."] and name == "A":  # a diagonal or a matrix
             square = array.shape[-2:] == (sizes.get("M"),) * 2
             axes = ["M", "M"] if square else ["M"]
-        elif axes == ["..."]:  # alpha: a number, or one for each unit
-            axes = ["M"] if [size for size in array.shape if size != 1][-1:] == [sizes.get("M")] else []
+        elif axes == ["..."]:  # alpha, or a decay: a number, or one for each state
+            states = "M" if "M" in sizes else "R"
+            axes = [states] if [size for size in array.shape if size != 1][-1:] == [sizes.get(states)] else []
         shape = tuple(sizes.get(axis, 0) for axis in axes)
         if len(shape) < 2 and [n for n in array.shape if n != 1] == [n for n in shape if n != 1]:
             array = array.reshape(shape)

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cyclax.maps.io.groups import Groups
 from cyclax.maps.io.layouts import NAMES, Arrays, Layout
 from cyclax.maps.io.registry import numbers
-
-Groups = dict[str, dict[str, Any]]
 
 # Entries that `from_arrays` looks for itself.
 _HEARD = ("model", "num_gated", "P", "clipped")
@@ -44,6 +43,8 @@ class _Reading(NamedTuple):
     num_states: int
     # Of a sequence of models.
     models: int | None
+    # The share that was read, of a leaky integrator.
+    alpha: np.ndarray | None
 
     @property
     def recurrent(self) -> np.ndarray | None:
@@ -63,35 +64,40 @@ class _Reading(NamedTuple):
         )
 
 
-def unheard(groups: Groups, above: str, layout: Layout, entries: Arrays) -> dict[str, str]:
+def unheard(
+    groups: Groups, above: str, layout: Layout, entries: Arrays, alpha: np.ndarray | None = None
+) -> dict[str, str]:
     """Give what speaks of another map than the one that was read, and what of it is said.
 
     **Arguments:** `groups`: entries by what stands above them; `above`: where the weights are; `layout`, `entries`: as
-    what they were read.
+    what they were read; `alpha`: the share with which, of a leaky integrator.
 
     **Returns:** {full name: the value, in words}.
     """
-    # Every layout has a matrix with a row for each state.
+    # Every layout begins with a matrix that has a row for each state (of low rank: for each unit).
+    letter = next((axes[0] for axes in layout.needs.values() if len(axes.split()) == 2), "M")
     of_states = [
-        array for name, array in entries.items() if layout.dimensions[name].startswith("M ") and array.ndim > 1
+        array for name, array in entries.items() if layout.dimensions[name].startswith(f"{letter} ") and array.ndim > 1
     ]
     if not of_states:
         return {}  # a shape is wrong, which is said elsewhere
     count = next((len(array) for array in of_states if array.ndim > 2), None)
-    reading = _Reading(layout, entries, of_states[0].shape[-2], count)
-    used = {*layout.dimensions, *_HEARD, *(("B",) if {"A", "AW"} & layout.needs.keys() else ())}
+    reading = _Reading(layout, entries, of_states[0].shape[-2], count, alpha)
+    used = {*layout.dimensions, *layout.beside, *_HEARD}
+    used |= {"B", "C"} if {"A", "AW"} & layout.needs.keys() else set()
     found: dict[str, str] = {}
     for place, words in _places(groups, above):
         group = groups[place]
         for name, value in group.items():
-            if place == above and name in used:
+            if place == above and (name in used or _of_a_readout(name)):
                 continue
             word = _word(name)
             if word is not None and word in words:
                 refused = not _AGREES[word](name, value, reading, group)
             elif place == above:
                 array = _numeric(value)
-                refused = name in NAMES or (array is not None and reading.vector_or_matrix(array))
+                number = array is not None and array.size == 1 and reading.num_states != 1
+                refused = (name in NAMES and not number) or (array is not None and reading.vector_or_matrix(array))
             else:
                 refused = False
             if refused:
@@ -112,12 +118,22 @@ def _places(groups: Groups, above: str) -> Iterator[tuple[str, tuple[str, ...]]]
             yield place, _OF_THE_MAP
 
 
+def _parts(name: str) -> list[str]:
+    """Give the words of a name: of "W_out", "leakRate", "b_rec"."""
+    return [part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
+
+
 def _word(name: str) -> str | None:
     if name.lower() in _OF_TRAINING:
         return None
-    parts = [part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
+    parts = _parts(name)
     pairs = [one + other for one, other in itertools.pairwise(parts)]
     return next((_WORDS[part] for part in (*pairs, *parts) if part in _WORDS), None)
+
+
+def _of_a_readout(name: str) -> bool:
+    """Whether a name says that it belongs to an output: with one output, its weights look like a bias."""
+    return bool({"out", "output", "readout", "decoder"} & set(_parts(name)))
 
 
 def _numeric(value: Any) -> np.ndarray | None:
@@ -147,15 +163,43 @@ def _nonlinearity(name: str, value: Any, reading: _Reading, group: dict[str, Any
     return word in (("leakyrelu", "lrelu") if "slope" in reading.entries else _RELU)
 
 
+def stated_alpha(groups: Groups, above: str) -> Any:
+    """Give the share alpha = dt / tau that stands beside the weights, above them, or, as tau and dt, in settings."""
+    for place, words in _places(groups, above):
+        said = {name.lower(): value for name, value in groups[place].items() if _numeric(value) is not None}
+        if "alpha" in said and "alpha" in words:
+            return said["alpha"]
+        if "tau" in said and "dt" in said:
+            tau, dt = numbers(said["tau"], "tau", ""), numbers(said["dt"], "dt", "")
+            return dt / tau if dt.size == 1 and np.all(tau != 0) else None
+    return None
+
+
+def _is_alpha(value: Any, reading: _Reading) -> bool:
+    """Whether a number, or one for each unit, is the share that was read; to the digits of float32."""
+    array = _numeric(value)
+    if array is None or reading.alpha is None or array.size not in (1, reading.alpha.size) or not array.size:
+        return False
+    return bool(np.allclose(array.reshape(-1), reading.alpha.reshape(-1), rtol=1e-6, atol=0))
+
+
 def _time(name: str, value: Any, reading: _Reading, group: dict[str, Any]) -> bool:
-    """Whether tau and dt mean dt / tau = 1; what is not given counts as 1."""
+    """Whether tau and dt mean dt / tau = 1, or alpha; what is not given counts as 1."""
     given = {word: [v for name, v in group.items() if _word(name) == word] for word in ("tau", "dt")}
     steps = given["dt"] or [1.0]
     step = _numeric(steps[0])
-    return step is not None and step.size == 1 and all(_all(v, step.item()) for v in [*steps, *(given["tau"] or [1.0])])
+    if step is None or step.size != 1:
+        return False
+    if reading.alpha is not None:
+        taus = [_numeric(tau) for tau in given["tau"]]
+        shares = [step / tau if tau is not None and np.all(tau != 0) else None for tau in taus]
+        return len(steps) == 1 and bool(shares) and all(_is_alpha(share, reading) for share in shares)
+    return all(_all(v, step.item()) for v in [*steps, *(given["tau"] or [1.0])])
 
 
 def _alpha(name: str, value: Any, reading: _Reading, group: dict[str, Any]) -> bool:
+    if reading.alpha is not None:
+        return _is_alpha(value, reading)
     # Beside A, an array of this name is the weights of dendrites.
     return _all(value, 1) and (np.size(value) == 1 or "A" not in reading.layout.needs)
 

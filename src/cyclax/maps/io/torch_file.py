@@ -5,7 +5,6 @@ used whether or not torch is installed: it is one path, tested against torch; it
 it allows less than `torch.load(weights_only=True)`.
 """
 
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cyclax.core.storage import opened_zip, parsing
+from cyclax.maps.io.pickles import PlainUnpickler, RefusedError
 
 # NumPy's type of each kind of storage. bfloat16, which NumPy lacks, is the upper half of a float32.
 _STORAGES = {
@@ -44,10 +44,9 @@ def read_torch(path: Path) -> Any:
             archive = opened_zip(file)
             structure = next((name for name in archive.namelist() if is_structure(name)), None)
             if structure is None:
-                raise _RefusedError("this archive has no data.pkl; save model.state_dict() with torch.save")
-            with archive.open(structure) as stream:
-                return _Reader(stream, archive, structure.removesuffix("data.pkl")).load()
-    except _RefusedError as error:
+                raise RefusedError("this archive has no data.pkl; save model.state_dict() with torch.save")
+            return _Reader(archive, structure).load()
+    except RefusedError as error:
         raise ValueError(f"{path}: {error}.") from None
 
 
@@ -56,37 +55,20 @@ def is_structure(name: str) -> bool:
     return name.rpartition("/")[2] == "data.pkl"
 
 
-class _RefusedError(Exception):
-    pass
+class _Reader(PlainUnpickler):
+    """Unpickles tensors and what plain pickles hold, nothing else."""
 
-
-class _Dict(dict):
-    """Stands for OrderedDict; what pickles set on a state dict beside its entries (`_metadata`) is dropped."""
-
-    __slots__ = ()
-
-    def __setstate__(self, state):
-        pass
-
-
-class _Reader(pickle.Unpickler):
-    """Unpickles tensors and plain containers, nothing else."""
-
-    def __init__(self, stream, archive: zipfile.ZipFile, folder: str):
-        super().__init__(stream, encoding="utf-8")
+    def __init__(self, archive: zipfile.ZipFile, structure: str):
+        super().__init__(
+            archive.read(structure),
+            _names(),
+            "this checkpoint holds Python objects ({name}); save model.state_dict() instead",
+        )
         self._archive = archive
-        self._folder = folder
+        self._folder = structure.removesuffix("data.pkl")
         self._storages: dict[str, np.ndarray] = {}
-        order = f"{folder}byteorder"
+        order = f"{self._folder}byteorder"
         self._big = order in archive.namelist() and archive.read(order) == b"big"
-        self._allowed = _allowed()
-
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        """Give an inert stand-in for the few names that weights need."""
-        name = f"{module_name}.{global_name}"
-        if name in self._allowed:
-            return self._allowed[name]
-        raise _RefusedError(f"this checkpoint holds Python objects ({name}); save model.state_dict() instead")
 
     def persistent_load(self, pid: Any) -> np.ndarray:
         """Read a storage: several tensors may share one."""
@@ -98,13 +80,18 @@ class _Reader(pickle.Unpickler):
                 raise ValueError(f"data/{key} holds {len(raw)} bytes instead of {length * dtype.itemsize}")
             numbers = np.frombuffer(raw, dtype)
             if kind == "BFloat16Storage":
-                numbers = (numbers.astype("u4") << 16).view("f4")
+                numbers = of_bfloat16(numbers)
             self._storages[key] = numbers
         return self._storages[key]
 
 
-def _allowed() -> dict[str, Any]:
-    """Give what stands in for the names that a pickle may use.
+def of_bfloat16(halves: np.ndarray) -> np.ndarray:
+    """Give the numbers whose upper halves, as float32, are these."""
+    return (halves.astype("u4") << 16).view("f4")
+
+
+def _names() -> dict[str, Any]:
+    """Give what stands in for the names that a checkpoint may use besides those of all pickles.
 
     A pickle can set attributes on what it is given here. So these are strings, built-in types (which refuse that), and
     functions made anew for each file, on which one file cannot leave marks for the next.
@@ -112,7 +99,7 @@ def _allowed() -> dict[str, Any]:
 
     def tensor(storage: np.ndarray, offset: int, size: tuple, stride: tuple, grad: Any, hooks: Any, bits: Any = None):
         if bits:
-            raise _RefusedError(f"this checkpoint holds a tensor that is not resolved ({', '.join(bits)})")
+            raise RefusedError(f"this checkpoint holds a tensor that is not resolved ({', '.join(bits)})")
         width = storage.itemsize
         # NumPy checks that offset and strides stay inside the buffer.
         return np.ndarray(size, storage.dtype, storage, offset * width, [step * width for step in stride])
@@ -128,6 +115,5 @@ def _allowed() -> dict[str, Any]:
         "torch._utils._rebuild_parameter": parameter,
         "torch.device": device,
         "torch.Size": tuple,
-        "collections.OrderedDict": _Dict,
     }
     return {f"torch.{name}": name for name in (*_STORAGES, *_DTYPES)} | functions
