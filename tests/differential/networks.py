@@ -179,7 +179,7 @@ def duplicated(d: Drawing) -> Weights:
         weights["W2"][1], weights["h2"][1] = factor * weights["W2"][0], factor * weights["h2"][0]
         if d.rng.random() < 0.3:
             weights["W1"][:, 1] = -weights["W1"][:, 0] / abs(factor)
-    elif "alpha" in weights:
+    elif "thresholds" in weights:
         weights["thresholds"][:] = weights["thresholds"][:, :1]
     else:
         for name, values in weights.items():

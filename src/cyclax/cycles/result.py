@@ -129,7 +129,7 @@ class Cycles(Sequence[Cycle]):
         header = archive.header
         cycles: list[Cycle] = []
         for order, number in header["counts"].items():
-            archive.sizes |= {"n": number, "k": int(order)}
+            archive.sizes |= {"n": number, "k": int(order) * _steps_of(header)}
             columns = archive.fields(Cycle, f"cycles/{order}/", "n", but=("certificate",))
             if int(order) not in header["orders"] or np.any(columns["order"] != int(order)):
                 archive.refuse(f"cycles/{order} are of an order that was not searched, or of another")
@@ -266,13 +266,19 @@ def _ranges(orders: Sequence[int]) -> str:
     return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}..{part[-1]}" for part in parts)
 
 
+def _steps_of(header: dict[str, Any]) -> int:
+    """Give the steps that an order counts: those of the period of the input, for driven networks."""
+    inputs = header["provenance"].get("inputs")
+    return len(inputs) if isinstance(inputs, list) and inputs else 1
+
+
 def _entries(archive: Archive, kind: str, what: Any, known: tuple[str, ...]) -> tuple[Any, ...]:
     entries = []
     for i in range(archive.header[kind]):
         # Each has a period and a dimension of its own.
         archive.sizes = {axis: size for axis, size in archive.sizes.items() if axis in ("M", "G")}
         entry = what(**archive.fields(what, f"{kind}/{i}/"))
-        if entry.kind not in known or not 0 < entry.order == len(entry.points):
+        if entry.kind not in known or not 0 < entry.order * _steps_of(archive.header) == len(entry.points):
             archive.refuse(f"{kind}/{i} is a {entry.kind!r} of order {entry.order} with {len(entry.points)} points")
         entries.append(entry)
     return tuple(entries)

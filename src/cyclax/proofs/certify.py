@@ -17,17 +17,21 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from cyclax.core.balls import working_precision
 from cyclax.core.budget import SpentError
 from cyclax.core.checks import whole
+from cyclax.core.numerics import numerics
 from cyclax.core.progress import progress_bar
 from cyclax.cycles.cycle import Cycle, Degenerate, Proof
+from cyclax.cycles.driven import unrolled_cycle
 from cyclax.cycles.inventory import model_hash
 from cyclax.cycles.result import Cycles
 from cyclax.cycles.seal import upheld
 from cyclax.cycles.word import minimal_period
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.maps.driven import checked_inputs, unrolled
 from cyclax.maps.stack import checked_model
 from cyclax.proofs.multiplier_discs import (
     _CIRCLE,
@@ -54,7 +58,14 @@ _ROUNDING = 1e-12
 _BITS_OF_DOUBT, _RATIONAL_SIZE = 1024, 2000
 
 
-def certify(model: AbstractPiecewiseLinearMap, cycles: Cycles, *, bits: int = 65_536, progress: bool = True) -> Cycles:
+def certify(
+    model: AbstractPiecewiseLinearMap,
+    cycles: Cycles,
+    *,
+    inputs: Float[Any, "p K"] | None = None,
+    bits: int = 65_536,
+    progress: bool = True,
+) -> Cycles:
     """Prove each cycle in ball arithmetic, or say what blocks the proof. Needs `pip install 'cyclax[exact]'`.
 
     Proved is, for the float64 weights taken as exact numbers: the word of the cycle has one solution, every gate
@@ -67,6 +78,7 @@ def certify(model: AbstractPiecewiseLinearMap, cycles: Cycles, *, bits: int = 65
 
     - `model`: the map; a class of your own too. Its weights, and the numbers in its code, are taken as they are.
     - `cycles`: what `find_cycles` gave for it.
+    - `inputs`: those that the cycles were found under, if any. Proved are then the fixed points of all steps at once.
     - `bits`: the precision at which to give up; it starts at 128 and doubles until all is decided.
     - `progress`: show a bar on a terminal when it takes longer than a second.
 
@@ -88,7 +100,37 @@ def certify(model: AbstractPiecewiseLinearMap, cycles: Cycles, *, bits: int = 65
     """
     model = checked_model(model)
     _check_arguments(model, cycles, bits)
+    if inputs is not None:
+        return _certify_driven(model, cycles, checked_inputs(model, inputs), bits, progress)
     return certify_in_time(model, cycles, bits, progress)
+
+
+def _certify_driven(
+    model: AbstractPiecewiseLinearMap, cycles: Cycles, inputs: Any, bits: int, progress: bool
+) -> Cycles:
+    """Certify the cycles of each order as fixed points of the network unrolled over so many periods."""
+    proved: list[Cycle] = []
+    reports: list[dict[str, Any]] = []
+    for order in cycles.orders:
+        own = cycles.of_order(order)
+        for cycle in own:
+            if len(cycle.points) != order * len(inputs):
+                raise ValueError(
+                    f"certify: a cycle of order {order} has {len(cycle.points)} points, and {order} periods of these "
+                    f"inputs have {order * len(inputs)} steps; give the inputs it was found under."
+                )
+        with numerics():
+            fixed = tuple(unrolled_cycle(model, cycle) for cycle in own)
+        certified = certify_in_time(unrolled(model, inputs, order), Cycles(fixed, (1,), {"orders": {}}), bits, progress)
+        reports.append(certified.report["certificate"])
+        proofs = [one.certificate for one in certified]
+        proved += [dataclasses.replace(cycle, certificate=proof) for cycle, proof in zip(own, proofs, strict=True)]
+    joined: dict[str, Any] = {**reports[0], "model": model_hash(unrolled(model, inputs, 1))}
+    for name in ("proved", "ambiguous", "refused", "not tried", "stability open", "seconds"):
+        joined[name] = sum(report[name] for report in reports)
+    joined["bits"] = max(report["bits"] for report in reports)
+    report = upheld(cycles, joined["refused"], joined["model"])
+    return dataclasses.replace(cycles, cycles=tuple(proved), report={**report, "certificate": joined})
 
 
 def certify_in_time(

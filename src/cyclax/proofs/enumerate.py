@@ -17,6 +17,7 @@ from cyclax.core.progress import progress_bar
 from cyclax.cycles.balance import balanced, in_own_units
 from cyclax.cycles.contraction import contraction_certificate
 from cyclax.cycles.cycle import Cycle
+from cyclax.cycles.driven import over_periods
 from cyclax.cycles.inventory import Inventory
 from cyclax.cycles.orders import checked_orders, divisors
 from cyclax.cycles.result import Cycles
@@ -47,6 +48,7 @@ def enumerate_cycles(
     model: AbstractPiecewiseLinearMap,
     orders: int | Iterable[int] | Literal["all"],
     *,
+    inputs: Float[Any, "p K"] | None = None,
     box: float | tuple[Float[Any, " M"], Float[Any, " M"]] | None = None,
     method: AbstractMethod | None = None,
     budget: Budget | float | None = None,
@@ -58,6 +60,8 @@ def enumerate_cycles(
 
     - `model`: any map of cyclax.
     - `orders`: an int K means 1..K; a sequence means exactly these minimal periods; "all" means every period there is.
+    - `inputs`: `(p, K)`: inputs of p steps that repeat, as in `find_cycles`; orders then count periods, and "all" is
+      not to be had. A budget is for each order, and `report["orders"]` says how each was proved.
     - `box`: cycles are sought whose points all lie in it: a number b for |z_i| <= b, or lower and upper corner. By
       default a box that is proved to hold all cycles, where one can be derived, else 1e4 times the size of the states
       that matter to the model; the certificate says which.
@@ -79,6 +83,11 @@ def enumerate_cycles(
     began = Budget.clock()
     everything = isinstance(orders, str) and orders == "all"
     wanted = None if everything else checked_orders(orders)  # pyright: ignore[reportArgumentType]
+    if inputs is not None:
+        if wanted is None or isinstance(box, tuple):
+            raise ValueError("inputs: of driven networks give orders (not 'all'), and as a box a number or none.")
+        settings: dict[str, Any] = {"box": box, "method": method, "budget": budget, "progress": progress}
+        return over_periods(model, inputs, wanted, lambda one, _: enumerate_cycles(one, 1, **settings))
     given = model = checked_model(model)
     allowed = _checked_budget(budget)
     _check_method(method)

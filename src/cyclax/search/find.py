@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Required, TypedDict, Unpack, overload
 
 import jax
+import numpy as np
 from jaxtyping import Array, Bool
 
 from cyclax.core.budget import Budget
@@ -14,10 +15,12 @@ from cyclax.core.numerics import numerics
 from cyclax.core.stop import Stop
 from cyclax.cycles.balance import balanced, in_own_units
 from cyclax.cycles.cycle import NearMiss
+from cyclax.cycles.driven import over_periods
 from cyclax.cycles.orders import checked_orders, checked_words, divisors
 from cyclax.cycles.result import Cycles
 from cyclax.cycles.seal import sealed
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.maps.driven import Unrolled
 from cyclax.maps.stack import checked_models
 from cyclax.search.combined import Combined
 from cyclax.search.finder import AbstractFinder
@@ -27,6 +30,7 @@ from cyclax.search.tally import Network
 class _Options(TypedDict, total=False):
     key: Required[Array | int]
     finder: AbstractFinder | None
+    inputs: Any
     words: Iterable[Bool[Any, "k G"]]
     near_misses: int
     progress: bool
@@ -40,7 +44,7 @@ def find_cycles(
 def find_cycles(
     model: Sequence[AbstractPiecewiseLinearMap], orders: int | Iterable[int], **options: Unpack[_Options]
 ) -> tuple[Cycles, ...]: ...
-def find_cycles(model, orders, *, key, finder=None, words=(), near_misses=0, progress=True):
+def find_cycles(model, orders, *, key, finder=None, inputs=None, words=(), near_misses=0, progress=True):
     """Find the cycles of a piecewise-linear map, or of many maps of one shape.
 
     **Arguments:**
@@ -54,6 +58,11 @@ def find_cycles(model, orders, *, key, finder=None, words=(), near_misses=0, pro
     - `finder`: how to search: by default `Combined()`, which takes turns between proofs, `PathFollowing()` (for many
       dimensions) and `SCYFI()` (for long cycles) until the verdict is final; one of these two alone; or a source of
       words of your own (`AbstractWordSource`).
+    - `inputs`: `(p, K)`: inputs of p steps that repeat for ever, a row for each, as `model.with_input` takes them.
+      Orders then count periods of the input: a cycle of order k returns after k p steps, and has so many `points` and
+      `gates`, the first of them where the first row acts; what differs by whole periods is one cycle. Found as fixed
+      points of all steps at once, in k p M dimensions, so for few steps or few states; `finder.seconds` are for each
+      order.
     - `words`: gate words `(k, G)` to start from as well, such as the gates of cycles of a neighbouring network. They
       do not enter the estimate of what is unseen.
     - `near_misses`: list up to so many virtual cycles just outside their region, and as many ghosts (local minima of
@@ -70,6 +79,8 @@ def find_cycles(model, orders, *, key, finder=None, words=(), near_misses=0, pro
         known = "cyclax.Combined(..), cyclax.SCYFI(..), cyclax.PathFollowing(..), or a finder of your own"
         raise TypeError(f"finder: expected {known}, got {finder!r}.")
     wanted = checked_orders(orders)
+    if inputs is not None:
+        return _driven(model, inputs, wanted, key, finder, list(words), near_misses, progress)
     models, batch = checked_models(model)
     given = checked_words(words, models[0].num_gates)
     key = checked_key(key)
@@ -96,3 +107,19 @@ def find_cycles(model, orders, *, key, finder=None, words=(), near_misses=0, pro
         if units is not None:
             results = [sealed(in_own_units(*one)) for one in zip(results, models, units, strict=True)]
     return tuple(results) if batch else results[0]
+
+
+def _driven(model, inputs, wanted, key, finder, words, near_misses, progress) -> Cycles:
+    if near_misses:
+        raise ValueError("near_misses: of driven networks they are not listed; leave it 0 with inputs=.")
+    given = [np.asarray(word, bool).reshape(1, -1) for word in words]
+    key = checked_key(key)
+
+    def search(unrolled: Unrolled, periods: int) -> Cycles:
+        # A word that repeats is one of more periods, too.
+        fitting = [np.tile(word, unrolled.num_gates // word.size) for word in given if word.size]
+        fitting = [word for word in fitting if word.size == unrolled.num_gates]
+        own = jax.random.fold_in(key, periods)
+        return find_cycles(unrolled, 1, key=own, finder=finder, words=fitting, progress=progress)
+
+    return over_periods(model, inputs, wanted, search)

@@ -1,0 +1,73 @@
+"""A map under inputs that repeat: unrolled over whole periods, it is a map of the same kind, of all steps at once."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array
+
+
+class Unrolled(AbstractPiecewiseLinearMap):
+    """(z_0, .., z_{T-1})' = (F_{T-1}(z_{T-1}), F_0(z_0), .., F_{T-2}(z_{T-2})): one step of each of T maps in a ring.
+
+    Its fixed points are the orbits that return after T steps, all of them and nothing else; its gates are those of all
+    steps, one after the other.
+
+    **Arguments:** `model`: the map F, but for its bias; `biases` `(T, ..)`: those of the steps.
+    """
+
+    model: AbstractPiecewiseLinearMap
+    biases: Float[Array, "T N"] = eqx.field(converter=real_array)
+
+    @property
+    def num_states(self) -> int:
+        """T M."""
+        return self.biases.shape[0] * self.model.num_states
+
+    def _steps(self, z: Any) -> list[tuple[AbstractPiecewiseLinearMap, Any]]:
+        leaf, size = str(self.model.input_leaf), self.model.num_states
+        return [
+            (
+                eqx.tree_at(lambda model: getattr(model, leaf), self.model, self.biases[t]),
+                z[t * size : (t + 1) * size],
+            )
+            for t in range(self.biases.shape[0])
+        ]
+
+    def preactivations(self, z):
+        """Give those of all steps."""
+        return jnp.concatenate([model.preactivations(state) for model, state in self._steps(z)])
+
+    def step(self, z, gates):
+        """Map each state by its own step, to the place of the next one."""
+        size = gates.shape[0] // self.biases.shape[0]
+        images = [
+            model.step(state, gates[t * size : (t + 1) * size]) for t, (model, state) in enumerate(self._steps(z))
+        ]
+        return jnp.concatenate([images[-1], *images[:-1]])
+
+
+def checked_inputs(model: AbstractPiecewiseLinearMap, inputs: Any) -> Float[np.ndarray, "p K"]:
+    """Give inputs as an array with a row for each step of their period.
+
+    **Raises:** `TypeError` where the model has no bias; `ValueError` that names the row.
+    """
+    rows = np.asarray(inputs, dtype=np.float64)
+    if rows.ndim != 2 or not len(rows):
+        raise ValueError(f"inputs: expected shape (p, K), a row for each step of the period, got {rows.shape}.")
+    if not np.all(np.isfinite(rows)):
+        raise ValueError(f"inputs: row {int(np.argwhere(~np.isfinite(rows))[0][0])} holds NaN or inf.")
+    try:
+        model.with_input(rows[0])
+    except ValueError as error:
+        raise ValueError(f"inputs: each row: {str(error).removeprefix('s: ')}") from error
+    return rows
+
+
+def unrolled(model: AbstractPiecewiseLinearMap, inputs: Float[np.ndarray, "p K"], periods: int) -> Unrolled:
+    """Unroll a model over so many periods of its inputs."""
+    biases = np.stack([np.asarray(getattr(model.with_input(row), str(model.input_leaf))) for row in inputs])
+    return Unrolled(model, np.tile(biases, (periods, 1)))
