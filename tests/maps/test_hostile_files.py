@@ -14,6 +14,7 @@ from bson_files import bson, datatype, dictionary, julia, struct_of
 
 import cyclax as cx
 from cyclax import cli
+from cyclax.maps.io import hdf5_file
 from cyclax.maps.io.bson_file import read_bson
 from cyclax.maps.io.pickles import unpickled
 from cyclax.maps.io.safetensors_file import read_safetensors
@@ -48,12 +49,16 @@ def require_one_line(path):
 WHOLE = sorted(name for name in os.listdir(FILES) if not name.endswith((".json", ".py", "__pycache__")))
 
 
+# Each of these is read in a process of its own.
+SLOW = (".h5", ".keras", ".jld2", ".mat")
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_files_that_are_cut_off(name, path):
     """At any length: a message that names the file, or the network of before (zeros at the end of a zip, say)."""
     whole = (FILES / name).read_bytes()
     lengths = {*range(0, min(len(whole), 200), 7), *np.linspace(0, len(whole) - 1, 60).astype(int).tolist()}
-    for length in sorted(lengths):
+    for length in sorted(lengths) if not name.endswith(SLOW) else (0, 7, 200, 600, len(whole) // 2, len(whole) - 9):
         path.write_bytes(whole[:length])
         require_one_line(path)
 
@@ -62,7 +67,7 @@ def test_files_that_are_cut_off(name, path):
 def test_files_with_changed_bytes(name, path):
     rng = np.random.default_rng(0)
     whole = np.frombuffer((FILES / name).read_bytes(), np.uint8)
-    for _ in range(60):
+    for _ in range(4 if name.endswith(SLOW) else 60):
         changed = whole.copy()
         where = rng.integers(min(len(whole), 4000), size=rng.integers(1, 6))
         changed[where] = rng.integers(256, size=len(where))
@@ -293,6 +298,20 @@ def test_hdf5_that_claims_too_much(path):
         group = file.create_group("one")
         group["same"] = file["one"]  # a group that holds itself
     assert "its groups stand too deep in each other" in message_of(cx.load, path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_hdf5_on_which_the_library_hangs_or_crashes(path, monkeypatch):
+    """As it does on tables of texts with changed bytes, say: then there is a message all the same."""
+    pytest.importorskip("h5py")
+    monkeypatch.setattr(hdf5_file, "PATIENCE", 0.0)
+    path.write_bytes((FILES / "keras.weights.h5").read_bytes())
+    assert "(the HDF5 library does not come to an end); is the file complete?" in message_of(cx.load, path)
+    monkeypatch.setattr(hdf5_file, "PATIENCE", 60.0)
+    crash = path.with_name("child.py")
+    crash.write_text("import os; os.kill(os.getpid(), 11)")
+    monkeypatch.setattr(hdf5_file, "CHILD", crash)
+    assert "the HDF5 library stops on it, with exit code -11: no word" in message_of(cx.load, path)
 
 
 def test_hdf5_without_h5py(path, monkeypatch, capsys):

@@ -1,23 +1,28 @@
 """HDF5 files: what Keras saves, MATLAB from version 7.3 on, Julia's JLD2, and arrays that somebody wrote with h5py.
 
-Links into other files are not followed, and what is larger than the file can hold is not read.
+They are read in a process of their own (`core/hdf5_child.py`), since the HDF5 library may crash on damaged ones, or
+hang. Links into other files are not followed, and what is larger than the file can hold is not read.
 """
 
 import json
+import subprocess
+import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
-
+import cyclax.core
 from cyclax.core.extras import extra
 from cyclax.core.storage import MOST_BYTES, Unreadable, opened_zip, parsing
+from cyclax.maps.io.pickles import unpickled
 
+CHILD = Path(cyclax.core.__file__).with_name("hdf5_child.py")
+# Seconds after which the HDF5 library is given up.
+PATIENCE = 60.0
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # HDF5 may begin behind a block of the writer's own, of which these are the sizes.
 _BLOCKS = (0, 512, 1024, 2048)
 # A compressed array may be this many times as large as the file.
 _MOST_PACKED = 2000
-_DEEPEST = 32
 _PLAIN = "HDF5 file"
 # What Keras calls the weights of a cell, in the order in which it writes them.
 _OF_A_CELL = {"0": "kernel", "1": "recurrent_kernel", "2": "bias"}
@@ -44,10 +49,13 @@ def read_hdf5(path: Path) -> dict[str, Any]:
     **Raises:** `ValueError` that names the file where it is damaged; `ImportError` where h5py is missing.
     """
     with open(path, "rb") as stream:
-        start = stream.read(max(_BLOCKS) + 8)
-        stream.seek(0)
-        what = writer_of(start)
-        return _read(path, stream, what, path.stat().st_size, column_by_column=what != _PLAIN)
+        raw = stream.read()
+    what = writer_of(raw[:128])
+    found = _read(path, raw, what, turned=what != _PLAIN)
+    if isinstance(config := found.get("model_config"), str):
+        with parsing(path, what):
+            _state_activations(found, json.loads(config))
+    return found
 
 
 def read_keras(path: Path) -> dict[str, Any]:
@@ -58,116 +66,44 @@ def read_keras(path: Path) -> dict[str, Any]:
     with open(path, "rb") as stream, parsing(path, ".keras file"):
         archive = opened_zip(stream)
         config = json.loads(archive.read("config.json")) if "config.json" in archive.namelist() else {}
-        with archive.open("model.weights.h5") as weights:
-            found = _read(path, weights, "Keras archive", archive.getinfo("model.weights.h5").file_size, False)
+        raw = archive.read("model.weights.h5")
+    found = _read(path, raw, "Keras archive", turned=False)
+    with parsing(path, ".keras file"):
         _state_activations(found, config)
     return found
 
 
-def _read(path: Path, stream: IO[bytes], what: str, size: int, column_by_column: bool) -> dict[str, Any]:
-    h5py = extra("h5py", "io", f"{path}: a {what} is read by")
-    with parsing(path, what), h5py.File(stream, "r") as file:
-        reader = _Reader(file, h5py, min(MOST_BYTES, _MOST_PACKED * size), column_by_column)
-        found = reader.group(file, 0)
-        if isinstance(config := found.get("model_config"), str):
-            _state_activations(found, json.loads(config))
-    return found
+def _read(path: Path, raw: bytes, what: str, *, turned: bool) -> dict[str, Any]:
+    extra("h5py", "io", f"{path}: a {what} is read by")
+    most = min(MOST_BYTES, _MOST_PACKED * len(raw))
+    words = [sys.executable, "-P", str(CHILD), "turned" if turned else "plain", str(most)]
+    try:
+        done = subprocess.run(words, input=raw, capture_output=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        raise ValueError(
+            f"{path}: this is not a readable {what} (the HDF5 library does not come to an end); is the file complete?"
+        ) from None
+    with parsing(path, what):
+        if done.returncode:
+            last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no word"])[-1]
+            raise ValueError(f"the HDF5 library stops on it, with exit code {done.returncode}: {last}")
+        found = unpickled(done.stdout)
+        if isinstance(found, str):
+            raise ValueError(found)
+        return _plain(found, "")
 
 
-class _Reader:
-    """Reads groups and datasets of one file.
-
-    **Arguments:** `most`: bytes of all arrays together; `column_by_column`: the axes are the other way around.
-    """
-
-    def __init__(self, file: Any, h5py: Any, most: int, column_by_column: bool):
-        self._file, self._h5py = file, h5py
-        self._left = most
-        self._turned = column_by_column
-        self._inside: list[Any] = []
-
-    def group(self, group: Any, depth: int) -> dict[str, Any]:
-        """Read what a group holds; attributes that are numbers or texts are entries, too."""
-        if depth > _DEEPEST or group.id in self._inside:
-            raise ValueError("its groups stand too deep in each other")
-        self._inside.append(group.id)
-        found: dict[str, Any] = {} if self._turned else self._attributes(group)
-        for name in group:
-            if name.startswith("#") or (self._turned and name in ("_types", "_refs")):
-                continue  # of MATLAB, and of Julia: what others refer to, and types
-            if not isinstance(group.get(name, getlink=True), self._h5py.HardLink):
-                found[name] = Unreadable("it is a link to elsewhere")
-                continue
-            # Names of TensorFlow's variables end in a number.
-            found[name.removesuffix(":0")] = self._item(group[name], depth)
-        self._inside.pop()
-        if group.name.endswith("cell/vars"):
-            found = {_OF_A_CELL.get(name, name): value for name, value in found.items()}
+def _plain(found: Any, name: str) -> Any:
+    """Mark what could not be read, and give Keras's and TensorFlow's weights their names."""
+    if isinstance(found, tuple):
+        return Unreadable(found[0])
+    if isinstance(found, list):
+        return [_plain(one, "") for one in found]
+    if not isinstance(found, dict):
         return found
-
-    def _item(self, item: Any, depth: int) -> Any:
-        if isinstance(item, self._h5py.Group):
-            return self.group(item, depth + 1)
-        if not isinstance(item, self._h5py.Dataset):
-            return Unreadable("it is no array")
-        try:
-            return self._dataset(item, depth)
-        except (TypeError, NotImplementedError, OSError) as error:
-            return Unreadable(str(error) or type(error).__name__)
-
-    def _attributes(self, group: Any) -> dict[str, Any]:
-        found = {}
-        for name in group.attrs:
-            try:
-                value = group.attrs[name]
-            except (TypeError, OSError):
-                continue
-            if isinstance(value, (str, bytes)) or np.size(value) == 1:
-                found[name] = value.decode(errors="replace") if isinstance(value, bytes) else value
-        return found
-
-    def _dataset(self, item: Any, depth: int) -> Any:
-        if item.external or item.is_virtual:
-            return Unreadable("its numbers stand in other files")
-        if item.shape is None or item.attrs.get("MATLAB_empty", 0):
-            return np.zeros(0)
-        self._left -= item.size * item.dtype.itemsize
-        if self._left < 0:
-            raise ValueError(f"{item.name} of shape {item.shape} and what stands before it are too large for the file")
-        value = item[()]
-        if item.attrs.get("MATLAB_class") == b"char":
-            return "".join(map(chr, np.asarray(value).reshape(-1, order="F").tolist()))
-        if item.attrs.get("MATLAB_class") == b"logical":
-            value = np.asarray(value, bool)
-        return self._value(value, depth)
-
-    def _value(self, value: Any, depth: int) -> Any:
-        """Give what is read of a dataset, or of a part of it, as plain content."""
-        if isinstance(value, bytes):
-            return value.decode(errors="replace")
-        if isinstance(value, self._h5py.Reference):
-            if depth > _DEEPEST or not value:
-                return Unreadable("it is a reference to nothing")
-            return self._item(self._file[value], depth + 1)
-        if isinstance(value, np.void) and value.dtype.names:
-            return self._struct({name: self._value(value[name], depth + 1) for name in value.dtype.names})
-        if isinstance(value, np.ndarray):
-            if value.dtype.kind in "biuf":
-                return value.T if self._turned else value
-            if self._turned and value.ndim == 1 and value.size < 1000:
-                return [self._value(one, depth + 1) for one in value]
-            return (
-                value.astype(str) if value.dtype.kind == "S" else Unreadable(f"its entries are of type {value.dtype}")
-            )
-        return value
-
-    @staticmethod
-    def _struct(fields: dict[str, Any]) -> Any:
-        """Give the fields of a struct of Julia; of a Dict, which is a list of pairs, what it holds."""
-        pairs = fields.get("kvvec")
-        if len(fields) == 1 and isinstance(pairs, list):
-            return {str(pair["first"]): pair["second"] for pair in pairs if isinstance(pair, dict)}
-        return fields
+    # Names of TensorFlow's variables end in a number.
+    inner = {key.removesuffix(":0"): _plain(value, f"{name}/{key}") for key, value in found.items()}
+    return {_OF_A_CELL.get(key, key): value for key, value in inner.items()} if name.endswith("cell/vars") else inner
 
 
 def _state_activations(found: dict[str, Any], config: Any) -> None:
