@@ -187,6 +187,59 @@ def test_saved_and_read(tmp_path):
     )
 
 
+# -- where driven orbits go --------------------------------------------------------------------------------------------
+
+
+def test_driven_attractors():
+    model, inputs, *_ = NETWORKS["rates"]
+    found = cx.attractors(model, 40, key=0, inputs=inputs)
+    (stable,) = [cycle for cycle in cx.enumerate_cycles(model, 1, inputs=inputs) if cycle.stability == "stable"]
+    entry = found[0]
+    assert (entry.kind, entry.period) == ("cycle", 1)
+    check_orbits(model, inputs, [entry.what])
+    np.testing.assert_allclose(entry.what.points, stable.points, atol=1e-9)
+    # Every sample goes where it is said to go.
+    for z, label in zip(found.samples, found.labels, strict=True):
+        for row in np.tile(inputs, (200, 1)):
+            z = plain_map(model.with_input(row))(z)
+        if found[label].kind == "cycle":
+            np.testing.assert_allclose(z, stable.points[0], atol=1e-9)
+        else:
+            assert found[label].kind == "divergence"
+            assert np.max(np.abs(z)) > 1e6
+
+
+def test_driven_attractors_of_two_periods():
+    """A stable 2-cycle, and inputs of three steps: it returns after two periods."""
+    model, inputs = cx.PLRNN(A=[0.5], W=[[-1.6]], h=[1.0]), np.array([[0.1], [-0.05], [0.02]])
+    (entry,) = cx.attractors(model, 10, key=0, inputs=inputs)
+    assert (entry.kind, entry.period, entry.what.order) == ("cycle", 2, 2)
+    assert entry.what.points.shape == (6, 1)
+    check_orbits(model, inputs, [entry.what])
+    assert abs(entry.exponent - np.log(abs(entry.what.multipliers[0])) / 6) < 1e-12
+    (gone,) = cx.attractors(cx.PLRNN(A=[1.1], W=[[0.0]], h=[1.0]), 5, key=0, inputs=inputs)
+    assert gone.kind == "divergence"
+
+
+def test_driven_closed_curves():
+    turn = 1.1 * np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
+    angles = 2 * np.pi * np.arange(5) / 5
+    sides = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    model = cx.ShallowPLRNN(turn, -0.36 * turn @ sides.T, sides, np.zeros(2), -np.ones(5))
+    inputs = np.array([[0.02, 0.0], [0.0, 0.01]])
+    found = cx.attractors(model, 5, key=0, inputs=inputs)
+    assert {entry.kind for entry in found} == {"closed curve"}
+    z, total, steps = np.array([0.3, 0.1]), 0.0, 20_000
+    maps = [plain_map(model.with_input(row)) for row in inputs]
+    for t in range(1000 + steps):
+        following = maps[t % 2](z)
+        if t >= 1000:
+            total += (np.arctan2(*following[::-1]) - np.arctan2(*z[::-1])) % (2 * np.pi)
+        z = following
+    for entry in found:
+        assert abs(entry.rotation_number - total / (2 * np.pi * steps)) < 1 / steps
+
+
 def test_families():
     """z' = z + s_t with inputs that sum to 0: every orbit returns."""
     model = cx.PLRNN(A=[1.0], W=[[0.0]], h=[0.0])

@@ -85,6 +85,39 @@ def joined(
     )
 
 
+def settled(model: AbstractPiecewiseLinearMap, inputs: Float[np.ndarray, "p K"], entry: Any) -> Any:
+    """Give the cycle of the driven network that an orbit of the unrolled one has come to, and that is `entry` there.
+
+    Of an orbit that begins with p states one after the other, p steps of the unrolled network are p of the driven one,
+    and in between some places are a period behind: the cycle is read off where none is. None for what is no such cycle.
+    """
+    period = len(inputs)
+    states = entry.points.reshape(len(entry.points), period, -1)
+    gates = entry.gates.reshape(len(entry.gates), period, -1)
+    if len(states) > 1 and len(states) % period:
+        return None
+    driven = [model.with_input(row) for row in inputs[:-1]]
+    behind = [
+        max((float(np.max(np.abs(one(z[t]) - z[t + 1]))) for t, one in enumerate(driven)), default=0.0)
+        for z in states[:period]
+    ]
+    order = max(1, len(states) // period)
+    windows = [(int(np.argmin(behind)) + i * period) % len(states) for i in range(order)]
+    lap = np.concatenate([gates[i] for i in windows])
+    shift = _canonical(lap, period)
+    if shift is None:
+        return None
+    lap = np.roll(lap, -shift, axis=0)
+    points = np.roll(np.concatenate([states[i] for i in windows]), -shift, axis=0)
+    fields = {"order": order, "points": points, "gates": lap, **_of_lap(model, lap)}
+    if isinstance(entry, Cycle):
+        return dataclasses.replace(entry, **fields, certificate=None)
+    if order > 1:
+        return None
+    del fields["jacobian"], fields["condition"]
+    return dataclasses.replace(entry, **fields | _along(entry, shift, points.shape))
+
+
 def _canonical(gates: np.ndarray, period: int) -> int | None:
     """Give the shift, by whole periods, to the least rotation of a word; None where fewer periods are a word."""
     rotations = [np.roll(gates, -shift, axis=0).tobytes() for shift in range(0, len(gates), period)]

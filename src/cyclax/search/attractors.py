@@ -15,11 +15,13 @@ from cyclax.core.numerics import numerics
 from cyclax.cycles.balance import balanced, restored
 from cyclax.cycles.cycle import Degenerate
 from cyclax.cycles.decide import Decider, Outcome
+from cyclax.cycles.driven import settled
 from cyclax.cycles.families import described, lies_in, slow_family
 from cyclax.cycles.verify import Verified, verify_hits, verify_words
 from cyclax.cycles.word import WordKey, word_key
 from cyclax.maps.affine import AffineForm, affine_form, itineraries, state_scale
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.maps.driven import checked_inputs, unrolled
 from cyclax.maps.orbits import RETURNED, follow_tangents, gate_hashes, period_of, word_periods
 from cyclax.maps.stack import checked_model
 from cyclax.search.curves import CHECKED, Curve, Record, curve_of, records
@@ -48,6 +50,7 @@ def attractors(
     samples: int | Float[Any, "N M"],
     *,
     key: Array | int,
+    inputs: Float[Any, "p K"] | None = None,
     steps: int = 65_536,
     longest: int = 128,
 ) -> Attractors:
@@ -59,6 +62,9 @@ def attractors(
     - `samples`: how many initial states to draw (normal, of sizes from a quarter to sixteen times that of the states
       that matter to the model), or the states themselves, `(N, M)`: shares are shares of these.
     - `key`: a JAX random key, or an int seed.
+    - `inputs`: `(p, K)`: inputs of p steps that repeat, as in `find_cycles`; the first row acts on the samples. Cycles
+      then have orders in periods of the input; rotation numbers stay turns per step, and curves are those of the
+      states on which the first row acts (orbits on one curve may be listed apart, as each its own).
     - `steps`: most steps of an orbit, and half as many again, up to 8,192, to see what it does; a chaotic transient
       that is longer passes for chaos.
     - `longest`: the longest period that is recognized.
@@ -75,11 +81,36 @@ def attractors(
     """
     model, key = checked_model(model), checked_key(key)
     steps, longest = whole(steps, "steps"), whole(longest, "longest")
+    if inputs is not None:
+        return _driven(model, checked_inputs(model, inputs), samples, key, steps, longest)
     with numerics():
         (inner,), (bounds,), units = balanced([model])
         states = _checked_samples(inner, bounds, samples, key, None if units is None else units[0])
         found = _Basins(inner, bounds, states, steps, longest).run()
         return found if units is None else _in_own_units(found, model, units[0])
+
+
+def _driven(model, inputs: np.ndarray, samples, key, steps: int, longest: int) -> Attractors:
+    """Follow the network unrolled over one period, from p states one after the other."""
+    period, size = len(inputs), model.num_states
+    with numerics():
+        driven = [model.with_input(row) for row in inputs]
+        states = [_checked_samples(driven[0], affine_form(driven[0]), samples, key, None)]
+        for one in driven[:-1]:
+            states.append(np.asarray(jax.vmap(one)(states[-1])))
+    found = attractors(unrolled(model, inputs, 1), np.hstack(states), key=key, steps=steps, longest=longest * period)
+    entries = []
+    with numerics():
+        for entry in found.entries:
+            what = entry.what and settled(model, inputs, entry.what)
+            curve = None if entry.curve is None else entry.curve[..., :size]
+            kind, reason, order = entry.kind, entry.reason, entry.period
+            if entry.what is not None and what is None:
+                kind, reason, order = "undecided", f"they come to {entry.what!r} of the network of all steps", None
+            elif order is not None and kind in ("cycle", "family"):
+                order = max(1, order // period)
+            entries.append(dataclasses.replace(entry, what=what, curve=curve, kind=kind, reason=reason, period=order))
+    return dataclasses.replace(found, entries=tuple(entries), samples=states[0])
 
 
 def _checked_samples(model, bounds: AffineForm, samples, key, units: np.ndarray | None) -> np.ndarray:
