@@ -58,7 +58,9 @@ def random_models(seed: int):
     yield cx.RateRNN.random(3 + seed % 3, **leaky)
     yield cx.CurrentRNN.random(3 + seed % 3, **leaky)
     yield cx.RectifiedRNN.random(3 + seed % 3, **leaky)
-    yield cx.LowRankRNN.random(8, 2, **leaky | {"gain": 12 * gain})
+    m = rng.normal(size=(8, 2))  # and n such that the units inhibit themselves: bounded, and overshooting
+    n = -6 * gain * m + 2 * rng.normal(size=m.shape)
+    yield cx.LowRankRNN(m=m, n=n, b=rng.normal(size=8), alpha=0.5 + 0.2 * (seed % 3))
     yield cx.TentMap(rng.uniform(1.1, 2))
     yield cx.SkewTentMap(left=rng.uniform(0.2, 1.9), right=-rng.uniform(1.1, 3), offset=1.0)
     yield cx.LoziMap(rng.uniform(1.4, 1.75), rng.uniform(0.2, 0.5))
