@@ -162,7 +162,7 @@ def test_our_own_fields(name):
     kind = type(model).__name__
     form = {"RateRNN": "rate", "CurrentRNN": "current", "RectifiedRNN": "rectified"}.get(kind)
     if form is not None:
-        assert "give form= 'rate'" in message_of(cx.from_arrays, content)
+        assert "give form='rate'" in message_of(cx.from_arrays, content)
     if all(np.ndim(value) == 0 for value in content.values()):
         assert "no known weights" in message_of(cx.from_arrays, content)
     elif kind in first:

@@ -68,7 +68,7 @@ def test_files_that_were_misread_once():
     leaky = FAULTS / "leaky_stated.npz"
     message = message_of(cx.load, leaky)
     assert "tau = " in message
-    assert "If this is a leaky integrator, give form= 'rate', 'current', 'rectified'" in message
+    assert "If this is a leaky integrator, give form='rate', 'current' or 'rectified'" in message
     with np.load(leaky) as stated:
         for form, cls in FORMS.items():
             model = cx.load(leaky, form=form)

@@ -282,7 +282,7 @@ def _require_all_heard(
     names = list(speaking)
     leaky = ""
     if layout.leaky == "if asked" and leak is None and stated_alpha(groups, above) is not None:
-        leaky = f" If this is a leaky integrator, give form= {', '.join(map(repr, FORMS))} (command line: --form)."
+        leaky = " If this is a leaky integrator, give form='rate', 'current' or 'rectified' (command line: --form)."
     raise ValueError(
         f"{source}: {layout} fits, but {', '.join(listed)} would be left over, and may make another map of these "
         f"weights.{leaky} If it does not, give ignore={names if names[1:] else names[0]!r} (command line: "
