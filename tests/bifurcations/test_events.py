@@ -716,3 +716,19 @@ def test_large_weights_that_cancel(first, last, expected):
     for event, (_, at, text, _) in zip(events, expected, strict=True):
         assert word_key(event.words[0]) == word_key(word(text))
         assert np.isclose(event.at, at, rtol=0, atol=2e-11)
+
+
+def test_a_fixed_point_that_float64_puts_at_infinity():
+    """det(I - P) = 2e-17, which float64 takes for 0: the fixed point is at 3e17, and comes nearer without an event."""
+    first = cx.AlmostLinearRNN(
+        A=[0.9273813301733318, 0.5606810846755038, 0.5606810846755038],
+        W=[
+            [-0.030206928407793616, 0.15108864538684721, 0.15108864538684721],
+            [0.25545142088669365, -0.15569269011626682, -0.15569269011626682],
+            [0.25545142088669365, -0.15569269011626682, -0.15569269011626682],
+        ],
+        h=[1.635504907038393, 1.991072557851318, 1.991072557851318],
+        num_gated=2,
+    )
+    last = cx.AlmostLinearRNN(A=0.5 * first.A, W=first.W, h=first.h, num_gated=2)
+    assert events_of(first, last, 1) == ()

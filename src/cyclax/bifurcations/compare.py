@@ -15,7 +15,7 @@ from jaxtyping import Bool
 
 from cyclax.bifurcations.branch import Branch, Path, Paths, held
 from cyclax.bifurcations.classify import NEAR, OUTSIDE, Emanating, SpecialPoint, at_border, at_infinity, of_stability
-from cyclax.bifurcations.continuation import Continuation, Ends, alike, looked_at, signs_of, vanishing, walked
+from cyclax.bifurcations.continuation import Continuation, Ends, alike, looked_at, vanishing, walked
 from cyclax.bifurcations.event import Event, Side
 from cyclax.bifurcations.watched import AbstractEventType, Stretch, watched
 from cyclax.core.numerics import numerics
@@ -241,7 +241,7 @@ class _Comparison:
         """Whether words that are cycles at both ends have the same signs and stability there."""
         given = np.ones(len(pair), bool)
         ends = (np.full(len(pair), s) for s in (0.0, 1.0))
-        one, other = (signs_of(looked_at(self.paths, pair, end, words, given)) for end in ends)
+        (_, one), (_, other) = (looked_at(self.paths, pair, end, words, given) for end in ends)
         return one.inside & other.inside & alike(one, other)
 
     def _called_back(self) -> list[Continuation]:

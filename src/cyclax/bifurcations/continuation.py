@@ -56,6 +56,7 @@ class Signs:
     minus: np.ndarray  # of det(I - P)
     plus: np.ndarray  # of det(I + P)
     flips: np.ndarray  # a multiplier is -1, for all that float64 can tell
+    at_one: np.ndarray  # one is +1, or no number, for all that float64 can tell
     outside: np.ndarray  # multipliers outside the unit circle
 
     def of(self, rows: np.ndarray) -> "Signs":
@@ -71,8 +72,9 @@ def signs_of(found: Branch) -> Signs:
     inside = finite & np.all(found.heights >= -allowed, axis=(1, 2))
     # What is on the unit circle for all that float64 can tell counts as inside, so that it does not flicker.
     flips = np.min(np.abs(values + 1), axis=1) < OUTSIDE
-    plus = np.where(flips, 1.0, np.sign(found.plus))
-    return Signs(inside, finite, np.sign(found.minus), plus, flips, np.sum(np.abs(values) > 1 + OUTSIDE, axis=1))
+    plus, at_one = np.where(flips, 1.0, np.sign(found.plus)), ~(np.min(np.abs(values - 1), axis=1) >= OUTSIDE)
+    outside = np.sum(np.abs(values) > 1 + OUTSIDE, axis=1)
+    return Signs(inside, finite, np.sign(found.minus), plus, flips, at_one, outside)
 
 
 def alike(one: Signs, other: Signs) -> np.ndarray:
@@ -80,20 +82,27 @@ def alike(one: Signs, other: Signs) -> np.ndarray:
     return (one.minus == other.minus) & (one.plus == other.plus) & (one.outside == other.outside)
 
 
-def looked_at(paths: Paths, pair: np.ndarray, places: np.ndarray, words: np.ndarray, given: np.ndarray) -> Branch:
-    """Solve words, of which some `(n,)` are given as cycles of their models.
+def looked_at(
+    paths: Paths, pair: np.ndarray, places: np.ndarray, words: np.ndarray, given: np.ndarray
+) -> tuple[Branch, Signs]:
+    """Solve words, of which some `(n,)` are given as cycles of their models, and read off their signs.
 
     Where float64 has too few digits for these, pairs are looked at in more from now on: where it does not tell on which
-    side of a border a point lies, or loses multipliers.
+    side of a border a point lies, or of +1 a multiplier (a cycle far away has passed infinity, or has not), or loses
+    multipliers.
     """
     found = held(paths, pair, places, words)
+    signs = signs_of(found)
     rows = np.flatnonzero(given & ~paths.fine[pair])
     if not len(rows):
-        return found
+        return found, signs
     rough = np.any(np.abs(found.heights[rows]) <= _BEYOND * found.sizes[rows], axis=(1, 2))
-    rough |= _loses_multipliers(found)[rows]
+    rough |= signs.at_one[rows] | _loses_multipliers(found)[rows]
+    if not np.any(rough):
+        return found, signs
     paths.fine[pair[rows[rough]]] = True
-    return held(paths, pair, places, words) if np.any(rough) else found
+    found = held(paths, pair, places, words)
+    return found, signs_of(found)
 
 
 def _loses_multipliers(found: Branch) -> np.ndarray:
@@ -132,8 +141,7 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     start, end = np.array([walk.start for walk in walks]), np.array([walk.end for walk in walks])
     probe = np.array([walk.probe for walk in walks])
     given = np.array([walk.given for walk in walks])
-    begin = looked_at(paths, pair, probe, words, given)
-    signs = signs_of(begin)
+    begin, signs = looked_at(paths, pair, probe, words, given)
     for _ in range(_CLOSER):  # another event lies between, past which the signs are no longer those of this walk
         rows = np.flatnonzero(signs.finite & ~signs.inside & (probe != start))
         if not len(rows):
