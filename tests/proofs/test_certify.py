@@ -195,6 +195,38 @@ def test_weights_are_not_rounded_before_the_code_is_followed():
     assert pieces.piece(np.array([True])) == [{0: difference**2, 1: difference + flint.fmpq(1, 2)}]
 
 
+def test_code_is_followed_once_for_all_weights_of_one_shape():
+    traced = []
+
+    class Counting(cx.AbstractPiecewiseLinearMap):
+        A: object = eqx.field(converter=real_array)
+        power: int = eqx.field(static=True)
+
+        @property
+        def num_states(self) -> int:
+            return len(self.A)
+
+        def preactivations(self, z):
+            return z - self.A
+
+        def step(self, z, gates):
+            traced.append(self.power)
+            return self.A**self.power * z + relu_where(gates, z - self.A)
+
+    def first(A, power: int = 1) -> flint.fmpq:
+        pieces = Pieces(Counting(A=A, power=power))
+        assert pieces.planes == [{1 + i: 1, 0: -flint.fmpq(*a.as_integer_ratio())} for i, a in enumerate(A)]
+        return pieces.piece(np.zeros(len(A), bool))[0][1]
+
+    values, counts = [], []
+    for A, power in (([0.5], 1), ([0.25], 1), ([2.0, 3.0], 1), ([0.5], 2), ([0.75], 1)):
+        traced.clear()
+        values.append(first(A, power))
+        counts.append(len(traced))
+    assert values == [flint.fmpq(1, 2), flint.fmpq(1, 4), 2, flint.fmpq(1, 4), flint.fmpq(3, 4)]
+    assert [count > counts[1] for count in counts] == [True, False, True, True, False]
+
+
 class Decaying(cx.AbstractPiecewiseLinearMap):
     """z' = exp(-1 / tau) z + w relu(z) + h: a function of a weight that no rational equals."""
 

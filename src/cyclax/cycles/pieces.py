@@ -67,19 +67,14 @@ class _Operation(NamedTuple):
     target: Any  # the dtype of the first result
 
 
-class _Program:
-    """A traced function, flattened: numbered values, and operations from some to others.
-
-    `check` is called before each operation, and may raise.
-    """
-
-    check: Callable[[], None] = staticmethod(lambda: None)
+class _Trace:
+    """A traced function, flattened: numbered values, and operations from some to others."""
 
     def __init__(self, function: Callable, *arguments: Any):
         self.operations: list[_Operation] = []
         self.values: dict[int, np.ndarray] = {}
+        self.routes: dict[tuple[int, ...], list[np.ndarray]] = {}
         self._numbers = itertools.count()
-        self._routes: dict[tuple[int, ...], list[np.ndarray]] = {}
         closed = jax.make_jaxpr(function)(*arguments)
         self.inputs = [next(self._numbers) for _ in closed.jaxpr.invars]
         (self.output,) = self._inline(closed.jaxpr, closed.consts, self.inputs)
@@ -129,6 +124,26 @@ class _Program:
                 kept.append(operation)
         self.operations = kept[::-1]
 
+
+@functools.lru_cache(128)
+def _traces(structure: Any, shapes: tuple[Any, ...], num_states: int, num_gates: int) -> tuple[_Trace, _Trace]:
+    """Trace `preactivations` and `step` of a model; many models differ in their weights alone, and these are inputs."""
+    leaves = [jax.ShapeDtypeStruct(shape.shape, shape.dtype, weak_type=shape.weak_type) for shape in shapes]
+    state, gates = np.zeros(num_states), np.zeros(num_gates, bool)
+    return (
+        _Trace(lambda w, z: structure.unflatten(w).preactivations(z), leaves, state),
+        _Trace(lambda w, z, g: structure.unflatten(w).step(z, g), leaves, state, gates),
+    )
+
+
+class _Program:
+    """A trace with values for its inputs. `check` is called before each operation, and may raise."""
+
+    def __init__(self, trace: _Trace, inputs: Sequence[np.ndarray], check: Callable[[], None]):
+        self.operations, self.inputs, self.check = trace.operations, trace.inputs, check
+        self.values = trace.values | dict(zip(trace.inputs, inputs, strict=False))
+        self._output, self._routes = trace.output, trace.routes
+
     def advance(self) -> None:
         """Run whatever the values known so far determine, once and for all."""
         self.operations = self._run(self.values)
@@ -137,7 +152,7 @@ class _Program:
         """Run the rest with more values."""
         values = self.values | values
         self._run(values)
-        return lifted(values[self.output])
+        return lifted(values[self._output])
 
     def _moved(self, operation: _Operation, operands: list[np.ndarray]) -> list[np.ndarray]:
         """Let JAX move the numbers of the entries, once, and then move the entries."""
@@ -242,16 +257,13 @@ class Pieces:
     def __init__(self, model: AbstractPiecewiseLinearMap, check: Callable[[], None] = lambda: None):
         self.num_states, self.num_gates, self._check = model.num_states, model.num_gates, check
         leaves, structure = jax.tree.flatten(model)
-        # Weights are traced too: what NumPy made of them beforehand would be rounded.
-        state, gates = np.zeros(self.num_states), np.zeros(self.num_gates, bool)
         with numerics():
-            self._planes = _Program(lambda w, z: structure.unflatten(w).preactivations(z), leaves, state)
-            self._step = _Program(lambda w, z, g: structure.unflatten(w).step(z, g), leaves, state, gates)
+            # Weights are traced too: what NumPy made of them beforehand would be rounded.
+            traces = _traces(structure, tuple(map(jax.typeof, leaves)), self.num_states, self.num_gates)
             symbols = filled(({1 + j: flint.fmpq(1)} for j in range(self.num_states)), (self.num_states,))
+            weights = [lifted(np.asarray(leaf, np.float64)) for leaf in leaves]
+            self._planes, self._step = (_Program(trace, [*weights, symbols], check) for trace in traces)
             for program in (self._planes, self._step):
-                program.check = check
-                weights = [lifted(np.asarray(leaf, np.float64)) for leaf in leaves]
-                program.values.update(zip(program.inputs, [*weights, symbols], strict=False))
                 self._followed(program.advance)
             self.planes: list[Form] = list(self._followed(lambda: self._planes.result({})).reshape(-1))
         # How much each preactivation changes with the state, rounded up: 0 only where it does not change at all.
