@@ -9,7 +9,7 @@ import dataclasses
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -45,6 +45,17 @@ class Pair:
     def changed(self, model) -> Changed | None:
         """Change another model of the same class in the same way."""
         return changed(self.name, model, np.random.default_rng(self.seed))
+
+    def named(self, what: cx.Cycle | cx.Degenerate, second: bool) -> str:
+        """Give the word of a cycle, or family, in gates of the first network; "" where it is on a border.
+
+        The map is the same from all sides there, so that one solution has a word for each of them: which of these is
+        named is no statement about the network.
+        """
+        word = self.words(what.gates, second)
+        if isinstance(what, cx.Cycle):
+            return spelled(word)
+        return spelled(word) if what.kind == "family" and self.exact.solve(word).kind == "family" else ""
 
     @property
     def doubles(self) -> bool:
@@ -82,22 +93,23 @@ def differences(pair: Pair, first: cx.Cycles, second: cx.Cycles, verdicts: bool 
             found.append(Finding("cycle", order, f"{spelled(word)} is in the {where} result only"))
         for word in cycles[0].keys() & cycles[1].keys():
             found += _multipliers(pair, *(some[word] for some in cycles))
-        listed = [Counter(_entry(pair, e, i == 1) for e in one.degenerate if e.order == order) for i, one in both]
+        listed = [_entries(pair, [e for e in one.degenerate if e.order == order], i == 1) for i, one in both]
         if listed[0] != listed[1]:
             only = [[*(a - b).elements()] for a, b in (listed, listed[::-1])]
             found.append(Finding("degenerate list", order, f"only in the first: {only[0]}, in the second: {only[1]}"))
     return found
 
 
-def _entry(pair: Pair, entry: cx.Degenerate, second: bool) -> tuple:
-    # On a border the map is the same from all sides, so that one solution has a word for each of them: which of these
-    # is named is no statement about the network. Kind, order and dimension are.
-    word = pair.words(entry.gates, second) if entry.kind == "family" else ()
-    return entry.kind, entry.order, entry.directions.shape[1], spelled(word)
+def _entries(pair: Pair, entries: list[cx.Degenerate], second: bool) -> Counter:
+    """Count what is said of degenerate solutions: of each its kind, order, dimension, and word where it has but one."""
+    counts = Counter((e.kind, e.order, e.directions.shape[1], pair.named(e, second)) for e in entries)
+    # A family on a border is listed for each of its words, of which doubled states have more.
+    return Counter({said: count if said[0] != "family" or said[3] else 1 for said, count in counts.items()})
 
 
 def _multipliers(pair: Pair, first: cx.Cycle, second: cx.Cycle) -> list[Finding]:
-    expected = [*first.multipliers, *(value**first.order for value in pair.other.more)]
+    with np.errstate(all="ignore"):
+        expected = [*first.multipliers, *(np.array(pair.other.more) ** first.order)]
     if not np.all(np.isfinite(expected)):
         return []
     left, size = list(second.multipliers), max(np.max(np.abs(expected)), 1e-300)
@@ -146,7 +158,13 @@ def of_enumeration(method: str):
 def of_search(pair: Pair, rng: np.random.Generator) -> list[Finding]:
     """Compare `find_cycles` where both searches claim that nothing is missing."""
     finder = cx.SCYFI(starts=512) if rng.random() < 0.5 else cx.Combined(starts=cx.SCYFI(starts=512))
-    first, second = (cx.find_cycles(model, ORDERS, key=0, finder=finder, progress=False) for model in pair.models)
+    return _claimed(
+        pair, *(cx.find_cycles(model, ORDERS, key=0, finder=finder, progress=False) for model in pair.models)
+    )
+
+
+def _claimed(pair: Pair, first: cx.Cycles, second: cx.Cycles) -> list[Finding]:
+    """Give what two searches say differently where both claim that nothing is missing: their draws are others."""
     sure = ("proved complete", "likely")
     found = []
     for finding in differences(pair, first, second, verdicts=False):
@@ -154,6 +172,12 @@ def of_search(pair: Pair, rng: np.random.Generator) -> list[Finding]:
         if all(verdict in sure for verdict in said) and (finding.kind != "cycle" or "proved complete" in said):
             found.append(finding)
     return found
+
+
+def _same_cycles(pair: Pair, first: cx.Cycles, second: cx.Cycles) -> bool:
+    """Whether two searches have met the same cycles: else their events are of others, too."""
+    words = [{pair.words(cycle.gates, i == 1) for cycle in one} for i, one in enumerate((first, second))]
+    return words[0] == words[1]
 
 
 def of_certify(pair: Pair, rng: np.random.Generator) -> list[Finding]:
@@ -169,10 +193,6 @@ def of_certify(pair: Pair, rng: np.random.Generator) -> list[Finding]:
     ]
 
 
-def _certain(what: cx.Cycle | cx.Degenerate) -> bool:
-    return isinstance(what, cx.Cycle) or what.kind != "border"
-
-
 def of_attractors(pair: Pair, rng: np.random.Generator) -> list[Finding]:
     """Compare where the same samples go."""
     samples = rng.normal(size=(24, pair.models[0].num_states)) * 4
@@ -180,10 +200,7 @@ def of_attractors(pair: Pair, rng: np.random.Generator) -> list[Finding]:
     for i, (model, some) in enumerate(zip(pair.models, (samples, pair.other.forward(samples)), strict=True)):
         result = cx.attractors(model, some, key=0, steps=4096)
         entries = [
-            # On a border there is a word for each side, as in `_entry`.
-            (e.kind, e.what.order, spelled(pair.words(e.what.gates, i == 1)) if _certain(e.what) else "")
-            if e.what is not None
-            else (e.kind, 0, "")
+            (e.kind, e.what.order, pair.named(e.what, i == 1)) if e.what is not None else (e.kind, 0, "")
             for e in result.entries
         ]
         names.append([entries[label] for label in result.labels])
@@ -201,7 +218,18 @@ def _events(pair: Pair, events, second: bool) -> list[tuple]:
     )
 
 
-def _told_apart(pair: Pair, first: list[tuple], second: list[tuple]) -> list[Finding]:
+def _events_of_copies(pair: Pair, last: Changed) -> list[float]:
+    """Give the places where the difference of two equal states starts, or ceases, to decay: an event of copies alone.
+
+    It is multiplied by a (1 - s) + b s, which is -1 or +1 there, with all gates held, so that every cycle has one more
+    multiplier of modulus 1.
+    """
+    ways = zip(pair.other.more, last.more, strict=True)
+    return [(unit - a) / (b - a) for a, b in ways if a != b for unit in (-1, 1)]
+
+
+def _told_apart(pair: Pair, first: list[tuple], second: list[tuple], copies: Iterable[float] = ()) -> list[Finding]:
+    second = [event for event in second if not any(abs(event[0] - at) < 1e-4 for at in copies)]
     first, second = (
         [event for event in some if event not in other] for some, other in ((first, second), (second, first))
     )
@@ -222,7 +250,7 @@ def of_compare(pair: Pair, rng: np.random.Generator) -> list[Finding]:
     said = []
     for i, ends in enumerate(((pair.models[0], last), (pair.other.model, other.model))):
         said.append(_events(pair, cx.compare(*ends, *map(enumerated, ends)), i == 1))
-    return _told_apart(pair, *said)
+    return _told_apart(pair, *said, _events_of_copies(pair, other))
 
 
 def of_track(pair: Pair, rng: np.random.Generator) -> list[Finding]:
@@ -234,9 +262,12 @@ def of_track(pair: Pair, rng: np.random.Generator) -> list[Finding]:
     exact, tracks = bool(rng.random() < 0.5), []
     for ends in ((pair.models[0], last), (pair.other.model, other.model)):
         tracks.append(cx.track(list(ends), ORDERS, key=0, starts=64, exact=exact, progress=False))
-    pairs = pair, Pair(last, pair.name, other, pair.seed)
-    found = [f for i in range(2) if exact for f in differences(pairs[i], tracks[0][i], tracks[1][i])]
-    return [*found, *_told_apart(pair, *(_events(pair, track.events, i == 1) for i, track in enumerate(tracks)))]
+    ends = [(Pair(last, pair.name, other, pair.seed) if i else pair, *(track[i] for track in tracks)) for i in range(2)]
+    found = [finding for end in ends for finding in (differences if exact else _claimed)(*end)]
+    if not (exact or all(_same_cycles(*end) for end in ends)):
+        return found
+    said = (_events(pair, track.events, i == 1) for i, track in enumerate(tracks))
+    return [*found, *_told_apart(pair, *said, _events_of_copies(pair, other))]
 
 
 def of_scan(pair: Pair, rng: np.random.Generator) -> list[Finding]:
@@ -256,19 +287,20 @@ def of_scan(pair: Pair, rng: np.random.Generator) -> list[Finding]:
     for model, (where, unit) in zip(pair.models, places, strict=True):
         parameter = cx.Parameter(leaf, *(() if value.ndim == 0 else (where,)))
         maps.append(cx.scan(model, {parameter: values / unit}, ORDERS, **options))
-    if not exact:
-        return []  # draws of other starts may find other things
-    found, marks, proved = [], [one.degenerate for one in maps], [one.layers["proved"] for one in maps]
+    cells = [[one.cell(j) for one in maps] for j in range(len(values))]
+    found, marks, proved = [], [one.degenerate for one in maps], [one.layers.get("proved") for one in maps]
     if not np.array_equal(*proved):
         found.append(Finding("proved cells", 0, f"{proved[0]} / {proved[1]}"))
     else:
-        if not np.array_equal(*marks):
+        if exact and not np.array_equal(*marks):
             found.append(Finding("marks of degenerate cells", 0, f"{marks[0].tolist()} / {marks[1].tolist()}"))
-        found += [f for j in range(len(values)) for f in differences(pair, maps[0].cell(j), maps[1].cell(j))]
+        found += [finding for some in cells for finding in (differences if exact else _claimed)(pair, *some)]
+    same = [exact or _same_cycles(pair, *some) for some in cells]
     lists = []
     for i, edges in enumerate(one.boundaries() for one in maps):
-        pairs = zip(edges.first, edges.events, strict=True)
-        lists.append([(e[0], int(cell), *e[1:]) for cell, some in pairs for e in _events(pair, some, i == 1)])
+        rows = zip(edges.first, edges.second, edges.events, strict=True)
+        rows = ((first, some) for first, second, some in rows if same[first] and same[second])
+        lists.append([(e[0], int(cell), *e[1:]) for cell, some in rows for e in _events(pair, some, i == 1)])
     return [*found, *_told_apart(pair, *lists)]
 
 

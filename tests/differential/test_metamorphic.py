@@ -2,7 +2,9 @@
 
 import pytest
 
-from .metamorphic import run, summary
+import cyclax as cx
+
+from .metamorphic import ask, run, summary
 from .transforms import TRANSFORMS
 
 
@@ -21,6 +23,33 @@ def test_units_and_permutations_of_a_few_networks():
     )
     assert tally.counts["units"]["calls"] == 6
     assert not tally.hard, failures(tally)
+
+
+PASSING_ONE = cx.PLRNN(
+    A=[-2.4024809078727407, 1.9752790508356808],
+    W=[[1.0626611452145356, 0.5030448804911737], [0.14656103757543648, -0.04884762522808969]],
+    h=[-1.7621487717375761, -0.670932370212114],
+)
+HUGE = cx.PLRNN(A=[1.3e177, 3.3e177], W=[[5.9e177, 4.6e177], [1.1e177, -5e177]], h=[1.2e176, 2.0e176])
+LINE_ON_A_BORDER = cx.PLRNN(A=[-0.75, 1.0], W=[[0.0, 2.0], [1.0, 2.0]], h=[0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "verb", "seed"),
+    [
+        pytest.param(PASSING_ONE, "duplicated unit", "compare", [261150, 14, 6], id="copies that cease to part"),
+        pytest.param(HUGE, "duplicated unit", "enumerate, Exhaustive", 0, id="multipliers beyond float64"),
+        pytest.param(
+            LINE_ON_A_BORDER,
+            "several",
+            "enumerate, Exhaustive",
+            [261150, 23, 9],
+            id="a line on the borders of two copies",
+        ),
+    ],
+)
+def test_what_is_true_of_one_network_alone(model, name, verb, seed):
+    assert ask(model, name, verb, seed) == []
 
 
 @pytest.mark.fuzz
