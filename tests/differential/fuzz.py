@@ -25,7 +25,7 @@ from .judge import Finding, judge, number_of, undecided
 from .networks import SHAPES, STYLES, Network, networks
 from .programs import forget_programs
 from .reference import Reference
-from .verbs import SHAPES_OF_VERBS, VERBS
+from .verbs import SHAPES_OF_VERBS, VERBS, Said
 
 # Seconds that an enumeration may take, and after which it is given up.
 BUDGET, PATIENCE = 0.5, 60
@@ -63,10 +63,19 @@ class Tally:
     failures: list[Failure] = dataclasses.field(default_factory=list)
     counts: dict[str, Counter] = dataclasses.field(default_factory=dict)
     refusals: Counter = dataclasses.field(default_factory=Counter)
+    ordinary: dict[str, Said] = dataclasses.field(default_factory=dict)  # outside the style that asks to be undecided
 
     def add(self, row: str, **numbers: int) -> None:
         """Add to a row of the table."""
         self.counts.setdefault(row, Counter()).update(numbers)
+
+    def judged(self, network: Network, method: str, verdicts: int, undecided: int) -> None:
+        """Count verdicts, and those of them that left something undecided."""
+        for row in (network.shape, network.style, method):
+            self.add(row, **{"orders": verdicts, "undecided orders": undecided})
+        if network.style != "near-singular":
+            said = self.ordinary.setdefault(method, Said())
+            said.verdicts, said.undecided = said.verdicts + verdicts, said.undecided + undecided
 
     def note(
         self, network: Network, method: str, call: str, findings: list[Finding], also: tuple[str, ...] = ()
@@ -184,8 +193,8 @@ def check(tally: Tally, network: Network, method: str, call: str, reference: Ref
         findings = judge(reference, result, everything='"all"' in call)
         verdicts = [entry["verdict"] for entry in result.report["orders"].values()]
         left = undecided(result)
-        numbers |= dict(orders=len(verdicts), undecided=left > 0)
-        numbers |= {"claims": verdicts.count("proved complete"), "undecided orders": left}
+        numbers |= dict(claims=verdicts.count("proved complete"), undecided=left > 0)
+        tally.judged(network, method, len(verdicts), left)
     if refusal:
         tally.refusals[refusal] += 1
     for row in (network.shape, network.style, method):
@@ -248,8 +257,9 @@ def run_verbs(
         for row in (network.shape, network.style):
             tally.add(row, networks=1)
         for verb in asked:
-            call = f"verbs.ask(model, {verb!r}, {network.number})"
-            result, wrong, refusal = attempt(call, network.model, verbs=verbs)
+            call, said = f"verbs.ask(model, {verb!r}, {network.number})", Said()
+            result, wrong, refusal = attempt(f"{call[:-1]}, said)", network.model, verbs=verbs, said=said)
+            tally.judged(network, verb, said.verdicts, said.undecided)
             for row in (network.shape, network.style, verb):
                 tally.add(row, calls=1, refusals=bool(refusal))
             tally.note(network, verb, call, [*(result if isinstance(result, list) else ()), *wrong])
@@ -261,8 +271,8 @@ def run_verbs(
 
 def undecided_share(tally: Tally) -> tuple[int, int]:
     """Count undecided verdicts, and all of them, outside the style that asks for them."""
-    ordinary = [tally.counts[style] for style in STYLES if style in tally.counts and style != "near-singular"]
-    return sum(row["undecided orders"] for row in ordinary), sum(row["orders"] for row in ordinary)
+    ordinary = tally.ordinary.values()
+    return sum(said.undecided for said in ordinary), sum(said.verdicts for said in ordinary)
 
 
 def table(tally: Tally) -> str:
@@ -278,8 +288,11 @@ def table(tally: Tally) -> str:
     kinds = Counter((failure.finding.kind, failure.finding.soft) for failure in tally.failures)
     lines += [f"{count:6d} {kind}{' (soft)' if soft else ''}" for (kind, soft), count in kinds.most_common()]
     lines += [f"{count:6d} refused: {text}" for text, count in tally.refusals.most_common()]
-    left, orders = undecided_share(tally)
-    lines.append(f"undecided outside near-singular: {left} of {orders} verdicts ({100 * left / max(orders, 1):.2f} %)")
+    left, verdicts = undecided_share(tally)
+    lines += ["undecided outside near-singular:"]
+    for name, said in {**tally.ordinary, "all": Said(verdicts, left)}.items():
+        share = 100 * said.undecided / max(said.verdicts, 1)
+        lines.append(f"    {name}: {said.undecided} of {said.verdicts} verdicts ({share:.2f} %)")
     return "\n".join(lines)
 
 

@@ -1,8 +1,12 @@
-"""The other verbs against the same references: certify, attractors, compare, scan with its boundaries, track."""
+"""The other verbs against the same references: certify, attractors, compare, scan with its boundaries, track.
+
+Each counts what it says, and how much of that is that it does not know: certificates that are ambiguous, samples whose
+end is undecided, events that are unexplained, orders with a word that is undecided.
+"""
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -11,7 +15,7 @@ import numpy as np
 import cyclax as cx
 
 from .exact_map import ExactMap, formula
-from .judge import JUDGES, Finding, _of_cycle, judge, number_of, spelled
+from .judge import JUDGES, Finding, _of_cycle, judge, number_of, spelled, undecided
 from .reference import Reference
 
 # Orders that are searched; steps of orbits.
@@ -20,15 +24,36 @@ ORDERS, STEPS = 2, 4096
 BESIDE = 1e-6
 
 
+@dataclasses.dataclass
+class Said:
+    """How many verdicts there were, and how many of them left something undecided."""
+
+    verdicts: int = 0
+    undecided: int = 0
+
+    def add(self, open_ends: Iterable[bool]) -> None:
+        """Count verdicts, which are open or not."""
+        for is_open in open_ends:
+            self.verdicts += 1
+            self.undecided += bool(is_open)
+
+    def of_orders(self, cycles: cx.Cycles) -> None:
+        """Count the orders of a result."""
+        self.verdicts += len(cycles.orders)
+        self.undecided += undecided(cycles)
+
+
 def enumerated(model) -> cx.Cycles:
     """Give what the other verbs begin with."""
     return cx.enumerate_cycles(model, ORDERS, method=cx.Exhaustive(), progress=False)
 
 
-def of_certify(model, reference: Reference, rng: np.random.Generator) -> list[Finding]:
+def of_certify(model, reference: Reference, rng: np.random.Generator, said: Said) -> list[Finding]:
     """True cycles are not refused, false ones not proved, and claims go with what they vouch for."""
     cycles = enumerated(model)
     certified = cx.certify(model, cycles, progress=False)
+    said.of_orders(certified)
+    said.add(cycle.certificate is None or cycle.certificate.status == "ambiguous" for cycle in certified)
     found = judge(reference, certified)
     for cycle in certified:
         wrong, proof = _of_cycle(reference, cycle), cycle.certificate
@@ -66,11 +91,12 @@ def of_certify(model, reference: Reference, rng: np.random.Generator) -> list[Fi
     return found
 
 
-def of_attractors(model, reference: Reference, rng: np.random.Generator) -> list[Finding]:
+def of_attractors(model, reference: Reference, rng: np.random.Generator, said: Said) -> list[Finding]:
     """What attracts is real, and plain orbits go there, with the period that is said."""
     scale = max([1.0, *(float(np.max(np.abs(leaf), initial=0.0)) for leaf in jax.tree.leaves(model))])
     samples = rng.normal(size=(24, model.num_states)) * (scale if scale < 1e6 else 1.0)
     result = cx.attractors(model, samples, key=0, steps=STEPS)
+    said.add(result.entries[label].kind == "undecided" for label in result.labels)
     ends, early = _plain_orbits(model, samples)
     found = []
     for label, entry in enumerate(result.entries):
@@ -150,7 +176,7 @@ def _period(orbit: np.ndarray) -> int | None:
     return int(np.argmax(near)) + 1 if np.any(near) else None
 
 
-def of_compare(model, reference: Reference, rng: np.random.Generator) -> list[Finding]:
+def of_compare(model, reference: Reference, rng: np.random.Generator, said: Said) -> list[Finding]:
     """Events are where they are said to be, and every cycle that comes or goes has one."""
     first, last = model, neighbor(model, rng)
     ends = [enumerated(first), enumerated(last)]
@@ -158,6 +184,7 @@ def of_compare(model, reference: Reference, rng: np.random.Generator) -> list[Fi
     if any(not f.soft for r, cycles in zip(others, ends, strict=True) for f in judge(r, cycles)):
         return []  # that is a fault of the enumeration, and is found there
     events = cx.compare(first, last, *ends)
+    said.add(event.type == "unexplained" for event in events)
     found = of_events(lambda s: _between(first, last, s), events, 0.0, 1.0)
     for here, there, end in ((0, 1, "before"), (1, 0, "after")):
         gone = set(_words(others[here], ends[here])) - set(_words(others[there], ends[there]))
@@ -256,7 +283,7 @@ def of_events(model_at: Callable, events, begin: float, end: float) -> list[Find
     return found
 
 
-def of_scan(model, reference: Reference, rng: np.random.Generator) -> list[Finding]:
+def of_scan(model, reference: Reference, rng: np.random.Generator, said: Said) -> list[Finding]:
     """Every cell says what the network of that cell has; the edges between them carry true events."""
     leaves = {name: np.asarray(value, float) for name, value in vars(model).items() if not isinstance(value, int)}
     leaves = {name: value for name, value in leaves.items() if value.size}
@@ -286,6 +313,7 @@ def of_scan(model, reference: Reference, rng: np.random.Generator) -> list[Findi
         own = Reference(result.grid.at(i))
         proved = exact and bool(result.layers["proved"][i])
         cell = result.cell(i)
+        said.of_orders(cell)
         found += judge(own, cell)
         for row, order in enumerate(result.orders):
             truth = own.order(order)
@@ -305,6 +333,7 @@ def of_scan(model, reference: Reference, rng: np.random.Generator) -> list[Findi
                 found.append(Finding("wrong cell: mark and list differ", order, text))
     edges = result.boundaries()
     for first, second, events in zip(edges.first, edges.second, edges.events, strict=True):
+        said.add(event.type == "unexplained" for event in events)
         low, high = (result.grid.values(np.array([k])) for k in (first, second))
         found += of_events(lambda s, low=low, high=high: _one(result.grid.models(low + s * (high - low))), events, 0, 1)
     return found
@@ -314,11 +343,14 @@ def _one(stack):
     return jax.tree.map(lambda leaf: np.asarray(leaf)[0], stack)
 
 
-def of_track(model, reference: Reference, rng: np.random.Generator) -> list[Finding]:
+def of_track(model, reference: Reference, rng: np.random.Generator, said: Said) -> list[Finding]:
     """Every model of a track says what it has; the events between are true."""
     models = [model, neighbor(model, rng)]
     models.insert(1, _between(*models, 0.5))
     result = cx.track(models, ORDERS, key=0, starts=16, exact=bool(rng.random() < 0.5), progress=False)
+    for cycles in result:
+        said.of_orders(cycles)
+    said.add(event.type == "unexplained" for event in result.events)
     found = [finding for i, model in enumerate(models) for finding in judge(Reference(model), result[i])]
     for i in range(2):
         events = [dataclasses.replace(e, at=e.at - i) for e in result.events if i <= e.at < i + 1]
@@ -326,7 +358,7 @@ def of_track(model, reference: Reference, rng: np.random.Generator) -> list[Find
     return found
 
 
-VERBS: dict[str, Callable[[Any, Reference, np.random.Generator], list[Finding]]] = {
+VERBS: dict[str, Callable[[Any, Reference, np.random.Generator, Said], list[Finding]]] = {
     "certify": of_certify,
     "attractors": of_attractors,
     "compare": of_compare,
@@ -335,9 +367,9 @@ VERBS: dict[str, Callable[[Any, Reference, np.random.Generator], list[Finding]]]
 }
 
 
-def ask(model, verb: str, seed: int) -> list[Finding]:
-    """Ask one verb about a network, and judge what it says."""
-    return VERBS[verb](model, Reference(model), np.random.default_rng(seed))
+def ask(model, verb: str, seed: int, said: Said | None = None) -> list[Finding]:
+    """Ask one verb about a network, and judge what it says; its verdicts are counted in `said`."""
+    return VERBS[verb](model, Reference(model), np.random.default_rng(seed), said or Said())
 
 
 # They compile more than the enumerations do: few sizes.
