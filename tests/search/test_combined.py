@@ -195,3 +195,10 @@ def test_wrong_settings_are_named():
 def test_the_seconds_hold():
     found = cx.find_cycles(random_network(40, 3), 3, key=0, finder=cx.Combined(seconds=0.2), progress=False)
     assert "0.2 s ran out" in found.report["interrupted"] or set(verdicts(found)) == {"proved complete"}
+
+
+def test_more_words_than_float64_can_count():
+    """2^1100 of them, none of a cycle: the fixed point attracts everything."""
+    found = cx.find_cycles(cx.SkewTentMap(left=0.5, right=-0.5, offset=1.0), [1100], key=0, progress=False)
+    assert len(found) == 0
+    assert verdicts(found) == ["proved complete"]

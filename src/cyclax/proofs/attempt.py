@@ -141,9 +141,10 @@ class Attempts:
     def _methods(self, orders: list[int], operations: float) -> list[tuple[AbstractMethod, list[int]]]:
         """Choose the methods, and the orders that each is asked about."""
         gates = int(np.sum(self.inventory.bounds.effective))
-        words = sum(2.0 ** (gates * order) for order in orders)
-        if gates * max(orders) <= _FEW_BITS and words <= operations / self._each(Exhaustive(), max(orders)):
-            return [(Exhaustive(), orders)]
+        if gates * max(orders) <= _FEW_BITS:  # beyond, their number overflows
+            words = sum(2 ** (gates * order) for order in orders)
+            if words <= operations / self._each(Exhaustive(), max(orders)):
+                return [(Exhaustive(), orders)]
         if self.inventory.model.num_states < MANY_DIMENSIONS:
             return [(WordGraph(), orders)]
         higher: list[tuple[AbstractMethod, list[int]]] = [(WordGraph(), orders)] if max(orders) > 1 else []
