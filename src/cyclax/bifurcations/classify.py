@@ -8,6 +8,7 @@ import numpy as np
 
 from cyclax.bifurcations.branch import LOST, Branch
 from cyclax.bifurcations.event import Event, EventType, Feigin, Flip, Side, feigin
+from cyclax.cycles.exact_form import exact_form
 from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.word import canonical_rotation, minimal_period
 from cyclax.maps.affine import AffineForm, in_chunks, lengths_of, pieces
@@ -107,7 +108,7 @@ def at_border(
     """One or more points of a word are on borders: `near (k, G)`; `scale` is the size of its points elsewhere."""
     word, side, order = walk.word, walk.side, len(walk.word)
     bounds = AffineForm(*(part[row] for part in found.bounds))
-    near, crossed = _heard(bounds, word, near & bounds.effective)
+    near, crossed = _heard(found, row, word, near & bounds.effective)
     if not np.any(near):
         return SpecialPoint("none", (word,), None, (Emanating(walk.pair, crossed, _other(side)),))
     jacobians, points = found.jacobians[row], found.points[row]
@@ -226,14 +227,17 @@ def _beyond(found: Branch, row: int, here: np.ndarray, gates: np.ndarray, jump: 
     return in_chunks(pieces, model, held[None])[0][0]
 
 
-def _heard(bounds: AffineForm, word: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _heard(found: Branch, row: int, word: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Take out of `near (k, G)` the planes whose gates cancel, and give the word beyond these."""
-    near, crossed = near.copy(), word.copy()
+    near, crossed, exact = near.copy(), word.copy(), None
+    bounds = AffineForm(*(part[row] for part in found.bounds))
     for step, gate in np.argwhere(near):
         group = _group(bounds, int(gate))
         if len(group) > 1 and near[step, gate]:
-            jump = np.max(np.abs(_jump(bounds, word[step], group)))
-            if jump <= _CANCELED * np.max(np.abs(bounds.jumps[group])):
+            # Beside a large Jacobian float64 leaves nothing of small jumps, which then seem to cancel.
+            exact = exact or exact_form(jax.tree.map(lambda leaf: leaf[row], found.models))
+            jump = np.max(np.abs(_jump(exact, word[step], group)))
+            if jump <= _CANCELED * np.max(np.abs(exact.jumps[group])):
                 near[step, group] = False
                 crossed[step, group] = ~crossed[step, group]
     return near, crossed
