@@ -203,6 +203,13 @@ def test_orbits_hand_over_the_cycles_on_which_they_settle():
     np.testing.assert_array_equal(one.layers["period"], period)
 
 
+def test_orbits_that_drift_away_have_no_period():
+    """z' = z + h without end, beside z' = z, where every point stays."""
+    model = cx.SkewTentMap(left=1.0, right=1.0, offset=1.0)
+    layers = cx.scan(model, {"offset": [-1.0, 0.0, 1.0]}, 1, key=0, progress=False).layers
+    assert layers["period"].tolist() == [0, 1, 0]
+
+
 def test_periods_of_families():
     """A multiplier of -1: all other orbits have period 2. A pair on the unit circle, a quarter turn: period 4."""
     settings: dict[str, Any] = dict(key=0, orbit_steps=300, starts=8, cells=8)

@@ -389,3 +389,29 @@ def test_states_that_one_step_makes_large_have_not_left():
     )
     (entry,) = cx.attractors(model, np.ones((2, 1)), key=0, steps=4096).entries
     assert entry.kind != "divergence"
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [np.zeros((0, 0)), [[0.5]], [[-1.0]], [[0.6, -0.8], [0.8, 0.6]]],
+    ids=["alone", "beside what shrinks", "beside a swing", "beside a turn"],
+)
+def test_what_drifts_away_for_ever_diverges(turn):
+    """z' = z + 2 for z < 0 and z' = z + 1 beyond: there is no solution to come to, and no border ahead."""
+    size = 1 + len(turn)
+    A = np.eye(size)
+    A[1:, 1:] = turn
+    W1, W2 = np.zeros((size, 2)), np.zeros((2, size))
+    W1[0], W2[:, 0] = [0.25, -0.25], 1.0
+    model = cx.ShallowPLRNN(A=A, W1=W1, W2=W2, h1=[2.0, *np.zeros(size - 1)], h2=[4.0, 0.0])
+    (entry,) = cx.attractors(model, -np.ones((2, size)) * [[1.0], [9.0]], key=0, steps=512).entries
+    assert entry.kind == "divergence"
+
+
+def test_a_drift_toward_a_border_is_followed_beyond():
+    """z' = z + 2^-10 below 0, and a fixed point beyond: 10,240 steps away, which one lap does not show."""
+    model = cx.SkewTentMap(left=1.0, right=0.5, offset=2.0**-10)
+    (entry,) = cx.attractors(model, [[-10.0]], key=0, steps=20_000).entries
+    assert (entry.kind, entry.period) == ("cycle", 1)
+    (entry,) = cx.attractors(model, [[-10.0]], key=0, steps=512).entries
+    assert entry.kind == "undecided"

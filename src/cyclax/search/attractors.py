@@ -223,11 +223,13 @@ class _Basins:
             some = samples[orders == order]
             words, _ = itineraries(self.model, z[:, some].T[:, None], order)
             facts = followed(self.bounds, words, z[:, some].T, self.longest)
-            for i in np.flatnonzero(facts.held):
+            for i in np.flatnonzero(facts.held | facts.leaves):
                 radius = float(facts.radius[i])
                 with np.errstate(divide="ignore"):
                     self.exponents[some[i]] = np.log(radius) / order
-                if facts.period[i] > 0:
+                if facts.leaves[i] and self.decider.decide(words[i]).outcome == Outcome.NONE:
+                    self._put(some[i], "divergence", kind="divergence")
+                elif facts.period[i] > 0:
                     self._settle(some[i], words[i], int(facts.period[i]), bool(facts.family[i]))
                 else:
                     self._turn(some[i], words[i], int(facts.loops[i]), float(facts.rotation[i]))

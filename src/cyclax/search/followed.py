@@ -18,6 +18,8 @@ _EPS = float(np.finfo(np.float64).eps)
 _NEAR_CIRCLE = 1e-6
 # Eigenvectors closer to each other than this are those of a Jordan block, along which distances grow.
 _JORDAN = 1e8
+# So near to 1 a multiplier is 1; a smaller share of the states than this, added in a lap, may be rounding.
+_AT_ONE, _ADDED = 1e-9, 1e-9
 # A swing below this share of the size of states is none, and one that comes back to within it is a cycle.
 _SWING = 1e-11
 # Doublings of the number of laps summed in the norm of a cycle: rounding lets none be slower than 2^60 laps.
@@ -37,6 +39,9 @@ class Followed(NamedTuple):
     period: np.ndarray  # (n,) of the points that the orbit comes to; 0 where they do not repeat
     loops: np.ndarray  # (n,) where they do not: the curves, or tori, that are visited in turn
     rotation: np.ndarray  # (n,) turns around the curve per step, in (0, 1/2 loops]; nan where it is no curve
+    leaves: (
+        np.ndarray
+    )  # (n,) not held: it follows its word for ever too, and drifts to infinity, as far as rounding tells
 
 
 def followed(bounds: AffineForm, words: np.ndarray, states: np.ndarray, longest: int, owner=None) -> Followed:
@@ -54,6 +59,34 @@ def followed(bounds: AffineForm, words: np.ndarray, states: np.ndarray, longest:
         for some in [slice(begin, begin + at_once)]
     ]
     return Followed(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _drift(bounds: AffineForm, word: np.ndarray, state: np.ndarray) -> np.ndarray | None:
+    """Give what each further lap of a word `(k, G)` adds to a state `(M,)` in the long run; None where that is nothing.
+
+    Where a multiplier is 1, z = P z + q may have no solution: then the part of P z + q - z that P keeps is added lap by
+    lap.
+    """
+    product, end, size = np.eye(len(state)), state, float(np.max(np.abs(state), initial=0.0))
+    for jacobian, gates in zip(bounds.jacobians(word), word, strict=True):
+        product, end = jacobian @ product, bounds.step(end, gates)
+        size = max(size, float(np.max(np.abs(end))))
+    values, right = np.linalg.eig(product)
+    one, condition = np.abs(values - 1) < _AT_ONE, np.linalg.cond(right)
+    if not np.any(one) or not condition < _JORDAN:
+        return None
+    added = np.real(right[:, one] @ np.linalg.solve(right, end - state)[one])
+    return added if np.max(np.abs(added)) > max(_ADDED, 64 * _EPS * condition) * size else None
+
+
+def _clear(bounds: AffineForm, word: np.ndarray, added: np.ndarray) -> bool:
+    """Whether an orbit of a word comes nearer to no border while `added (M,)` is added to it again and again."""
+    for jacobian, gates in zip(bounds.jacobians(word), word, strict=True):
+        rates, terms = bounds.gradients @ added, np.abs(bounds.gradients) @ np.abs(added)
+        if np.any((np.where(gates, rates, -rates) < -_ADDED * terms) & bounds.effective):
+            return False
+        added = jacobian @ added
+    return True
 
 
 class _Orbits:
@@ -79,17 +112,25 @@ class _Orbits:
             swings = [_Swing(np.zeros((size.shape[1], 0)), np.zeros(0, complex))] * number
             held = usable & np.all(moduli < 1 + _NEAR_CIRCLE, axis=1)
             still = away.copy()  # what is left of the distance, and is multiplied by `scaled`
+            shrinking = np.broadcast_to(np.eye(size.shape[1]), scaled.shape).copy()  # the part of a distance that does
             for i in np.flatnonzero(held & np.any(moduli > 1 - _NEAR_CIRCLE, axis=1)):
                 parted = _parted(scaled[i], away[i], order)
                 held[i] = parted is not None
                 if parted is not None:
-                    scaled[i], still[i], swings[i], fixed = parted
+                    turning, still[i], swings[i], fixed = parted
+                    shrinking[i] -= turning
+                    scaled[i] -= scaled[i] @ turning
                     away[i] -= fixed  # along a family of solutions the orbit stays where it is: begin at that one
-            held &= self._inside(self.states - size * away, size, scaled, still, swings)
+            held &= self._inside(self.states - size * away, size, scaled, still, shrinking, swings)
         facts = [swing.facts(order, longest) if held[i] else (0, 0, np.nan) for i, swing in enumerate(swings)]
         period, loops, rotation = (np.array(column) for column in zip(*facts, strict=True)) if number else 3 * [away]
-        family = np.array([bool(np.any(np.abs(swing.values - 1) < 1e-9)) for swing in swings], bool)
-        return Followed(held, np.max(moduli, axis=1), family, period, loops, rotation)
+        family = np.array([bool(np.any(np.abs(swing.values - 1) < _AT_ONE)) for swing in swings], bool)
+        leaves = np.zeros(number, bool)
+        for i in np.flatnonzero(held & family):
+            bounds = AffineForm(*(part[i % len(part)] for part in self.bounds))
+            if (added := _drift(bounds, self.words[i], self.states[i])) is not None:
+                held[i], leaves[i] = False, _clear(bounds, self.words[i], added)
+        return Followed(held, np.max(moduli, axis=1), family, period, loops, rotation, leaves)
 
     def _away(self, product, moved, values) -> np.ndarray:
         """Give the distance of the states from the nearest solution of their words."""
@@ -123,11 +164,12 @@ class _Orbits:
             product, state = jacobians @ product, (jacobians @ state[..., None])[..., 0] + shifts
         return product, state, np.where((size > 0) & np.isfinite(size), size, 1)
 
-    def _inside(self, center, size, rest, still, swings) -> np.ndarray:
+    def _inside(self, center, size, rest, still, shrinking, swings) -> np.ndarray:
         """Whether orbits around cycles through `center (n, M)` never reach a border.
 
         What is left, `still`, is multiplied by `rest` in every lap, and shrinks in the norm of X, the sum of
-        rest'^l rest^l over all laps l; a swing goes around for ever.
+        rest'^l rest^l over all laps l, without leaving the range of the projection `shrinking`; a swing goes around for
+        ever.
         """
         norm, power = np.broadcast_to(np.eye(rest.shape[1]), rest.shape), rest
         for _ in range(_DOUBLINGS):
@@ -137,7 +179,7 @@ class _Orbits:
         inside = np.all(np.isfinite(norm), axis=(1, 2)) & np.all(np.abs(power) < 1e-3, axis=(1, 2))
         values, vectors = np.linalg.eigh(np.where(inside[:, None, None], norm, np.eye(rest.shape[1])))
         length = np.sqrt(np.einsum("ni,nij,nj->n", still, norm, still))
-        shrunk = vectors / np.sqrt(np.maximum(values, 1))[:, None, :]
+        shrunk = shrinking @ (vectors / np.sqrt(np.maximum(values, 1))[:, None, :])
         most = max((swing.parts.shape[1] for swing in swings), default=0)
         around = np.zeros((*size.shape, most), complex)
         for i, swing in enumerate(swings):
@@ -185,8 +227,8 @@ class _Swing(NamedTuple):
 def _parted(product: np.ndarray, away: np.ndarray, order: int):
     """Part a distance `away (M,)` into what multipliers on the unit circle turn, and what shrinks.
 
-    **Returns:** the product and the distance without what turns; the `_Swing`; and what multipliers of 1 leave where it
-    is. None where a multiplier is outside of the circle, or distances grow along a Jordan block.
+    **Returns:** the projection on what turns; the distance without that; the `_Swing`; and what multipliers of 1 leave
+    where it is. None where a multiplier is outside of the circle, or distances grow along a Jordan block.
     """
     values, right = np.linalg.eig(product)
     others, left = np.linalg.eig(product.T)
@@ -209,4 +251,4 @@ def _parted(product: np.ndarray, away: np.ndarray, order: int):
     turning = np.real(right[:, on] @ dual)
     fixed = np.real(np.sum(parts[:, one], axis=1))
     still = away - np.real(np.sum(parts, axis=1))
-    return product - product @ turning, still, _Swing(np.where(one, 0, parts), values), fixed
+    return turning, still, _Swing(np.where(one, 0, parts), values), fixed
