@@ -408,6 +408,14 @@ def test_what_drifts_away_for_ever_diverges(turn):
     assert entry.kind == "divergence"
 
 
+@pytest.mark.parametrize("power", [0, 40, -40])
+def test_a_drift_in_any_units(power):
+    """The drift is in one state, the swing in the other, which is as large as one likes."""
+    model = cx.AlmostLinearRNN(A=[-1.0, 1.0], W=np.zeros((2, 2)), h=[0.0, -1.0], num_gated=1)
+    (entry,) = cx.attractors(model, [[2.0**power, 3.0]], key=0, steps=512).entries
+    assert entry.kind == "divergence"
+
+
 def test_a_drift_toward_a_border_is_followed_beyond():
     """z' = z + 2^-10 below 0, and a fixed point beyond: 10,240 steps away, which one lap does not show."""
     model = cx.SkewTentMap(left=1.0, right=0.5, offset=2.0**-10)

@@ -67,16 +67,21 @@ def _drift(bounds: AffineForm, word: np.ndarray, state: np.ndarray) -> np.ndarra
     Where a multiplier is 1, z = P z + q may have no solution: then the part of P z + q - z that P keeps is added lap by
     lap.
     """
-    product, end, size = np.eye(len(state)), state, float(np.max(np.abs(state), initial=0.0))
+    product, end, size = np.eye(len(state)), state, np.abs(state)
     for jacobian, gates in zip(bounds.jacobians(word), word, strict=True):
-        product, end = jacobian @ product, bounds.step(end, gates)
-        size = max(size, float(np.max(np.abs(end))))
-    values, right = np.linalg.eig(product)
+        product, size = jacobian @ product, np.maximum(size, np.abs(jacobian) @ np.abs(end))
+        end = bounds.step(end, gates)
+        size = np.maximum(size, np.abs(end))
+    size = np.where((size > 0) & np.isfinite(size), size, 1)  # each coordinate in its own units
+    scaled = product * size / size[:, None]
+    if not np.all(np.isfinite(scaled)):
+        return None
+    values, right = np.linalg.eig(scaled)
     one, condition = np.abs(values - 1) < _AT_ONE, np.linalg.cond(right)
     if not np.any(one) or not condition < _JORDAN:
         return None
-    added = np.real(right[:, one] @ np.linalg.solve(right, end - state)[one])
-    return added if np.max(np.abs(added)) > max(_ADDED, 64 * _EPS * condition) * size else None
+    added = np.real(right[:, one] @ np.linalg.solve(right, (end - state) / size)[one])
+    return size * added if np.max(np.abs(added)) > max(_ADDED, 64 * _EPS * condition) else None
 
 
 def _clear(bounds: AffineForm, word: np.ndarray, added: np.ndarray) -> bool:
