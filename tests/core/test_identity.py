@@ -108,7 +108,8 @@ def test_no_two_kinds_are_one():
 
 def test_another_process_gives_the_same():
     program = "import test_identity as t; print([t.identity(make(0.3)) for make in t.MAKERS.values()])"
-    environment = os.environ | {"PYTHONHASHSEED": "7"}
+    # Of the same settings: arrays of float32 are others.
+    environment = os.environ | {"PYTHONHASHSEED": "7", "JAX_ENABLE_X64": str(int(jax.config.jax_enable_x64))}
     told = subprocess.run(
         [sys.executable, "-c", program], cwd=Path(__file__).parent, env=environment, capture_output=True, text=True
     )
