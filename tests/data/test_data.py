@@ -158,12 +158,13 @@ def test_a_flow_of_a_system_is_a_map():
 
 
 def test_always_float64():
+    before = jax.config.jax_enable_x64
     first = data.integrate(data.Roessler(), 700, transient=3.0)
     with numerics():
         second = data.integrate(data.Roessler(), 700, transient=3.0)
     assert first.dtype == second.dtype == np.float64
     np.testing.assert_array_equal(first, second)
-    assert not jax.config.jax_enable_x64
+    assert jax.config.jax_enable_x64 == before
 
 
 def test_one_compilation(monkeypatch):
