@@ -100,9 +100,7 @@ def orbits(
 def _held(search: GridSearch, stack: Stack, cells: np.ndarray, states, again: np.ndarray, growth, longest: int):
     """Find the orbits that follow a word for ever, among those whose words repeat after `again (N, orbits)` steps.
 
-    `cells (N,)`: those of the stack that they are orbits of.
-
-    Their exponents are those of the cycle, and are written into `growth`.
+    They are those of `cells (N,)` of the stack. Their exponents are those of the cycle, and are written into `growth`.
 
     **Returns:** the periods of the points that they come to, 0 for all others; and the words, checked.
     """
