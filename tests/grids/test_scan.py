@@ -131,6 +131,21 @@ def test_an_index_sum_unlike_its_neighbors_has_a_cell_searched_again(monkeypatch
     assert result.report["searched_again"] == 3  # on either side of the difference
 
 
+def test_no_chunk_has_more_starts_than_memory_allows(monkeypatch):
+    """Chunks are of cells and of starts: 12 million of these stand in no call together, and none is left out."""
+    numbers = []
+
+    def drawn(self, stack, segments, first, number):
+        numbers.append(sum(map(np.sum, number.values())))
+        return VerifiedTables({}, {}, {})
+
+    monkeypatch.setattr(GridSearch, "drawn", drawn)
+    cx.scan(TENT, {"left": np.linspace(0.1, 0.9, 32), "right": np.linspace(-0.9, -0.1, 32)}, 3, key=0, orbit_steps=0,
+            starts=4096, heal=False)  # fmt: skip
+    assert sum(numbers) == 32 * 32 * 3 * 4096
+    assert max(numbers) < 1_000_000
+
+
 def test_existence_and_stability_in_closed_form():
     """L, R and L^n R: the points of the word solved by hand, their signs looked at, and the product of the slopes."""
     left, right = np.linspace(-2, 2, 21) + 0.013, np.linspace(-2, 2, 21) - 0.007

@@ -251,7 +251,7 @@ class GridSearch:
         return VerifiedTables(
             {order: joined(parts) for order, parts in found.items()},
             {order: joined(parts) for order, parts in uncounted.items()},
-            {order: _concatenated(parts) for order, parts in refuted.items()},
+            {order: concatenated(parts) for order, parts in refuted.items()},
         )
 
     def _file(self, stack: Stack, models: Models, batch: Settled, found, uncounted) -> None:
@@ -281,7 +281,8 @@ class GridSearch:
                     uncounted.setdefault(q * order, []).append(UncountedTable(*row))
 
 
-def _concatenated(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def concatenated(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Put owners and words, in parts of both, one after the other."""
     return np.concatenate([one for one, _ in pairs]), np.concatenate([other for _, other in pairs])
 
 
@@ -297,7 +298,7 @@ def _primitive(
             steps = (begins[rows][:, None] + np.arange(period)) % period
             parts.setdefault(period, []).append((owner[rows], some[rows[:, None], steps]))
     for _, pairs in sorted(parts.items()):
-        owner, some = _concatenated(pairs)
+        owner, some = concatenated(pairs)
         _, first = np.unique(codes_of(owner, some & models.effective(owner)[:, None]), return_index=True)
         yield owner[first], some[first]
 

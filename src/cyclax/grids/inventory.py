@@ -1,6 +1,7 @@
 """What is known of all cells of a grid: cycles and other words by order, and the arrays in which they are handed on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -47,36 +48,35 @@ class GridInventory:
                 total[self.uncounted[divisor].cell] = np.nan
         return total
 
-    def absorbed(self, result: Arrays) -> dict[int, CycleTable]:
-        """Unpack the cycles of a result, and take in its other words."""
-        tables = {order: self.blank(order) for order in self.orders}
+    def arrived(self, results: Iterable[tuple[int, Arrays]]) -> dict[int, CycleTable]:
+        """Unpack results, in the order of their items, whichever was done first: give cycles, take in other words."""
+        parts = [result for _, result in sorted(results, key=lambda pair: pair[0])]
+        tables = {}
         for order in self.orders:
-            for kind, fields in (("uncounted", UncountedTable._fields), ("found", CycleTable._fields)):
-                if f"{order}.{kind}.cell" not in result:
-                    continue
-                columns = {name: result[f"{order}.{kind}.{name}"] for name in fields}
-                bits = (order, self.num_gates)
-                words = np.unpackbits(columns["words"], axis=1, count=bits[0] * bits[1]).astype(bool)
-                columns["words"] = words.reshape(-1, *bits)
-                if kind == "found":
-                    tables[order] = CycleTable(**columns)
-                else:
-                    self.uncounted[order] = joined([self.uncounted[order], UncountedTable(**columns)])
+            tables[order] = joined([self.blank(order), *self._unpacked(CycleTable, "found", order, parts)])
+            others = self._unpacked(UncountedTable, "uncounted", order, parts)
+            self.uncounted[order] = joined([self.uncounted[order], *others])
         return tables
 
-    def merge(
-        self, results: Iterable[tuple[int, Arrays]], *, mended: bool = False, learned: bool = False
-    ) -> dict[int, CycleTable]:
-        """Take in results, in the order of their items, whichever was done first; give what was new in them.
+    def _unpacked(self, table: Any, kind: str, order: int, parts: list[Arrays]) -> Iterator[Any]:
+        """Give the tables of one order and kind that `packed` has made arrays of."""
+        for part in parts:
+            if f"{order}.{kind}.cell" in part:
+                columns = {name: part[f"{order}.{kind}.{name}"] for name in table._fields}
+                words = np.unpackbits(columns["words"], axis=1, count=order * self.num_gates).astype(bool)
+                yield table(**columns | {"words": words.reshape(-1, order, self.num_gates)})
 
-        **Arguments:** `mended`: the cells' own starts had missed it; `learned`: so had what they were given.
+    def merge(
+        self, arrived: dict[int, CycleTable], *, mended: bool = False, learned: bool = False
+    ) -> dict[int, CycleTable]:
+        """Take in cycles of each order; give those that were new.
+
+        **Arguments:** `mended`: the cells' own starts had missed them; `learned`: so had what they were given.
         """
-        parts = [self.absorbed(result) for _, result in sorted(results, key=lambda pair: pair[0])]
         fresh = {}
-        for order in self.orders:
+        for order, table in arrived.items():
             known = self.found[order]
-            arrived = joined([known.take(np.arange(0)), *(part[order] for part in parts)])
-            fresh[order] = arrived.take(np.flatnonzero(~np.isin(arrived.codes(), known.codes())))
+            fresh[order] = table.take(np.flatnonzero(~np.isin(table.codes(), known.codes())))
             self.found[order] = joined([known, fresh[order]])
             self.tried[order] = np.union1d(self.tried[order], fresh[order].codes())
             self.gained[fresh[order].cell] |= mended

@@ -11,7 +11,7 @@ from cyclax.core.version import __version__
 from cyclax.core.workers import Arrays, cores, distribute
 from cyclax.cycles.orders import divisors
 from cyclax.cycles.table import CycleTable, codes_of, joined
-from cyclax.grids.cells import GridSearch, Settings
+from cyclax.grids.cells import GridSearch, Settings, concatenated
 from cyclax.grids.grid import AbstractGrid
 from cyclax.grids.inventory import GridInventory, packed
 from cyclax.grids.orbit_layers import orbits
@@ -67,7 +67,7 @@ class NeighborSearch(GridInventory):
     def _opened(self, folder: Any) -> Store:
         """Open the folder in which chunks are kept."""
         configuration = {
-            "format": 4,  # some cells are searched before the others
+            "format": 5,  # some cells are searched before the others; a chunk has so many starts
             **self.grid.identity(),
             "orders": list(map(int, self.wanted)),
             "key": np.asarray(jax.random.key_data(self.key)).tolist(),
@@ -128,7 +128,9 @@ class NeighborSearch(GridInventory):
     ) -> dict[int, CycleTable]:
         """Search cells with so many starts more, `numbers[order] (cells,)`; give what was new."""
         numbers = {order: np.where(self.grid.usable, number, 0) for order, number in numbers.items()}
-        chunks = self._chunks(np.flatnonzero(np.any(list(numbers.values()), axis=0)))
+        total = np.sum(list(numbers.values()), axis=0)
+        cells = np.flatnonzero(total)
+        chunks = self._chunks(cells, total[cells])
         results: list[tuple[int, Arrays]] = []
 
         def work(some: np.ndarray) -> Arrays:
@@ -142,23 +144,20 @@ class NeighborSearch(GridInventory):
                 results.append(result)
                 self.searched[result[1]["cells"]] = True
         finally:
-            fresh = self.merge(results, learned=learned, mended=mended)
+            met = self.arrived(results)
+            fresh = self.merge(met, learned=learned, mended=mended)
         for order, number in numbers.items():
             self.started[order] += number
             if learned:  # where many starts miss what is known, they may have missed more
-                self._doubt(order, number >= self.settings.starts, results)
+                known = self.found[order]
+                missed = known.cell[~np.isin(known.codes(), met[order].codes())]
+                self.learned[order][missed[number[missed] >= self.settings.starts]] = True
         return fresh
-
-    def _doubt(self, order: int, cells: np.ndarray, results: list[tuple[int, Arrays]]) -> None:
-        """Have those of some cells searched again whose starts have not met all cycles of an order that are known."""
-        table = self.found[order]
-        met = [self.absorbed(result)[order].codes() for _, result in results]
-        missed = table.cell[~np.isin(table.codes(), np.concatenate([table.codes()[:0], *met]))]
-        self.learned[order][missed[cells[missed]]] = True
 
     def _orbits(self) -> dict[int, CycleTable]:
         """Follow the orbits of all cells; give the cycles on which some settled that were new."""
-        chunks = self._chunks(np.flatnonzero(self.grid.usable))
+        cells = np.flatnonzero(self.grid.usable)
+        chunks = self._chunks(cells, np.zeros(len(cells), int))
         results: list[tuple[int, Arrays]] = []
 
         def work(some: np.ndarray) -> Arrays:
@@ -168,7 +167,7 @@ class NeighborSearch(GridInventory):
         try:
             results.extend(self._spread(work, chunks, "orbits", list(map(len, chunks))))
         finally:
-            fresh = self.merge(results, learned=self.settings.stride > 1)
+            fresh = self.merge(self.arrived(results), learned=True)
             for name, blank in (("exponent", np.nan), ("period", 0), ("bounded", np.nan)):
                 layer = np.full(self.grid.size, blank)
                 for _, result in results:
@@ -176,9 +175,12 @@ class NeighborSearch(GridInventory):
                 self.layers[name] = layer.reshape(self.grid.shape)
         return fresh
 
-    def _chunks(self, cells: np.ndarray) -> list[np.ndarray]:
-        size = self.settings.cells
-        return [cells[begin : begin + size] for begin in range(0, len(cells), size)]
+    def _chunks(self, cells: np.ndarray, starts: np.ndarray) -> list[np.ndarray]:
+        """Part cells into chunks of so many that neither they nor their `starts` take too much memory."""
+        each = 8 * (4 * max(self.segments.values()) * self.num_states + 12)
+        parts = np.arange(len(cells)) // self.settings.cells, np.cumsum(starts) // max(1, _BYTES // each)
+        ends = np.flatnonzero(np.any([np.diff(part) for part in parts], axis=0)) + 1
+        return np.split(cells, ends) if len(cells) else []
 
     # -- neighbors ----------------------------------------------------------------------------------------------------
 
@@ -249,7 +251,7 @@ class NeighborSearch(GridInventory):
             ]
         sizes = [len(np.unique(cell)) for _, cell, _ in items]
         stage = f"sweep{self.sweeps:04d}"
-        return self.merge(self._spread(self._tried, items, stage, sizes), mended=mended)
+        return self.merge(self.arrived(self._spread(self._tried, items, stage, sizes)), mended=mended)
 
     def _tried(self, item) -> Arrays:
         order, cell, words = item
@@ -284,10 +286,7 @@ class NeighborSearch(GridInventory):
             more.setdefault(order, []).append((cell, second))
             if 2 * order in self.found:
                 more.setdefault(2 * order, []).append((cell, np.concatenate([first, second], axis=1)))
-        return {
-            order: (np.concatenate([cell for cell, _ in parts]), np.concatenate([words for _, words in parts]))
-            for order, parts in more.items()
-        }
+        return {order: concatenated(parts) for order, parts in more.items()}
 
     def _across(self, table: CycleTable) -> np.ndarray:
         """Flip, in the word of each cycle, the gate at the border nearest to it."""
@@ -304,7 +303,7 @@ class NeighborSearch(GridInventory):
                 words[mine, step, gate] ^= stack.bounds.effective[which, gate]
         return words
 
-    # -- index sums ---------------------------------------------------------------------------------------------------
+    # -- more starts --------------------------------------------------------------------------------------------------
 
     def search_again(self, round_: int) -> bool:
         """Search some cells with more starts; say whether that changed any.
@@ -350,7 +349,7 @@ class NeighborSearch(GridInventory):
                 results.append(result)
                 proved[result[1]["cells"]] = result[1]["proved"]
         finally:
-            self.merge(results, mended=True)
+            self.merge(self.arrived(results), mended=True)
             self.layers["proved"] = proved.reshape(self.grid.shape)
 
     def _proved(self, cells: np.ndarray) -> Arrays:

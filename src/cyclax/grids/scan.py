@@ -81,7 +81,7 @@ def scan(
     starts += starts % 2  # in pairs, one of each kind
     at_once = cells_at_once(model, starts) if cells is None else whole(cells, "cells")
     few = min(starts, max(_FEWEST, starts // _FEWER))
-    settings = Settings(starts, moves, at_once, *((_STRIDE, few + few % 2) if heal else ()))
+    settings = Settings(starts, moves, at_once, _STRIDE if heal else 1, few + few % 2)
     with numerics():
         job = NeighborSearch(grid, wanted, key, settings, orbit_steps, longest_period, store, progress)
         interrupted = job.run(heal, exact)

@@ -245,21 +245,18 @@ def itineraries(
 
 
 def _itineraries_of_each(models, states: np.ndarray, begins: np.ndarray, owner: np.ndarray):
-    """Run states `(n S, M)` in one loop on the device, which is compiled once for all orders up to `_ROOM`."""
+    """Run states `(n S, M)`, one at least, in a loop that is compiled once for all orders up to `_ROOM`."""
     segments = len(begins) - 1
     lengths, owner = np.tile(np.diff(begins), len(owner)), np.repeat(owner, segments)
     most = int(np.max(np.diff(begins)))
     room = _ROOM << max(0, (most - 1) // _ROOM).bit_length()
     size, parts = _chunk_size(models, len(states), states.shape[1], True), []
-    for i in range(0, max(1, len(states)), size):
-        mine = np.resize(np.arange(i, min(i + size, len(states))), size) if len(states) else np.zeros(size, int)
-        some = [
-            np.zeros((size, *part.shape[1:]), part.dtype) if not len(states) else part[mine]
-            for part in (states, lengths, owner)
-        ]
+    for begin in range(0, len(states), size):
+        rows = np.resize(np.arange(begin, min(begin + size, len(states))), size)
+        mine = jax.tree.map(lambda leaf, whose=owner[rows]: leaf[whose], models)
         with on_host():
-            ends, gates = _gates_met(jax.tree.map(lambda leaf, o=some[2]: leaf[o], models), *some[:2], most, room=room)
-        here = len(states[i : i + size])
+            ends, gates = _gates_met(mine, states[rows], lengths[rows], most, room=room)
+        here = min(size, len(states) - begin)
         parts.append((np.asarray(gates)[:most, :here], np.asarray(ends)[:here]))
     gates, ends = zip(*parts, strict=True)
     return np.concatenate(gates, axis=1), np.concatenate(ends)

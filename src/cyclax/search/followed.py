@@ -39,9 +39,7 @@ class Followed(NamedTuple):
     period: np.ndarray  # (n,) of the points that the orbit comes to; 0 where they do not repeat
     loops: np.ndarray  # (n,) where they do not: the curves, or tori, that are visited in turn
     rotation: np.ndarray  # (n,) turns around the curve per step, in (0, 1/2 loops]; nan where it is no curve
-    leaves: (
-        np.ndarray
-    )  # (n,) not held: it follows its word for ever too, and drifts to infinity, as far as rounding tells
+    leaves: np.ndarray  # (n,) not held: follows its word for ever and drifts to infinity, as far as rounding tells
 
 
 def followed(bounds: AffineForm, words: np.ndarray, states: np.ndarray, longest: int, owner=None) -> Followed:

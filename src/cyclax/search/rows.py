@@ -22,8 +22,6 @@ _FIRST_ROUND = 2
 # Operations, about, of the shortest call of the kernel that is worth its overhead, and of the longest of several moves;
 # and those of a step of one lane that do not depend on the dimension.
 _SHORT_CALL, _LONG_CALL, _STEP = 3e6, 2e7, 50.0
-# Most entries of the table of words known to lie on loops: as many as there are lanes in a row.
-_MOST_LOOPS = 256
 
 
 @jax.jit
@@ -48,13 +46,36 @@ def advance_rows(models, orders, lanes: Lanes, loops, most_moves, length) -> tup
     return search.lanes, search.loops
 
 
-class Ends(NamedTuple):
-    """Where starts ended, the first axis. The fate of those that were not run to the end is `MOVING`."""
+class Starts(NamedTuple):
+    """Starts between two rounds, and at their ends; the start is the first axis."""
 
     nodes: np.ndarray  # (n, S, M)
-    word: np.ndarray  # (n,), like all that follow
+    word: np.ndarray  # (n,), like all that follow: see `Lanes`
     moves: np.ndarray
     fate: np.ndarray
+    before: np.ndarray
+    anchor: np.ndarray
+
+    @classmethod
+    def at(cls, nodes: np.ndarray, word: np.ndarray) -> "Starts":
+        """Put starts where they begin."""
+        number = len(word)
+        zeros = (np.zeros(number, kind) for kind in (np.int32, np.int32, np.uint64, np.uint64))
+        return cls(np.array(nodes), np.array(word), *zeros)
+
+    def lanes(self, slots: np.ndarray, used: np.ndarray) -> Lanes:
+        """Put starts `(N, L)` into lanes; those not `used` are idle."""
+        z = np.ascontiguousarray(np.transpose(self.nodes[slots], (0, 3, 2, 1)))
+        word, moves, fate, before, anchor = (part[slots] for part in self[1:])
+        fate = np.where(used, fate, np.int32(Fate.LOST))
+        return Lanes(z, word, moves, fate, np.zeros_like(moves), before, anchor)
+
+    def put(self, starts: np.ndarray, used: np.ndarray, lanes: Lanes) -> None:
+        """Take starts out of the lanes used."""
+        self.nodes[starts] = np.transpose(lanes.z, (0, 3, 2, 1))[used]
+        there = lanes.word, lanes.moves, lanes.fate, lanes.before, lanes.anchor
+        for part, some in zip(self[1:], there, strict=True):
+            part[starts] = some[used]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,15 +97,15 @@ class Rows:
         nodes: np.ndarray,
         word: np.ndarray,
         owner: np.ndarray,
-    ) -> Ends:
+    ) -> Starts:
         """Run starts to their end. Must be called under `numerics()`.
 
         **Arguments:** `orders`: `(n,)`; `nodes`: `(n, S, M)`; `word`: `(n,)`, the hashes of the words whose
         candidates they are, 0 where they are only points; `owner`: `(n,)`, their models. Those of one order and model
         follow each other.
         """
-        starts = _Starts.at(nodes, word)
-        loops = self._no_loops(len(jax.tree.leaves(models)[0]))
+        starts = Starts.at(nodes, word)
+        loops = np.zeros((len(jax.tree.leaves(models)[0]), self.lanes), np.uint64)
         waiting, done = np.arange(len(word)), 0
         while len(waiting) and done < self.most_moves:
             length = self._length(done, nodes.shape[2], int(np.max(orders[waiting])))
@@ -93,10 +114,7 @@ class Rows:
                 after, loops[mine] = self._call(models, orders[slots[:, 0]], lanes, loops, mine, np.int32(length))
                 starts.put(slots[used], used, after)
             waiting, done = waiting[starts.fate[waiting] == Fate.MOVING], done + length
-        return Ends(*starts[:4])
-
-    def _no_loops(self, models: int) -> np.ndarray:
-        return np.zeros((models, min(self.lanes, _MOST_LOOPS)), np.uint64)
+        return starts
 
     def _length(self, done: int, num_states: int, order: int) -> int:
         """Give the moves of the next round: few at first, when many arrive; more where a call would be short."""
@@ -124,35 +142,3 @@ class Rows:
         mine = jax.tree.map(lambda leaf: np.asarray(leaf)[owner], models)
         after, loops = advance_rows(mine, orders, lanes, loops[owner], self.most_moves, length)
         return Lanes(*map(np.asarray, after)), np.asarray(loops)
-
-
-class _Starts(NamedTuple):
-    """Starts between two rounds; the start is the first axis."""
-
-    nodes: np.ndarray  # (n, S, M)
-    word: np.ndarray  # (n,), like all that follow: see `Lanes`
-    moves: np.ndarray
-    fate: np.ndarray
-    before: np.ndarray
-    anchor: np.ndarray
-
-    @classmethod
-    def at(cls, nodes: np.ndarray, word: np.ndarray) -> "_Starts":
-        """Put starts where they begin."""
-        number = len(word)
-        zeros = (np.zeros(number, kind) for kind in (np.int32, np.int32, np.uint64, np.uint64))
-        return cls(np.array(nodes), np.array(word), *zeros)
-
-    def lanes(self, slots: np.ndarray, used: np.ndarray) -> Lanes:
-        """Put starts `(N, L)` into lanes; those not `used` are idle."""
-        z = np.ascontiguousarray(np.transpose(self.nodes[slots], (0, 3, 2, 1)))
-        word, moves, fate, before, anchor = (part[slots] for part in self[1:])
-        fate = np.where(used, fate, np.int32(Fate.LOST))
-        return Lanes(z, word, moves, fate, np.zeros_like(moves), before, anchor)
-
-    def put(self, starts: np.ndarray, used: np.ndarray, lanes: Lanes) -> None:
-        """Take starts out of the lanes used."""
-        self.nodes[starts] = np.transpose(lanes.z, (0, 3, 2, 1))[used]
-        there = lanes.word, lanes.moves, lanes.fate, lanes.before, lanes.anchor
-        for part, some in zip(self[1:], there, strict=True):
-            part[starts] = some[used]
