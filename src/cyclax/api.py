@@ -2,6 +2,8 @@
 
 from cyclax.bifurcations.compare import compare
 from cyclax.bifurcations.event import Event
+from cyclax.bifurcations.input_diagram import InputDiagram
+from cyclax.bifurcations.inputs import follow_input
 from cyclax.core.budget import Budget, TooExpensiveError
 from cyclax.core.kept import keep_compiled
 from cyclax.core.version import __version__
@@ -93,6 +95,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "scan",
     "Parameter",
     "compare",
+    "follow_input",
     "track",
     "Tracker",
     "JumpRule",
@@ -138,6 +141,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "BifurcationMap",
     "Boundaries",
     "Event",
+    "InputDiagram",
     "Track",
     "Jump",
     "Fit",

@@ -38,6 +38,19 @@ class Proof:
     multiplier_error: float = math.nan
 
 
+def stability(multipliers: np.ndarray, jacobian: np.ndarray, order: int) -> str:
+    """Give "stable", "saddle", "repeller" or, with a multiplier on the unit circle, "neutral"."""
+    moduli = np.abs(multipliers)
+    with np.errstate(all="ignore"):
+        largest = np.max(np.abs(jacobian), initial=1.0)
+    rounding = 64 * order * len(moduli) * float(np.finfo(float).eps) * largest
+    if not np.all(np.abs(moduli - 1) > min(_NEUTRAL, rounding)):
+        return "neutral"
+    if np.all(moduli < 1):
+        return "stable"
+    return "repeller" if np.all(moduli > 1) else "saddle"
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Cycle:
     """One cycle of minimal period `order`, rechecked with the true map.
@@ -66,15 +79,7 @@ class Cycle:
     @property
     def stability(self) -> str:
         """Give "stable", "saddle", "repeller" or, with a multiplier on the unit circle, "neutral"."""
-        moduli = np.abs(self.multipliers)
-        with np.errstate(all="ignore"):
-            largest = np.max(np.abs(self.jacobian), initial=1.0)
-        rounding = 64 * self.order * len(moduli) * float(np.finfo(float).eps) * largest
-        if not np.all(np.abs(moduli - 1) > min(_NEUTRAL, rounding)):
-            return "neutral"
-        if np.all(moduli < 1):
-            return "stable"
-        return "repeller" if np.all(moduli > 1) else "saddle"
+        return stability(self.multipliers, self.jacobian, self.order)
 
     @property
     def eigenvectors(self) -> Complex[np.ndarray, "M M"]:

@@ -1,4 +1,7 @@
-"""A map under inputs that repeat: unrolled over whole periods, it is a map of the same kind, of all steps at once."""
+"""Maps with inputs, as maps without: unrolled over the periods of an input that repeats, or with one that stays.
+
+Both are piecewise-linear maps of the same kind, so that all that is known of these holds for them.
+"""
 
 from typing import Any
 
@@ -48,6 +51,36 @@ class Unrolled(AbstractPiecewiseLinearMap):
             model.step(state, gates[t * size : (t + 1) * size]) for t, (model, state) in enumerate(self._steps(z))
         ]
         return jnp.concatenate([images[-1], *images[:-1]])
+
+
+class InputAsState(AbstractPiecewiseLinearMap):
+    """(z, t)' = (F(z) under the input t d, t): the strength t of a constant input is a state that stays.
+
+    Its fixed points are those of F under all strengths: lines, for the most part.
+
+    **Arguments:** `model`: the map F; `added`: what strength 1 adds to its bias.
+    """
+
+    model: AbstractPiecewiseLinearMap
+    added: Float[Array, " N"] = eqx.field(converter=real_array)
+
+    @property
+    def num_states(self) -> int:
+        """M + 1."""
+        return self.model.num_states + 1
+
+    def _under(self, t: Any) -> AbstractPiecewiseLinearMap:
+        leaf = str(self.model.input_leaf)
+        bias = getattr(self.model, leaf) + t * self.added
+        return eqx.tree_at(lambda model: getattr(model, leaf), self.model, bias)
+
+    def preactivations(self, z):
+        """Give those under the input."""
+        return self._under(z[-1]).preactivations(z[:-1])
+
+    def step(self, z, gates):
+        """Map the states under the input, and leave the input as it is."""
+        return jnp.append(self._under(z[-1]).step(z[:-1], gates), z[-1])
 
 
 def checked_inputs(model: AbstractPiecewiseLinearMap, inputs: Any) -> Float[np.ndarray, "p K"]:

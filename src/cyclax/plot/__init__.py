@@ -5,6 +5,7 @@ Importing this room does not import matplotlib; the first picture does (`pip ins
 
 from cyclax.plot.cycles import cycles
 from cyclax.plot.diagrams import bifurcation_diagram, scan_picture
+from cyclax.plot.inputs import input_diagram
 from cyclax.plot.maps import bifurcation_map
 from cyclax.plot.spectrum import running_exponents, spectrum
 from cyclax.plot.track import track
@@ -14,6 +15,7 @@ __all__ = [
     "bifurcation_diagram",
     "bifurcation_map",
     "cycles",
+    "input_diagram",
     "running_exponents",
     "scan_picture",
     "spectrum",

@@ -1,0 +1,255 @@
+"""`follow_input`: the verb. All fixed points of a network while the strength of a constant input changes."""
+
+import collections
+import math
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Float
+
+from cyclax.bifurcations.event import feigin
+from cyclax.bifurcations.input_diagram import Corner, InputDiagram
+from cyclax.core.budget import Budget
+from cyclax.core.checks import checked_key, whole
+from cyclax.core.interruption import Interruption
+from cyclax.core.numerics import numerics
+from cyclax.core.version import __version__
+from cyclax.cycles.balance import Balanced, units_of
+from cyclax.cycles.cycle import stability
+from cyclax.cycles.exact_form import exact_form
+from cyclax.cycles.multipliers import multipliers_of
+from cyclax.cycles.result import Cycles
+from cyclax.maps.affine import AffineForm, in_chunks, state_scale, visit
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.maps.driven import InputAsState
+from cyclax.maps.stack import checked_model
+from cyclax.paths.lines import RANGE, RAY, Lines, solution_lines
+from cyclax.paths.lines import Corner as LineCorner
+from cyclax.paths.system import Gates, merged_gates
+from cyclax.proofs.attempt import default_box
+from cyclax.proofs.enumerate import enumerate_cycles
+from cyclax.proofs.methods import BranchAndBound
+from cyclax.search.combined import Combined
+from cyclax.search.find import find_cycles
+from cyclax.search.finder import AbstractFinder
+
+# Nodes of the tree in which words that nobody has met are sought, times the number of states squared.
+_NODES = 1e7
+# A fixed point lies on a piece if it is this near to it, as a share of its size.
+_ON_PIECE = 1e-6
+
+
+def follow_input(
+    model: AbstractPiecewiseLinearMap,
+    direction: Float[Any, " I"],
+    values: tuple[float, float],
+    *,
+    key: Array | int,
+    proof: Budget | None = None,
+    searched: int = 9,
+    finder: AbstractFinder | None = None,
+    progress: bool = True,
+) -> InputDiagram:
+    """Follow all fixed points of a network while a constant input grows from one strength to another.
+
+    Under the input s `direction` the fixed points are straight lines in (z, s) as long as they cross no border, and
+    these are followed exactly, from border to border, stable or not, through folds and branch points. They start where
+    a tree of words (`BranchAndBound`, with s as a state) finds fixed points of any strength, and it proves that there
+    are no others. Where that is too much for it, they start at the fixed points of a few strengths, by `find_cycles`,
+    which are on all branches but those that are closed between two of these.
+
+    **Arguments:**
+
+    - `model`: any map of cyclax with a bias. A constant input that is there as well: `model.with_input(rest)`.
+    - `direction`: the input at strength 1, as `model.with_input` takes it: `(I,)`, one number for each column of the
+      input weights C, or for models without them the shape of the bias.
+    - `values`: the strengths (s0, s1).
+    - `key`: a JAX random key, or an int seed, for the search.
+    - `proof`: how much the tree may cost; by default 1e7 / M^2 nodes, and no limit in seconds.
+    - `searched`: at so many strengths, in equal steps from s0 to s1, fixed points are searched for if it has no end.
+    - `finder`: of `find_cycles` then; by default paths and starts without proofs.
+    - `progress`: show a bar on a terminal when it takes longer than a second.
+
+    **Returns:** an `InputDiagram`: pieces, corners and branches, with the verdict in its report. Ctrl-C gives what has
+    been followed by then.
+
+    **Raises:** `TypeError` and `ValueError` that name the argument and the remedy; `NotFollowedError` where the map is
+    not continuous.
+    """
+    began = Budget.clock()
+    model = checked_model(model)
+    direction, low, high = _checked(model, direction, values)
+    searched, key = whole(searched, "searched", 2), checked_key(key)
+    with Interruption() as interruption, numerics():
+        diagram = _Diagram(model, direction, low, high)
+        diagram.prove(proof, progress)
+        found: tuple[Cycles, ...] = ()
+        places = np.linspace(low, high, searched)
+        if not diagram.proved and not interruption.pressed:
+            models = [model.with_input(s * direction) for s in places]
+            finder = Combined(proofs=False) if finder is None else finder
+            found = find_cycles(models, 1, key=key, finder=finder, progress=progress)
+        diagram.follow(found, lambda _: interruption.pressed)
+        report = diagram.report(places, found, "interrupted by Ctrl-C" if interruption.pressed else "")
+        report |= {"seconds": Budget.clock() - began, "version": __version__}
+        return diagram.result(report)
+
+
+def _checked(model, direction, values) -> tuple[np.ndarray, float, float]:
+    try:
+        low, high = (float(value) for value in values)
+    except (TypeError, ValueError):
+        raise ValueError(f"values: expected two strengths (s0, s1), got {values!r}.") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"values: expected two finite strengths s0 < s1, got ({low:g}, {high:g}).")
+    direction = np.asarray(direction, float)
+    if not np.all(np.isfinite(direction)):
+        raise ValueError("direction: it holds NaN or inf.")
+    try:
+        moved = model.with_input(direction)
+    except ValueError as error:
+        raise ValueError(f"direction: {str(error).removeprefix('s: ')}") from error
+    leaf = str(model.input_leaf)
+    if np.array_equal(getattr(moved, leaf), getattr(model, leaf)):
+        raise ValueError("direction: it changes nothing of the bias.")
+    return direction, low, high
+
+
+class _Diagram:
+    """One call: the map of (z, t), t = (s - s0) / (s1 - s0), in balanced units, and the lines found so far."""
+
+    def __init__(self, model: AbstractPiecewiseLinearMap, direction: np.ndarray, low: float, high: float):
+        self.model, self.direction, self.low, self.high = model, direction, low, high
+        leaf = str(model.input_leaf)
+        bare = eqx.tree_at(lambda one: getattr(one, leaf), model, np.zeros_like(getattr(model, leaf)))
+        added = np.asarray(getattr(bare.with_input((high - low) * direction), leaf))  # pyright: ignore[reportArgumentType]
+        self.extended = InputAsState(model.with_input(low * direction), added)  # pyright: ignore[reportArgumentType]
+        units = units_of(exact_form(self.extended))
+        self.units = np.ones(self.extended.num_states) if units is None else units
+        self.units[-1] = 1  # t has its own
+        self.balanced = Balanced(self.extended, self.units)  # pyright: ignore[reportArgumentType]
+        self.bounds: AffineForm = exact_form(self.balanced)
+        self.gates: Gates = merged_gates(self.bounds)
+        self.proof: dict[str, Any] = {}
+        self.proved = False
+        self.listed: list[np.ndarray] = []
+        self.lines: Lines
+
+    def prove(self, budget: Budget | None, progress: bool) -> None:
+        """Seek all words that have fixed points at any strength, by a tree."""
+        box = default_box(self.extended, exact_form(self.extended))
+        box.lower[-1], box.upper[-1] = 0.0, 1.0
+        budget = budget or Budget(math.inf, max(1, int(_NODES / len(box.lower) ** 2)))
+        try:
+            listed = enumerate_cycles(
+                self.extended, 1, box=(box.lower, box.upper), method=BranchAndBound(), budget=budget, progress=progress
+            )
+        except (ImportError, ValueError) as error:
+            self.proof = {"refused": str(error)}
+            return
+        entry = listed.report["orders"]["1"]
+        self.proved = entry["verdict"] == "proved complete"
+        self.proof = {"reason": entry["reason"], "certificate": listed.report["completeness"]}
+        # Points of their lines, which may lie beyond the range.
+        self.listed = [entry.points[0] / self.units for entry in (*listed, *listed.degenerate)]
+
+    def follow(self, found: tuple[Cycles, ...], stop) -> None:
+        """Follow the lines through all that is known."""
+        rows = zip(found, np.linspace(0, 1, len(found)), strict=True)
+        some = [(entry.points[0], t) for cycles, t in rows for entry in (*cycles, *cycles.degenerate)]
+        points = [*self.listed, *(np.append(point, t) / self.units for point, t in some)]
+        scale = state_scale(self.balanced, self.bounds)
+        self.lines = solution_lines(self.gates, points, scale, stop)
+        within = [point for point in points if _ON_PIECE < point[-1] < 1 - _ON_PIECE]
+        self.missed = sum(not self._is_on_line(point, scale) for point in within)
+
+    def _is_on_line(self, point: np.ndarray, scale: float) -> bool:
+        begin, end = self.lines.ends[:, 0], self.lines.ends[:, 1]
+        along = end - begin
+        share = np.sum((point - begin) * along, axis=1) / np.sum(along**2, axis=1)
+        nearest = begin + np.clip(share, 0, 1)[:, None] * along
+        size = np.append(np.full(len(point) - 1, scale), 1.0)
+        return bool(np.any(np.max(np.abs(nearest - point) / size, axis=1, initial=0) <= _ON_PIECE))
+
+    def report(self, places: np.ndarray, found: tuple[Cycles, ...], stopped: str) -> dict[str, Any]:
+        """Say what was found at each strength, and whether anything can be missing."""
+        notes = [stopped] if stopped else []
+        notes += self.lines.notes
+        ends = sum(len(corner.pieces) == 1 for corner in self.lines.corners)
+        if ends:
+            notes.append(f"{ends} pieces end where nothing was found that goes on")
+        if self.missed:
+            notes.append(f"{self.missed} fixed points that were found lie on none of the pieces")
+        verdicts = [cycles.report["orders"]["1"]["verdict"] for cycles in found]
+        values = [
+            {"s": s, "found": len(cycles), "verdict": verdict}
+            for s, cycles, verdict in zip(places.tolist(), found, verdicts, strict=False)
+        ]
+        why = self.proof.get("refused") or self.proof["reason"]
+        verdict, reason = "proved complete" if self.proved else "unknown", why
+        if not self.proved:
+            at = ", ".join(f"{verdict} at {number}" for verdict, number in collections.Counter(verdicts).items())
+            reason = f"branches that exist at none of {len(values)} strengths may be missing ({at}); proof: {why}"
+        if notes:
+            verdict, reason = "unknown", notes[0]
+        return {"verdict": verdict, "reason": reason, "values": values, "notes": notes, "proof": self.proof}
+
+    def result(self, report: dict[str, Any]) -> InputDiagram:
+        """Write the lines down in the units of the model."""
+        lines, size = self.lines, self.model.num_states
+        words = self.gates.words(lines.words[:, None])[:, 0]
+        jacobians = self.bounds.jacobians(words)[:, :size, :size]
+        multipliers = multipliers_of(jacobians[:, None], jacobians)
+        kinds = tuple(stability(*row, 1) for row in zip(multipliers, jacobians, strict=True))
+        ends = lines.ends * self.units
+        s = self.strength(ends[..., -1])
+        corners = [self._corner(corner, words, jacobians, s, kinds) for corner in lines.corners]
+        turn = sorted(range(len(corners)), key=lambda i: corners[i].s)
+        rank = np.append(np.argsort(turn), [RAY, RANGE])  # these stay as they are
+        middle = (ends[:, 0] + ends[:, 1]) / 2
+        residual = np.maximum(*map(self._residual, (ends[:, 0], ends[:, 1])))
+        residual = np.maximum(residual, self._residual(middle))
+        return InputDiagram(
+            direction=self.direction,
+            values=(self.low, self.high),
+            words=words,
+            s=s,
+            points=ends[..., :-1],
+            multipliers=multipliers,
+            stability=kinds,
+            residual=residual,
+            meets=rank[lines.meets],
+            corners=tuple(corners[i] for i in turn),
+            report=report,
+        )
+
+    def strength(self, t: np.ndarray) -> np.ndarray:
+        """Give s, exactly at both ends of the range."""
+        return np.where(t < 0.5, self.low + t * (self.high - self.low), self.high - (1 - t) * (self.high - self.low))
+
+    def _residual(self, x: np.ndarray) -> np.ndarray:
+        """|F(z) - z| under the input, of the true map."""
+        _, images = in_chunks(visit, self.extended, x)
+        return np.max(np.abs(images - x), axis=1)
+
+    def _corner(self, corner: LineCorner, words, jacobians, s, kinds) -> Corner:
+        """Say what happens at a corner."""
+        strength = float(self.strength(corner.point[-1]))
+        gates = tuple(np.flatnonzero(np.isin(self.gates.plane, corner.tied)).tolist())
+        away = [np.sign(s[i, 1 - e] - s[i, e]) for i, e in corner.pieces]
+        flips = False
+        if len(away) == 1:
+            kind = "unexplained"
+        elif not all(away):
+            kind = "family"
+        elif len(away) > 2:
+            kind = "branch point"
+        else:
+            kind = "persistence" if away[0] != away[1] else "nonsmooth fold"
+            if len(gates) == 1:
+                rows = sorted((i for i, _ in corner.pieces), key=lambda i: words[i, gates[0]])
+                flips = feigin(*(jacobians[i][None] for i in rows)).flips
+        pieces = corner.pieces
+        stable = tuple(kinds[i] for i, _ in pieces)
+        return Corner(strength, corner.point[:-1] * self.units[:-1], gates, kind, flips, pieces, stable)
