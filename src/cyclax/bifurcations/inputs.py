@@ -16,7 +16,7 @@ from cyclax.core.interruption import Interruption
 from cyclax.core.numerics import numerics
 from cyclax.core.version import __version__
 from cyclax.cycles.balance import Balanced, units_of
-from cyclax.cycles.cycle import stability
+from cyclax.cycles.cycle import Cycle, Degenerate, stability
 from cyclax.cycles.exact_form import exact_form
 from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.result import Cycles
@@ -36,8 +36,10 @@ from cyclax.search.finder import AbstractFinder
 
 # Nodes of the tree in which words that nobody has met are sought, times the number of states squared.
 _NODES = 1e7
-# A fixed point lies on a piece if it is this near to it, as a share of its size.
-_ON_PIECE = 1e-6
+# What is this near to an end of the range, or to a border, may lie on either side of it.
+_SHORT = 1e-8
+# Pieces that are known to a larger share of the states than this leave it open what meets what.
+_ROUNDING = 1e-6
 
 
 def follow_input(
@@ -133,7 +135,8 @@ class _Diagram:
         self.gates: Gates = merged_gates(self.bounds)
         self.proof: dict[str, Any] = {}
         self.proved = False
-        self.listed: list[np.ndarray] = []
+        self.listed: list[tuple[Cycle | Degenerate, np.ndarray]] = []
+        self.missed = 0
         self.lines: Lines
 
     def prove(self, budget: Budget | None, progress: bool) -> None:
@@ -151,26 +154,24 @@ class _Diagram:
         entry = listed.report["orders"]["1"]
         self.proved = entry["verdict"] == "proved complete"
         self.proof = {"reason": entry["reason"], "certificate": listed.report["completeness"]}
-        # Points of their lines, which may lie beyond the range.
-        self.listed = [entry.points[0] / self.units for entry in (*listed, *listed.degenerate)]
+        self.listed = [(entry, point) for entry in (*listed, *listed.degenerate) for point in _within(entry)]
 
     def follow(self, found: tuple[Cycles, ...], stop) -> None:
         """Follow the lines through all that is known."""
         rows = zip(found, np.linspace(0, 1, len(found)), strict=True)
-        some = [(entry.points[0], t) for cycles, t in rows for entry in (*cycles, *cycles.degenerate)]
-        points = [*self.listed, *(np.append(point, t) / self.units for point, t in some)]
-        scale = state_scale(self.balanced, self.bounds)
-        self.lines = solution_lines(self.gates, points, scale, stop)
-        within = [point for point in points if _ON_PIECE < point[-1] < 1 - _ON_PIECE]
-        self.missed = sum(not self._is_on_line(point, scale) for point in within)
-
-    def _is_on_line(self, point: np.ndarray, scale: float) -> bool:
-        begin, end = self.lines.ends[:, 0], self.lines.ends[:, 1]
-        along = end - begin
-        share = np.sum((point - begin) * along, axis=1) / np.sum(along**2, axis=1)
-        nearest = begin + np.clip(share, 0, 1)[:, None] * along
-        size = np.append(np.full(len(point) - 1, scale), 1.0)
-        return bool(np.any(np.max(np.abs(nearest - point) / size, axis=1, initial=0) <= _ON_PIECE))
+        some = [(entry, np.append(entry.points[0], t)) for cycles, t in rows for entry in (*cycles, *cycles.degenerate)]
+        known = [(entry, point / self.units) for entry, point in (*self.listed, *some)]
+        scale = max((float(np.max(np.abs(point[:-1]))) for _, point in known), default=0.0)
+        scale = scale or state_scale(self.balanced, self.bounds)
+        self.lines = solution_lines(self.gates, [point for _, point in known], scale, stop)
+        self.words = self.gates.words(self.lines.words[:, None])[:, 0]
+        followed = {word.tobytes() for word in self.words[:, self.bounds.effective]}
+        self.missed = sum(
+            _SHORT < point[-1] < 1 - _SHORT
+            and entry.margin > _SHORT * np.max(np.abs(entry.points))
+            and entry.gates[0, self.bounds.effective].tobytes() not in followed
+            for entry, point in known
+        )
 
     def report(self, places: np.ndarray, found: tuple[Cycles, ...], stopped: str) -> dict[str, Any]:
         """Say what was found at each strength, and whether anything can be missing."""
@@ -179,6 +180,9 @@ class _Diagram:
         ends = sum(len(corner.pieces) == 1 for corner in self.lines.corners)
         if ends:
             notes.append(f"{ends} pieces end where nothing was found that goes on")
+        rounding = float(np.max(self.lines.rounding, initial=0))
+        if rounding > _ROUNDING:
+            notes.append(f"in float64 pieces are known to {rounding:.0e} of the states only: nearly singular")
         if self.missed:
             notes.append(f"{self.missed} fixed points that were found lie on none of the pieces")
         verdicts = [cycles.report["orders"]["1"]["verdict"] for cycles in found]
@@ -197,8 +201,7 @@ class _Diagram:
 
     def result(self, report: dict[str, Any]) -> InputDiagram:
         """Write the lines down in the units of the model."""
-        lines, size = self.lines, self.model.num_states
-        words = self.gates.words(lines.words[:, None])[:, 0]
+        lines, words, size = self.lines, self.words, self.model.num_states
         jacobians = self.bounds.jacobians(words)[:, :size, :size]
         multipliers = multipliers_of(jacobians[:, None], jacobians)
         kinds = tuple(stability(*row, 1) for row in zip(multipliers, jacobians, strict=True))
@@ -253,3 +256,13 @@ class _Diagram:
         pieces = corner.pieces
         stable = tuple(kinds[i] for i, _ in pieces)
         return Corner(strength, corner.point[:-1] * self.units[:-1], gates, kind, flips, pieces, stable)
+
+
+def _within(entry: Cycle | Degenerate) -> list[np.ndarray]:
+    """Give (z, t) of what the tree has listed: the middle of a line, of the part of it where t is from 0 to 1."""
+    point = entry.points[0]
+    if not isinstance(entry, Degenerate) or entry.directions.shape[1] != 1 or not entry.directions[-1, 0]:
+        return [point]
+    direction, ends = entry.directions[:, 0], np.sort((np.array([0.0, 1.0]) - point[-1]) / entry.directions[-1, 0])
+    low, high = np.maximum(ends[0], entry.extent[0, 0]), np.minimum(ends[1], entry.extent[0, 1])
+    return [point + (low + high) / 2 * direction] if low <= high else []

@@ -21,8 +21,10 @@ from cyclax.paths.system import Gates
 RANGE, RAY, _FREE = -1, -2, -3
 # Lengths are in units of the states and of the whole range. Shorter than this a piece is a point of its neighbors.
 _SHORT = 1e-8
-# A preactivation is 0 where it is by this share of its terms, and does not change along a line where its slope is.
-_ON_BORDER, _FLAT = 1e-10, 1e-12
+# A preactivation is 0 at a corner where it is by this share of what it could be there.
+_ON_BORDER = 1e-10
+# So much of what a line is solved to is rounding, times its condition number; never less, or more, than that.
+_ROUNDING, _LEAST, _MOST = 2.0**-48, 1e-13, 1e-7
 # A line keeps t where it is if t is this small a part of its direction.
 _AT_REST = 1e-13
 # Singular values, as shares of the largest, below which there is more than a line.
@@ -52,6 +54,7 @@ class Lines:
 
     - `words` `(n, P)`: the planes that are open on each; `ends` `(n, 2, M + 1)`: (z, t) at both ends, the lower t
       first; `meets` `(n, 2)`: what each end is: `RANGE`, `RAY` or the number of a corner.
+    - `rounding` `(n,)`: the share of the states, and of the range, to which float64 knows each.
     - `notes`: what could not be followed.
     """
 
@@ -59,6 +62,7 @@ class Lines:
     ends: Float[np.ndarray, "n 2 N"]
     meets: np.ndarray
     corners: tuple[Corner, ...]
+    rounding: Float[np.ndarray, " n"]
     notes: tuple[str, ...]
 
 
@@ -87,10 +91,12 @@ class _Tracer:
     def __init__(self, gates: Gates, scale: float):
         self.gates, self.size = gates, len(gates.shift) - 1
         self.units = np.append(np.full(self.size, scale), 1.0)
+        self.reach = np.abs(gates.c) @ self.units  # of the preactivations, over states of that size
         self.known: dict[bytes, int] = {}  # the piece of each word, or -1
         self.words: list[np.ndarray] = []
         self.ends: list[np.ndarray] = []
         self.meets: list[list[int]] = []
+        self.rounding: list[float] = []
         self.corners: list[Corner] = []
         self.notes: dict[str, None] = {}
 
@@ -111,13 +117,13 @@ class _Tracer:
         words = np.reshape(np.array(self.words, bool), shape)
         ends = np.reshape(np.array(self.ends, float), (shape[0], 2, self.size + 1))
         meets = np.reshape(np.array(self.meets, int), (shape[0], 2))
-        return Lines(words, ends, meets, tuple(self.corners), tuple(self.notes))
+        return Lines(words, ends, meets, tuple(self.corners), np.array(self.rounding, float), tuple(self.notes))
 
     def _meeting(self, point: np.ndarray, origin: tuple[int, int] | None) -> _Meeting:
         """See which planes meet at a point, and list the words around it."""
         y, terms = self._preactivations(point[None])
-        near = self.units * _SHORT  # nearer than this in space is a tie as well
-        tied = np.flatnonzero(np.abs(y[0]) <= np.maximum(_ON_BORDER * terms[0], np.abs(self.gates.c) @ near))
+        # Nearer than this in space is a tie as well.
+        tied = np.flatnonzero(np.abs(y[0]) <= np.maximum(_ON_BORDER * terms[0], _SHORT * self.reach))
         word = y[0] > 0
         if origin is not None:  # what is not tied is as it was
             word = np.where(np.isin(np.arange(len(word)), tied), word, self.words[origin[0]])
@@ -129,9 +135,9 @@ class _Tracer:
         return _Meeting(point, tied, words, origin)
 
     def _preactivations(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Preactivations `(n, P)`, and the size of their terms."""
-        c, b = self.gates.c, self.gates.b
-        return x @ c.T + b, np.abs(x) @ np.abs(c).T + np.abs(b)
+        """Preactivations `(n, P)`, and what they could be at states of this size."""
+        largest = np.max(np.abs(x / self.units), axis=1, initial=1.0)
+        return x @ self.gates.c.T + self.gates.b, largest[:, None] * self.reach + np.abs(self.gates.b)
 
     def _solve(self, meetings: list[_Meeting]) -> None:
         """Solve all words that are new."""
@@ -145,36 +151,44 @@ class _Tracer:
         for begin in range(0, len(keys), rows):
             some = [new[key] for key in keys[begin : begin + rows]]
             words, points = np.array([word for word, _ in some]), np.array([point for _, point in some])
-            there, ends, meets = self._pieces(words, points)
+            there, ends, meets, rounding = self._pieces(words, points)
             for i, key in enumerate(keys[begin : begin + rows]):
                 self.known[key] = len(self.words) if there[i] else -1
                 if there[i]:
                     self.words.append(words[i])
                     self.ends.append(ends[i])
                     self.meets.append(meets[i].tolist())
+                    self.rounding.append(float(rounding[i]))
 
     def _pieces(self, words: np.ndarray, points: np.ndarray):
         """Solve words `(n, P)`, and cut what they give off at borders; `points` solve them nearly.
 
-        **Returns:** which have a piece `(n,)`; its ends `(n, 2, M + 1)`; and what they are `(n, 2)`.
+        **Returns:** which have a piece `(n,)`; its ends `(n, 2, M + 1)`; what they are `(n, 2)`; how
+        well they are known `(n,)`.
         """
-        point, direction = self._solved(words, points)
-        c, along = self.gates.c, direction @ self.gates.c.T
+        point, direction, rounding = self._solved(words, points)
+        along = direction @ self.gates.c.T
         y, terms = self._preactivations(point)
         side = np.where(words, 1.0, -1.0)
-        flat = np.abs(along) <= _FLAT * (np.abs(direction) @ np.abs(c).T)
+        flat = np.abs(along) <= rounding * self.reach
         room, rate = side * y, np.where(flat, 0, side * along)
         with np.errstate(all="ignore"):
             cut = -room / rate
             leaves = -point[:, -1] / direction[:, -1], (1 - point[:, -1]) / direction[:, -1]
         # A line within a border belongs to the region that is closed.
-        wrong = flat & np.where(words, y <= _ON_BORDER * terms, y > _ON_BORDER * terms)
+        wrong = flat & np.where(words, y <= rounding * terms, y > rounding * terms)
         low = np.max(np.where(rate > 0, cut, -np.inf), axis=1, initial=-np.inf)
         high = np.min(np.where(rate < 0, cut, np.inf), axis=1, initial=np.inf)
+        with np.errstate(all="ignore"):
+            blur = rounding * terms / np.abs(along)  # of the cuts
+        first_cut, last_cut = (rate > 0) & (cut >= low[:, None]), (rate < 0) & (cut <= high[:, None])
+        rounding = np.maximum(rounding[:, 0], np.max(np.where(first_cut | last_cut, blur, 0), axis=1, initial=0))
         rests = direction[:, -1] == 0
         first, last = np.where(rests, -np.inf, leaves[0]), np.where(rests, np.inf, leaves[1])
-        meets = np.stack([np.where(low > first, _FREE, RANGE), np.where(high < last, _FREE, RANGE)], axis=1)
-        places = np.stack([np.maximum(low, first), np.minimum(high, last)], axis=1)
+        # A corner at the end of the range is its end.
+        meets = np.stack([low > first + _SHORT, high < last - _SHORT], axis=1)
+        places = np.where(meets, np.stack([low, high], axis=1), np.stack([first, last], axis=1))
+        meets = np.where(meets, _FREE, RANGE)
         meets[~np.isfinite(places)] = RAY
         # What goes on for ever is shown for a while.
         places = np.where(np.isfinite(places), places, places[:, ::-1] + [-1, 1])
@@ -183,10 +197,10 @@ class _Tracer:
         there = ~np.any(wrong, axis=1) & (places[:, 1] - places[:, 0] > _SHORT) & inside
         ends = point[:, None] + places[..., None] * direction[:, None]
         ends[..., -1] = np.where(meets == RANGE, [0, 1], ends[..., -1])
-        return there & np.all(np.isfinite(ends), axis=(1, 2)), ends, meets
+        return there & np.all(np.isfinite(ends), axis=(1, 2)), ends, meets, rounding
 
-    def _solved(self, words: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give the lines of words: the point of each that is next to a given one, and its direction."""
+    def _solved(self, words: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Give the lines of words: the point of each next to a given one, its direction, and how well it is known."""
         size, gates = self.size, self.gates
         opened = np.where(words, 1.0, 0.0)
         system = (
@@ -206,7 +220,9 @@ class _Tracer:
         many = ~(values[:, -1] > _MORE_THAN_A_LINE * values[:, 0])
         for t in points[many, -1]:
             self.notes[f"a plane of fixed points at t = {t:.6g}"] = None
-        return np.where(many[:, None], np.nan, moved), direction
+        with np.errstate(all="ignore"):
+            rounding = np.clip(_ROUNDING * values[:, :1] / values[:, -1:], _LEAST, _MOST)
+        return np.where(many[:, None], np.nan, moved), direction, rounding
 
     def _join(self, meeting: _Meeting) -> None:
         """Have the pieces that begin at a corner meet there."""
