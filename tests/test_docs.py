@@ -41,6 +41,18 @@ def test_your_network(capsys):
     assert len(namespace["cycles"]) == 9
 
 
+def test_coming_from_fixed_point_finder(capsys):
+    page = DOCS / "coming_from_fixed_point_finder.md"
+    namespace = {"__name__": page.stem}
+    for line, code in code_blocks(page):
+        exec(compile("\n" * line + code, str(page), "exec"), namespace)
+    printed = capsys.readouterr().out
+    assert "7 cycles (3 stable)" in printed
+    assert printed.count("lies between") == 3
+    assert "1 fixed point, and [ghost of a fixed point" in printed
+    assert "[7, 5, 1]" in printed
+
+
 def test_extending(capsys):
     page = DOCS / "extending.md"
     ((line, code),) = code_blocks(page)

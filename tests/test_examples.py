@@ -1,5 +1,6 @@
 """Every example runs to its picture, with little to train."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES, BENCHMARKS = ROOT / "examples", ROOT / "benchmarks"
 SHORT = {
+    "flip_flop": ["--units", "24", "--updates", "1500"],
     "forcing_and_gradients": ["--seeds", "2"],
     "gradients_and_exponents": [],
     "gradients_at_bifurcations": [],
@@ -32,6 +34,12 @@ def test_example(name, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env={"MPLBACKEND": "Agg"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert picture.stat().st_size > 10_000
+    if name == "flip_flop":
+        assert "  8 with 0 unstable directions" in done.stdout
+        assert "index sum 1" in done.stdout
+        saddles = re.findall(r"^  ([01]{3}) and ([01]{3}) ", done.stdout, re.MULTILINE)
+        assert len(saddles) >= 7  # a tree of eight memories has so many
+        assert all(one != other for one, other in saddles)
     if name == "lorenz":  # little training suffices for the fixed points
         places = [line for line in done.stdout.splitlines() if "% of the diameter away" in line]
         assert len(places) == 3
