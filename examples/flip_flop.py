@@ -55,8 +55,10 @@ class Trained(eqx.Module):
         return states, jax.vmap(self.readout)(states)
 
 
-def train(trial, units: int, updates: int, seed: int) -> tuple[Trained, np.ndarray]:
+def train(trial, units: int, updates: int, seed: int, *, bias: bool = True) -> tuple[Trained, np.ndarray]:
     """Train a network on a task: `trial(key)` draws inputs `(T, I)` and the outputs that are asked for, `(T, O)`.
+
+    `bias`: of the readout, whether it has one.
 
     **Returns:** the network, and the mean squared error at each update.
     """
@@ -64,7 +66,7 @@ def train(trial, units: int, updates: int, seed: int) -> tuple[Trained, np.ndarr
     num_inputs, num_outputs = (shape.shape[-1] for shape in jax.eval_shape(trial, keys[0]))
     network = cx.RateRNN.random(units, key=keys[0], gain=0.9, alpha=ALPHA, num_inputs=num_inputs)
     network = eqx.tree_at(lambda n: (n.b, n.C), network, (0 * network.b, network.C / np.sqrt(num_inputs)))
-    model = Trained(network, eqx.nn.Linear(units, num_outputs, key=keys[1]))
+    model = Trained(network, eqx.nn.Linear(units, num_outputs, use_bias=bias, key=keys[1]))
     # All is trained but the leak.
     learns = eqx.tree_at(lambda m: m.network.alpha, jax.tree.map(eqx.is_inexact_array, model), False)
     weights, kept = eqx.partition(model, learns)

@@ -42,6 +42,9 @@ def test_your_network(capsys):
 
 
 def test_coming_from_fixed_point_finder(capsys):
+    import matplotlib
+
+    matplotlib.use("Agg")
     page = DOCS / "coming_from_fixed_point_finder.md"
     namespace = {"__name__": page.stem}
     for line, code in code_blocks(page):
@@ -51,6 +54,7 @@ def test_coming_from_fixed_point_finder(capsys):
     assert printed.count("lies between") == 3
     assert "1 fixed point, and [ghost of a fixed point" in printed
     assert "[7, 5, 1]" in printed
+    assert "at s = 0: 7 (3 stable)" in printed
 
 
 def test_extending(capsys):

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES, BENCHMARKS = ROOT / "examples", ROOT / "benchmarks"
 SHORT = {
+    "decision": ["--units", "12", "--updates", "600"],
     "flip_flop": ["--units", "24", "--updates", "1500"],
     "forcing_and_gradients": ["--seeds", "2"],
     "gradients_and_exponents": [],
@@ -34,6 +35,10 @@ def test_example(name, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env={"MPLBACKEND": "Agg"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert picture.stat().st_size > 10_000
+    if name == "decision":
+        assert "complete? proved complete" in done.stdout
+        until = re.findall(r"evidence of ([+-])0.5 stands until that slowly reaches ([+-])", done.stdout)
+        assert sorted(until) == [("+", "-"), ("-", "+")]  # each choice withstands evidence for the other
     if name == "flip_flop":
         assert "  8 with 0 unstable directions" in done.stdout
         assert "index sum 1" in done.stdout
