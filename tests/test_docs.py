@@ -30,6 +30,9 @@ def test_writing_a_model(capsys):
 
 
 def test_your_network(capsys):
+    import matplotlib
+
+    matplotlib.use("Agg")
     page = DOCS / "your_network.md"
     namespace = {"__name__": page.stem}
     for line, code in code_blocks(page):
