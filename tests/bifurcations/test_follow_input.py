@@ -1,6 +1,8 @@
 """Fixed points over an input, against closed forms, all words in rationals, and scans of the same input."""
 
+import dataclasses
 import itertools
+import signal
 from fractions import Fraction
 
 import matplotlib as mpl
@@ -304,3 +306,37 @@ def test_the_picture_shows_what_is_there():
         cx.plot.input_diagram(diagram, readout=[1.0, 2.0])
     with pytest.raises(TypeError, match="follow_input"):
         cx.plot.input_diagram("diagram")  # pyright: ignore[reportArgumentType]
+
+
+def test_ctrl_c_in_the_proof_gives_what_has_been_followed(monkeypatch):
+    honest = cx.Budget.spent
+    calls = []
+
+    def spent(self, nodes=0, memory=0):
+        calls.append(nodes)
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return honest(self, nodes, memory)
+
+    monkeypatch.setattr(cx.Budget, "spent", spent)
+    rng = np.random.default_rng(2)
+    model = cx.RateRNN(W=0.6 * rng.normal(size=(16, 16)), b=rng.normal(size=16), alpha=0.5, C=rng.normal(size=(16, 1)))
+    diagram = cx.follow_input(model, [1.0], (-1.0, 1.0), key=0)
+    assert "Ctrl-C" in diagram.report["notes"][0], diagram.report["proof"]
+    assert diagram.report["verdict"] == "unknown"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_model_that_is_not_what_it_says_is_refuted(monkeypatch):
+    from cyclax.bifurcations import inputs
+
+    honest = inputs.solution_lines
+
+    def wrong(*arguments):
+        lines = honest(*arguments)
+        return dataclasses.replace(lines, ends=lines.ends + 1e-6)
+
+    monkeypatch.setattr(inputs, "solution_lines", wrong)
+    diagram = cx.follow_input(closed_form(), [1.0], (-2.0, 1.0), key=0)
+    assert diagram.report["verdict"] == "unknown"
+    assert "not fixed points of the model" in diagram.report["reason"]

@@ -38,6 +38,8 @@ from cyclax.search.finder import AbstractFinder
 _NODES = 1e7
 # What is this near to an end of the range, or to a border, may lie on either side of it.
 _SHORT = 1e-8
+# A piece is refuted where the model moves its middle, or meets other gates there, by more than this share of the terms.
+_RECHECKED = 1e-9
 # Pieces that are known to a larger share of the states than this leave it open what meets what.
 _ROUNDING = 1e-6
 
@@ -83,17 +85,18 @@ def follow_input(
     model = checked_model(model)
     direction, low, high = _checked(model, direction, values)
     searched, key = whole(searched, "searched", 2), checked_key(key)
-    with Interruption() as interruption, numerics():
+    with numerics():
         diagram = _Diagram(model, direction, low, high)
-        diagram.prove(proof, progress)
-        found: tuple[Cycles, ...] = ()
-        places = np.linspace(low, high, searched)
-        if not diagram.proved and not interruption.pressed:
-            models = [model.with_input(s * direction) for s in places]
-            finder = Combined(proofs=False) if finder is None else finder
-            found = find_cycles(models, 1, key=key, finder=finder, progress=progress)
+    diagram.prove(proof, progress)
+    found: tuple[Cycles, ...] = ()
+    places = np.linspace(low, high, searched)
+    if not diagram.proved and not diagram.stopped:
+        models = [model.with_input(s * direction) for s in places]
+        finder = Combined(proofs=False) if finder is None else finder
+        found = find_cycles(models, 1, key=key, finder=finder, progress=progress)
+    with Interruption() as interruption, numerics():
         diagram.follow(found, lambda _: interruption.pressed)
-        report = diagram.report(places, found, "interrupted by Ctrl-C" if interruption.pressed else "")
+        report = diagram.report(places, found)
         report |= {"seconds": Budget.clock() - began, "version": __version__}
         return diagram.result(report)
 
@@ -134,7 +137,7 @@ class _Diagram:
         self.bounds: AffineForm = exact_form(self.balanced)
         self.gates: Gates = merged_gates(self.bounds)
         self.proof: dict[str, Any] = {}
-        self.proved = False
+        self.proved, self.stopped = False, ""
         self.listed: list[tuple[Cycle | Degenerate, np.ndarray]] = []
         self.missed = 0
         self.lines: Lines
@@ -154,6 +157,8 @@ class _Diagram:
         entry = listed.report["orders"]["1"]
         self.proved = entry["verdict"] == "proved complete"
         self.proof = {"reason": entry["reason"], "certificate": listed.report["completeness"]}
+        if "Ctrl-C" in entry["reason"]:
+            self.stopped = "interrupted by Ctrl-C"
         self.listed = [(entry, point) for entry in (*listed, *listed.degenerate) for point in _within(entry)]
 
     def follow(self, found: tuple[Cycles, ...], stop) -> None:
@@ -173,10 +178,23 @@ class _Diagram:
             for entry, point in known
         )
 
-    def report(self, places: np.ndarray, found: tuple[Cycles, ...], stopped: str) -> dict[str, Any]:
+    def _refuted(self) -> int:
+        """Count the pieces on whose middle the model itself meets other gates, or goes elsewhere."""
+        middle = np.mean(self.lines.ends, axis=1)
+        heights, images = in_chunks(visit, self.extended, middle * self.units)
+        gradients, effective = self.bounds.gradients, self.bounds.effective
+        terms = np.abs(middle) @ np.abs(gradients).T + np.abs(self.bounds.offsets)
+        other = ((heights > 0) != self.words) & effective & (np.abs(heights) > _RECHECKED * terms)
+        away = np.max(np.abs(images / self.units - middle), axis=1)
+        size = np.max(np.abs(middle), axis=1) + np.max(np.abs(self.bounds.shift))
+        return int(np.sum(np.any(other, axis=1) | ~(away <= _RECHECKED * size)))
+
+    def report(self, places: np.ndarray, found: tuple[Cycles, ...]) -> dict[str, Any]:
         """Say what was found at each strength, and whether anything can be missing."""
-        notes = [stopped] if stopped else []
-        notes += self.lines.notes
+        stopped = filter(None, [self.stopped, *(cycles.report.get("interrupted") for cycles in found)])
+        notes = [*list(stopped)[:1], *self.lines.notes]
+        if refuted := self._refuted():
+            notes.append(f"{refuted} pieces are not fixed points of the model, as it is computed")
         ends = sum(len(corner.pieces) == 1 for corner in self.lines.corners)
         if ends:
             notes.append(f"{ends} pieces end where nothing was found that goes on")

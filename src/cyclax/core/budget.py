@@ -69,6 +69,8 @@ class Budget:
         if self._interruption.pressed and not self._heard:
             return "interrupted by Ctrl-C"
         if self.clock() > self._deadline:
+            if self._heard:  # what is left of the seconds is that little for it
+                return "interrupted by Ctrl-C"
             return f"the time budget of {self.seconds:g} s ran out"
         if nodes > self.nodes:
             return f"the budget of {self.nodes} nodes ran out"
