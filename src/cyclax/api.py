@@ -11,7 +11,6 @@ from cyclax.cycles.cycle import Cycle, Degenerate, NearMiss, Proof
 from cyclax.cycles.result import Cycles
 from cyclax.data.simulate import simulate
 from cyclax.grids.boundaries import Boundaries
-from cyclax.grids.grid import Parameter
 from cyclax.grids.map import BifurcationMap
 from cyclax.grids.orbit_layers import attractor_points
 from cyclax.grids.scan import scan
@@ -29,6 +28,7 @@ from cyclax.maps.dendritic import ClippedDendriticPLRNN, DendriticPLRNN
 from cyclax.maps.io.checkpoints import from_arrays
 from cyclax.maps.io.files import inspect, load, save
 from cyclax.maps.leaky import CurrentRNN, LowRankRNN, RateRNN, RectifiedRNN
+from cyclax.maps.parameter import Parameter
 from cyclax.maps.plrnn import PLRNN, LowRankPLRNN, MeanCenteredPLRNN
 from cyclax.maps.relu_rnn import LeakyReLURNN, ReLURNN
 from cyclax.maps.shallow import ClippedShallowPLRNN, ShallowPLRNN

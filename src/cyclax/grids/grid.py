@@ -1,112 +1,27 @@
-"""Which entry of a model moves, and grids of the values that it takes."""
+"""Grids of the values that parameters take, and other families of models whose cells have neighbors."""
 
 import abc
 import functools
 import hashlib
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from cyclax.core.checks import whole
 from cyclax.core.identity import fingerprint
 from cyclax.core.numerics import numerics
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.maps.parameter import Parameter, checked_parameters
 from cyclax.maps.stack import stacked_models
 
-_ENTRY = re.compile(r"^\s*([A-Za-z_]\w*)\s*(?:\[([\d\s,]+)\])?\s*$")
 # Models that a function makes are looked at in stacks of so many.
 _AT_ONCE = 1024
 # Steps are equal where they differ by this share at most: those between rounded values are, too.
 _EVEN = 1e-3
-
-
-class Parameter:
-    """One number in a model that moves: `Parameter("A", 0)`, `Parameter("W", 0, 1)`, `Parameter("slope")`.
-
-    **Arguments:**
-
-    - `leaf`: the name of a weight of the model; with `set` a name of your own.
-    - `index`: the entry of it, none for a weight that is a single number.
-    - `set`: f(model, value) -> model, for what is not one entry (a slope that two entries share, say). Written with
-      `jax.numpy`, as it is traced.
-    - `offset`: add the value to what the model has instead of replacing it.
-
-    Parameters are equal, and hash equal, when they move the same thing in the same way.
-    """
-
-    def __init__(self, leaf: str, *index: int, set: Callable[[Any, Any], Any] | None = None, offset: bool = False):
-        if not isinstance(leaf, str):
-            raise TypeError(f"Parameter: the first argument is the name of a weight, got {leaf!r}.")
-        entry = tuple(whole(i, f"Parameter: the index of {leaf}", None) for i in index)
-        if set is not None and (index or offset):
-            raise ValueError(f"Parameter({leaf!r}): with set=, there is neither an index nor an offset.")
-        self.leaf, self.index, self.set, self.offset = leaf, entry, set, bool(offset)
-
-    @classmethod
-    def parse(cls, text: str, *, offset: bool = False) -> "Parameter":
-        """Read a parameter from its name, `A[0]` or `W[0,1]`."""
-        match = _ENTRY.match(text)
-        if match is None:
-            raise ValueError(f"{text!r} is no parameter; write the name of a weight and an entry, such as W[0,1].")
-        index = [int(i) for i in match[2].split(",")] if match[2] else []
-        return cls(match[1], *index, offset=offset)
-
-    @property
-    def name(self) -> str:
-        """The name that files, axes and plots use."""
-        return self.leaf + (f"[{','.join(map(str, self.index))}]" if self.index else "")
-
-    def _identity(self):
-        return self.leaf, self.index, self.set, self.offset
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Parameter) and self._identity() == other._identity()
-
-    def __hash__(self) -> int:
-        return hash(self._identity())
-
-    def __repr__(self) -> str:
-        return f"Parameter({self.name}{' (offset)' if self.offset else ''})"
-
-    def apply(self, model: Any, value: Any) -> Any:
-        """Give the model with this parameter at `value`; traced or not."""
-        if self.set is not None:
-            return self.set(model, value)
-        entry = jnp.asarray(getattr(model, self.leaf)).at[self.index]
-        moved = entry.add(value) if self.offset else entry.set(value)
-        return eqx.tree_at(lambda m: getattr(m, self.leaf), model, moved)
-
-    def check(self, model: AbstractPiecewiseLinearMap) -> None:
-        """Raise a `ValueError` where the model has no such entry."""
-        if self.set is not None:
-            return
-        names = [name for name in vars(model) if eqx.is_array_like(getattr(model, name))]
-        if self.leaf not in names:
-            known = ", ".join(names)
-            raise ValueError(f"{self.name}: {type(model).__name__} has no weight {self.leaf!r}, but {known}.")
-        shape = np.shape(getattr(model, self.leaf))
-        inside = len(self.index) == len(shape) and all(
-            -size <= i < size for i, size in zip(self.index, shape, strict=True)
-        )
-        if not inside:
-            raise ValueError(f"{self.name}: {self.leaf} has shape {shape}, so this is not one entry of it.")
-
-    def entry(self, model: AbstractPiecewiseLinearMap) -> float:
-        """Give what the model has where this parameter, no function, moves it."""
-        return float(np.asarray(getattr(model, self.leaf), np.float64)[self.index])
-
-    def place(self, model: AbstractPiecewiseLinearMap) -> tuple | None:
-        """Tell entries apart: name and index counted from the front; None for a function."""
-        if self.set is not None:
-            return None
-        return self.leaf, *(i % n for i, n in zip(self.index, np.shape(getattr(model, self.leaf)), strict=True))
 
 
 class AbstractGrid(abc.ABC):
@@ -148,24 +63,12 @@ class ParameterGrid(AbstractGrid):
         if not isinstance(axes, Mapping) or not axes:
             raise TypeError("parameters: expected a dict {parameter: values}, such as {cx.Parameter('A', 0): values}.")
         self.model = model
-        self.parameters = tuple(_parameter(key) for key in axes)
+        self.parameters = checked_parameters(model, axes)
         self.axes = tuple(_checked_values(p, values) for p, values in zip(self.parameters, axes.values(), strict=True))
-        places: dict[tuple, Parameter] = {}
-        for parameter in self.parameters:
-            parameter.check(model)
-            place = parameter.place(model)
-            if place is not None and place in places:
-                raise ValueError(f"parameters: {parameter!r} and {places[place]!r} are the same entry of the model.")
-            if place is not None:
-                places[place] = parameter
-        names = [parameter.name for parameter in self.parameters]
-        if len(set(names)) < len(names):
-            raise ValueError(f"parameters: two of them have the same name ({', '.join(names)}).")
         self.shape = tuple(len(values) for values in self.axes)
         self.size = math.prod(self.shape)
-        self.names = tuple(names)
-        # What axes are called in pictures.
-        self.labels = tuple(f"offset of {p.name}" if p.offset else p.name for p in self.parameters)
+        self.names = tuple(parameter.name for parameter in self.parameters)
+        self.labels = tuple(parameter.label for parameter in self.parameters)
         self.usable = np.ones(self.size, bool)
         self._check_models()
 
@@ -279,14 +182,6 @@ def cell_edges(values: Float[np.ndarray, " n"], logarithmic: bool | None = None)
         return np.array([values[0] - 0.5, values[0] + 0.5])
     middle = (values[:-1] + values[1:]) / 2
     return np.concatenate([[2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]])
-
-
-def _parameter(key: Any) -> Parameter:
-    if isinstance(key, str):
-        return Parameter.parse(key)
-    if not isinstance(key, Parameter):
-        raise TypeError(f"parameters: {key!r} is no parameter; expected cx.Parameter('A', 0), or its name 'A[0]'.")
-    return key
 
 
 def _checked_values(parameter: Parameter, values: Any) -> Float[np.ndarray, " n"]:

@@ -17,8 +17,9 @@ from cyclax.cycles.seal import sealed
 from cyclax.cycles.table import BORDER, FAMILY, UNDECIDED, CycleTable, UncountedTable
 from cyclax.grids.boundaries import Boundaries, boundaries
 from cyclax.grids.cells import REPORT, filed, unfiled
-from cyclax.grids.grid import AbstractGrid, Parameter, ParameterGrid
+from cyclax.grids.grid import AbstractGrid, ParameterGrid
 from cyclax.maps.io.registry import from_dict
+from cyclax.maps.parameter import Parameter
 
 _FORMAT = 2
 # The header of a file, as far as anything here relies on it.

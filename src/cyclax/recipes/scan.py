@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from cyclax.core.storage import write_atomically
-from cyclax.grids.grid import Parameter, ParameterGrid
+from cyclax.grids.grid import ParameterGrid
 from cyclax.grids.map import BifurcationMap
 from cyclax.grids.scan import scan
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.io.files import load
+from cyclax.maps.parameter import Parameter
 from cyclax.recipes.toml import check_keys, read_plan
 
 _SETTINGS = ("starts", "moves", "heal", "exact", "orbit_steps", "longest_period", "cells")
