@@ -1,9 +1,11 @@
 """All that `import cyclax as cx` offers: `cx.find_cycles` is `cyclax.api.find_cycles`, and so on."""
 
 from cyclax.bifurcations.compare import compare
+from cyclax.bifurcations.curve import Curve
 from cyclax.bifurcations.event import Event
 from cyclax.bifurcations.input_diagram import InputDiagram
 from cyclax.bifurcations.inputs import follow_input
+from cyclax.bifurcations.trace import trace
 from cyclax.core.budget import Budget, TooExpensiveError
 from cyclax.core.kept import keep_compiled
 from cyclax.core.version import __version__
@@ -96,6 +98,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "Parameter",
     "compare",
     "follow_input",
+    "trace",
     "track",
     "Tracker",
     "JumpRule",
@@ -142,6 +145,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "Boundaries",
     "Event",
     "InputDiagram",
+    "Curve",
     "Track",
     "Jump",
     "Fit",

@@ -131,7 +131,7 @@ def at_border(
         reason = f"codimension two: several {what} meet their borders at once"
         return SpecialPoint("border", (word,), replace(own, reason=reason), (only,))
     # All gates with that plane switch together.
-    group = _group(bounds, int(gates[0]))
+    group = plane_group(bounds, int(gates[0]))
     gate, step = int(group[0]), int(steps[0])
     root, partner = word[:period], word[:period].copy()
     partner[step, group] = ~partner[step, group]
@@ -206,7 +206,7 @@ def _at_the_rim(walk: Continued, own: Event, shorter: np.ndarray, opposite, only
     return SpecialPoint("rim", (walk.word, shorter), event, (only,))
 
 
-def _group(bounds: AffineForm, gate: int) -> list[int]:
+def plane_group(bounds: AffineForm, gate: int) -> list[int]:
     """The gates that switch together with one."""
     return [int(g) for g in np.flatnonzero(bounds.effective) if g == gate or _same_plane(bounds, gate, int(g))]
 
@@ -232,7 +232,7 @@ def _heard(found: Branch, row: int, word: np.ndarray, near: np.ndarray) -> tuple
     near, crossed, exact = near.copy(), word.copy(), None
     bounds = AffineForm(*(part[row] for part in found.bounds))
     for step, gate in np.argwhere(near):
-        group = _group(bounds, int(gate))
+        group = plane_group(bounds, int(gate))
         if len(group) > 1 and near[step, gate]:
             # Beside a large Jacobian float64 leaves nothing of small jumps, which then seem to cancel.
             exact = exact or exact_form(jax.tree.map(lambda leaf: leaf[row], found.models))

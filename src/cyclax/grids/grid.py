@@ -1,13 +1,11 @@
 """Grids of the values that parameters take, and other families of models whose cells have neighbors."""
 
 import abc
-import functools
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Bool, Float
@@ -15,7 +13,7 @@ from jaxtyping import Bool, Float
 from cyclax.core.identity import fingerprint
 from cyclax.core.numerics import numerics
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.maps.parameter import Parameter, checked_parameters
+from cyclax.maps.parameter import Parameter, checked_parameters, moved, moved_stack
 from cyclax.maps.stack import stacked_models
 
 # Models that a function makes are looked at in stacks of so many.
@@ -79,11 +77,7 @@ class ParameterGrid(AbstractGrid):
 
     def models(self, values: Float[np.ndarray, "n P"]) -> AbstractPiecewiseLinearMap:
         """Give a stack of models, one for each row of parameter values. Must be called under `numerics()`."""
-        if not self._by_function:
-            return self._entries_moved(values)
-        size = 1 << max(4, (len(values) - 1).bit_length())
-        stack = self._build(self.model, np.resize(values, (size, values.shape[1])))
-        return jax.tree.map(lambda leaf: np.asarray(leaf)[: len(values)], stack)
+        return moved_stack(self.model, self.parameters, values)
 
     def identity(self) -> dict[str, Any]:
         """Say what is scanned, in plain values."""
@@ -105,37 +99,19 @@ class ParameterGrid(AbstractGrid):
     def _by_function(self) -> bool:
         return any(parameter.set is not None for parameter in self.parameters)
 
-    def _entries_moved(self, values: np.ndarray) -> AbstractPiecewiseLinearMap:
-        """Move entries in NumPy: what is traced would have to be compiled anew for every grid."""
-        leaves: dict[str, np.ndarray] = {}
-        for parameter, column in zip(self.parameters, values.T, strict=True):
-            leaf = np.asarray(getattr(self.model, parameter.leaf), np.float64)
-            stack = leaves.setdefault(parameter.leaf, np.tile(leaf, (len(values), *[1] * leaf.ndim)))
-            entry = stack[(slice(None), *parameter.index)]
-            stack[(slice(None), *parameter.index)] = entry + column if parameter.offset else column
-        others = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf)[None], len(values), axis=0), self.model)
-        return eqx.tree_at(lambda m: [getattr(m, name) for name in leaves], others, list(leaves.values()))
-
-    @functools.cached_property
-    def _build(self):
-        return jax.jit(jax.vmap(self._moved, in_axes=(None, 0)))
-
-    def _moved(self, model, values):
-        for i, parameter in enumerate(self.parameters):
-            model = parameter.apply(model, values[i])
-        return model
-
     def _check_models(self) -> None:
         with numerics():
             try:
-                moved = jax.eval_shape(self._moved, self.model, np.zeros(len(self.parameters)))
+                example = jax.eval_shape(
+                    lambda m, v: moved(m, self.parameters, v), self.model, np.zeros(len(self.axes))
+                )
             except Exception as error:
                 raise ValueError(
                     f"parameters: a model could not be made for {', '.join(self.names)} ({error}). A function given as "
                     "set= takes (model, value), gives a model, and is written with jax.numpy."
                 ) from error
-        shapes = [jax.tree.map(lambda leaf: np.shape(leaf), one) for one in (moved, self.model)]
-        if jax.tree.structure(moved) != jax.tree.structure(self.model) or shapes[0] != shapes[1]:
+        shapes = [jax.tree.map(lambda leaf: np.shape(leaf), one) for one in (example, self.model)]
+        if jax.tree.structure(example) != jax.tree.structure(self.model) or shapes[0] != shapes[1]:
             raise ValueError("parameters: a function given as set= must give a model of the same class and shapes.")
         if self._by_function:
             self._digest = self._look_at_models()

@@ -1,12 +1,15 @@
-"""Which entry of a model moves."""
+"""Which entries of a model move, and the models that they make."""
 
+import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from cyclax.core.checks import whole
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -116,6 +119,37 @@ def checked_parameters(model: AbstractPiecewiseLinearMap, keys: Iterable[Any]) -
     if len(set(names)) < len(names):
         raise ValueError(f"parameters: two of them have the same name ({', '.join(names)}).")
     return parameters
+
+
+def moved(model: Any, parameters: Sequence[Parameter], values: Any) -> Any:
+    """Give the model with each parameter at its value `(P,)`; traced or not."""
+    for i, parameter in enumerate(parameters):
+        model = parameter.apply(model, values[i])
+    return model
+
+
+def moved_stack(
+    model: AbstractPiecewiseLinearMap, parameters: tuple[Parameter, ...], values: Float[np.ndarray, "n P"]
+) -> AbstractPiecewiseLinearMap:
+    """Give a stack of models, one for each row of parameter values. Must be called under `numerics()`."""
+    if any(parameter.set is not None for parameter in parameters):
+        size = 1 << max(4, (len(values) - 1).bit_length())
+        stack = _moved_by_functions(model, parameters, np.resize(values, (size, values.shape[1])))
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[: len(values)], stack)
+    # Entries are moved in NumPy: what is traced would have to be compiled anew for every choice of them.
+    leaves: dict[str, np.ndarray] = {}
+    for parameter, column in zip(parameters, values.T, strict=True):
+        leaf = np.asarray(getattr(model, parameter.leaf), np.float64)
+        stack = leaves.setdefault(parameter.leaf, np.tile(leaf, (len(values), *[1] * leaf.ndim)))
+        entry = stack[(slice(None), *parameter.index)]
+        stack[(slice(None), *parameter.index)] = entry + column if parameter.offset else column
+    others = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf)[None], len(values), axis=0), model)
+    return eqx.tree_at(lambda m: [getattr(m, name) for name in leaves], others, list(leaves.values()))
+
+
+@functools.partial(jax.jit, static_argnames="parameters")
+def _moved_by_functions(model, parameters, values):
+    return jax.vmap(lambda row: moved(model, parameters, row))(values)
 
 
 def _parameter(key: Any) -> Parameter:

@@ -1,0 +1,209 @@
+"""`trace`: the verb. A bifurcation of a cycle, followed through a plane of two parameters."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import numpy as np
+
+from cyclax.bifurcations.curve import Curve
+from cyclax.bifurcations.event import Event, EventType
+from cyclax.bifurcations.singular import Kind, Singular
+from cyclax.bifurcations.tracer import CONVERGED, ZERO, Place, Tracer, composed_multipliers, tangent_of
+from cyclax.core.checks import real, whole
+from cyclax.core.numerics import numerics, on_host
+from cyclax.cycles.orders import checked_words
+from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.maps.parameter import Parameter, checked_parameters
+from cyclax.maps.stack import checked_model
+
+# What follows the events of these types.
+KINDS: dict[str, Kind] = {
+    "persistence": "border collision",
+    "nonsmooth fold": "border collision",
+    **{kind: kind for kind in get_args(Kind)},
+}
+# Newton's method goes no further at once, in shares of the window, and so many steps.
+_STRIDE, _STEPS = 0.2, 48
+
+
+def trace(
+    model: AbstractPiecewiseLinearMap,
+    cycle: Any,
+    parameters: Sequence[Parameter | str],
+    *,
+    event: Event | EventType,
+    window: Any,
+    at: tuple[int, int] | None = None,
+    start: Sequence[float] | None = None,
+    largest_step: float = 0.02,
+    most: int = 2000,
+) -> Curve:
+    """Follow a bifurcation of a cycle through a plane of two parameters, both ways.
+
+    With the word held, the unknowns are the two parameters alone, and the bifurcation is one equation for them, which
+    is followed by Newton's method along the curve's normal. All other tests of the word, and of its partner beyond the
+    border, are watched: where one changes its sign, the place is bisected and named, and the curve goes on; at a corner
+    with the word in which that gate is flipped. A word is one cycle: curves of its partner, or of a cycle of twice the
+    order, are curves of their own.
+
+    **Arguments:**
+
+    - `model`: the network.
+    - `cycle`: a `Cycle`, or its word `(k, G)`; with an `Event` also None, for the word of the event.
+    - `parameters`: two of them, `cx.Parameter("A", 0)` or "A[0]".
+    - `event`: an `Event`, or its type: "border collision" (whatever it does), "degenerate transcritical",
+      "degenerate flip" or "center".
+    - `window`: the ends of both parameters, `((low, high), (low, high))`.
+    - `at`: the step and the gate of a border, by default those that are nearest.
+    - `start`: values of both parameters near to the curve, from which Newton's method goes; by default those that the
+      model has.
+    - `largest_step`: between points of the curve, in shares of the window; `most`: points each way.
+
+    **Returns:** a `Curve`.
+
+    **Raises:** `TypeError` and `ValueError` that name the argument; `ValueError` where there is no such curve nearby:
+    Newton's method fails, or what it finds is not a cycle, or the parameters do nothing.
+    """
+    model = checked_model(model)
+    checked = checked_parameters(model, parameters)
+    if len(checked) != 2:
+        raise ValueError(f"parameters: curves lie in a plane of two parameters, got {len(checked)}.")
+    kind, word, at = _checked_event(model, cycle, event, at)
+    ends = np.asarray(window, float)
+    if ends.shape != (2, 2) or not np.all(np.isfinite(ends)) or not np.all(ends[:, 0] < ends[:, 1]):
+        raise ValueError(f"window: expected ((low, high), (low, high)), a pair for each parameter, got {window!r}.")
+    own = None if start is None else np.asarray(start, float)
+    if own is not None and (own.shape != (2,) or not np.all(np.isfinite(own))):
+        raise ValueError(f"start: expected a value for each of the two parameters, got {start!r}.")
+    if own is None and any(parameter.set is not None for parameter in checked):
+        raise ValueError("start: what a function moves has no value of its own; give those at which to begin.")
+    step, most = real(largest_step, "largest_step", positive=True), whole(most, "most")
+    with numerics(), on_host():
+        return _both_ways(Tracer(model, (checked[0], checked[1]), ends, kind, step, most), word, at, own)
+
+
+def _checked_event(model, cycle: Any, event: Any, at: Any) -> tuple[Kind, np.ndarray, tuple[int, int] | None]:
+    name = event.type if isinstance(event, Event) else event
+    if name not in KINDS:
+        raise ValueError(f"event: {name!r} is not followed; these are: {', '.join(KINDS)}.")
+    if isinstance(event, Event):
+        at = at if event.gate is None or event.step is None else (event.step, event.gate)
+        cycle = event.words[0]
+    elif cycle is None:
+        raise TypeError("cycle: expected a Cycle or its word (k, G); None is for an Event, which has its words.")
+    ((order, (word,)),) = checked_words([getattr(cycle, "gates", cycle)], model.num_gates).items()
+    if at is not None:
+        at = whole(at[0], "at: the step", 0, order - 1), whole(at[1], "at: the gate", 0, model.num_gates - 1)
+    return KINDS[name], word, at
+
+
+def _both_ways(tracer: Tracer, word: np.ndarray, at: tuple[int, int] | None, start: np.ndarray | None) -> Curve:
+    """Find the curve, and follow it both ways."""
+    if start is None:
+        start = np.array([0.0 if p.offset else p.entry(tracer.model) for p in tracer.parameters])
+    first = (start - tracer.window[:, 0]) / np.ptp(tracer.window, axis=1)
+    if tracer.kind == "border collision" and at is None:
+        at = _nearest_border(tracer, word, first)
+    test = _singular(tracer, word, at)
+    begin = _reached(tracer, test, first)
+    way = tangent_of(begin.look)
+    arcs, special, ends = tracer.followed(test, begin, way)
+    if ends != "closed":
+        back, before, other = tracer.followed(test, begin, -way)
+        joined = dataclasses.replace(
+            arcs[0],
+            points=np.concatenate([back[0].points[:0:-1], arcs[0].points]),
+            angles=np.concatenate([back[0].angles[:0:-1], arcs[0].angles]),
+        )
+        arcs = [*(arc.reversed() for arc in reversed(back[1:])), joined, *arcs[1:]]
+        special, ends = [*reversed(before), *special], (other, ends)
+    else:
+        ends = (ends,)
+    return Curve(tracer.model, tracer.parameters, tracer.window, tuple(arcs), tuple(special), ends)
+
+
+def _singular(tracer: Tracer, word: np.ndarray, at: tuple[int, int] | None) -> Singular:
+    words = word[None]
+    if tracer.kind == "border collision":
+        assert at is not None
+        if not tracer.bounds.effective[at[1]]:
+            raise ValueError(f"at: gate {at[1]} does nothing in this model: the map is the same on both sides.")
+        partner = tracer.flipped(word, at)
+        words = np.stack([partner, word] if word[at] else [word, partner])
+    singular = Singular(tracer.model, tracer.parameters, tracer.window, tracer.kind, words, at or (0, 0))
+    for one in words:
+        if tracer.repeats(one):
+            raise ValueError(
+                "event: a word of this border repeats a shorter one, so that the cycle shrinks onto one of lower "
+                "order, or is born with it: trace that one."
+            )
+    return singular
+
+
+def _nearest_border(tracer: Tracer, word: np.ndarray, unknowns: np.ndarray) -> tuple[int, int]:
+    """Give the step and gate at which the cycle is nearest to a border."""
+    probe = Singular(tracer.model, tracer.parameters, tracer.window, "degenerate flip", word[None])
+    look = probe.look(unknowns, probe.frame(unknowns))
+    lengths = np.linalg.norm(tracer.bounds.gradients, axis=1)
+    distances = np.where(tracer.bounds.effective, np.abs(look.heights) / np.where(lengths > 0, lengths, 1), np.inf)
+    step, gate = np.unravel_index(np.argmin(distances), distances.shape)
+    return int(step), int(gate)
+
+
+def _reached(tracer: Tracer, test: Singular, first: np.ndarray) -> Place:
+    """Go from the model to the curve, by the shortest way."""
+    unknowns = first
+    if tracer.kind == "center":
+        unknowns = np.append(first, _angle_of(tracer, test, first))
+    frame = test.frame(unknowns)
+    where = ", ".join(f"{p.label} = {v:.6g}" for p, v in zip(tracer.parameters, test.place(first), strict=True))
+    look = test.look(unknowns, frame)
+    for _ in range(_STEPS):
+        if not np.all(np.isfinite(look.slope)):
+            break
+        if np.max(np.abs(look.slope[:, :2])) < ZERO:
+            raise ValueError(f"parameters: at {where} the {tracer.kind} of this cycle does not depend on them.")
+        move = -np.linalg.lstsq(look.slope, look.value, rcond=None)[0]
+        size = float(np.linalg.norm(move))
+        if size < CONVERGED:
+            break
+        unknowns = unknowns + move * min(1.0, _STRIDE / size)
+        frame = test.frame(unknowns) if size > 1e-3 else look.frame
+        look = test.look(unknowns, frame)
+    place = tracer.corrected(test, unknowns, tangent_of(look), look.frame) if np.all(np.isfinite(look.slope)) else None
+    if place is None:
+        raise ValueError(
+            f"event: from {where} Newton's method finds no {tracer.kind} of this cycle; begin nearer to it (events of "
+            "cx.compare, and of a map's boundaries, say where they are)."
+        )
+    found = ", ".join(f"{v:.6g}" for v in test.place(place.unknowns))
+    if not place.signs["window"]:
+        raise ValueError(f"window: the {tracer.kind} of this cycle nearest to {where} is at ({found}), outside.")
+    if not _is_cycle(tracer, test, place):
+        raise ValueError(
+            f"event: the {tracer.kind} found from {where}, at ({found}), is none of a cycle: its points there do not "
+            "meet the gates of the word."
+        )
+    return place
+
+
+def _angle_of(tracer: Tracer, test: Singular, unknowns: np.ndarray) -> float:
+    probe = dataclasses.replace(test, kind="degenerate flip")
+    jacobians = probe.look(unknowns, probe.frame(unknowns)).jacobians
+    values = composed_multipliers(jacobians[0])
+    pairs = values[np.imag(values) > 0]
+    if not len(pairs):
+        raise ValueError("event: this cycle has no complex multipliers here, so that no center is near.")
+    return float(np.angle(pairs[np.argmin(np.abs(np.abs(pairs) - 1))]))
+
+
+def _is_cycle(tracer: Tracer, test: Singular, place: Place) -> bool:
+    """Whether the points of the orbit meet the gates, but where several are on borders."""
+    heights = place.look.heights * np.where(test.words[0], 1, -1)
+    least = ZERO * np.max(np.abs(place.look.heights))
+    watched = tracer.watched(test)
+    ways = [np.min(way * heights, where=watched, initial=0.0) for way in (1, -1)]
+    if tracer.kind == "degenerate transcritical":
+        return max(ways) >= -least
+    return ways[0 if place.look.orbit[-1] >= 0 else 1] >= -least

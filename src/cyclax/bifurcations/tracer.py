@@ -1,0 +1,331 @@
+"""`Tracer`: a curve followed step by step, its special points, and how it goes on beyond them."""
+
+import dataclasses
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cyclax.bifurcations.classify import plane_group
+from cyclax.bifurcations.curve import Arc, CodimensionTwoPoint
+from cyclax.bifurcations.event import feigin
+from cyclax.bifurcations.singular import Frame, Kind, Look, Singular, critical
+from cyclax.cycles.multipliers import multipliers_of
+from cyclax.cycles.orders import divisors
+from cyclax.cycles.word import minimal_period
+from cyclax.maps.affine import AffineForm, affine_form
+
+# What each kind is called where it meets another, in this order.
+_NAMES = {"border collision": "border", "degenerate transcritical": "fold", "degenerate flip": "flip",
+          "center": "center"}  # fmt: skip
+# Newton's method has converged where its step, in shares of the window, is below the first; where rounding keeps it
+# above that, it must be below the second.
+CONVERGED, _ACCEPTED = 1e-13, 1e-9
+_ITERATIONS = 12
+# The tangent turns by less than this (radians) in a step, which is made longer where it turns by a fourth of it.
+_TURN = 0.15
+# The first step, and the smallest before the curve is given up, in shares of the window.
+_FIRST, _LEAST = 1e-3, 1e-8
+# Special points are located to this share of the window.
+_NARROW = 1e-13
+# What changes within so short a way beyond is one point with it.
+_TOGETHER = 1e-9
+# A multiplier this close to the unit circle does not count as outside: what stays on it must not flicker.
+_OUTSIDE = 1e-11
+# How far past a corner the signs of the new arc are read off, the shortest that shows them.
+_PAST = (1e-7, 1e-6, 1e-5, 1e-4)
+# At a shrinking point of a tongue a multiplier is +1, at a corner where the place is known so well.
+_AT_ONE = 1e-6
+# A height is 0 all along where it is so to this share of the largest.
+ZERO = 1e-11
+# Denominators of the rotation numbers that are special points of a center.
+_RESONANCES = 8
+_TURNS = sorted({Fraction(p, q) for q in range(1, _RESONANCES + 1) for p in range(q // 2 + 1)})
+
+
+class Place(NamedTuple):
+    """A point of the curve, and what is watched there."""
+
+    unknowns: np.ndarray
+    look: Look
+    signs: dict[str, Any]
+
+
+class _Following(NamedTuple):
+    """A special point, and how the curve goes on: why it ends there, or "", and else with what and where to."""
+
+    point: CodimensionTwoPoint
+    end: str
+    test: Singular
+    place: Place
+    tangent: np.ndarray
+
+
+class Tracer:
+    """One call of `trace`: the parameters, the window and the kind that is followed."""
+
+    def __init__(self, model, parameters, window: np.ndarray, kind: Kind, step: float, most: int):
+        self.model, self.parameters, self.window = model, parameters, window
+        self.kind: Kind = kind
+        self.step, self.most = step, most
+        self.bounds: AffineForm = affine_form(model)
+
+    def flipped(self, word: np.ndarray, at: tuple[int, int]) -> np.ndarray:
+        """Give a word beyond a border: all gates of its plane are flipped."""
+        beyond, group = word.copy(), plane_group(self.bounds, at[1])
+        beyond[at[0], group] = ~beyond[at[0], group]
+        return beyond
+
+    def repeats(self, word: np.ndarray) -> bool:
+        """Whether a word is that of a cycle of lower order, run through several times."""
+        return minimal_period(word & self.bounds.effective) < len(word)
+
+    def watched(self, test: Singular) -> np.ndarray:
+        """Give which heights `(k, G)` are watched: of all gates that matter, but of those on the border followed."""
+        watched = np.tile(self.bounds.effective, (test.words.shape[1], 1))
+        if self.kind == "border collision":
+            watched[test.at[0], plane_group(self.bounds, test.at[1])] = False
+        return watched
+
+    # -- steps along the curve ----------------------------------------------------------------------------------------
+
+    def followed(self, test: Singular, begin: Place, tangent: np.ndarray):
+        """Follow the curve one way. **Returns:** arcs, special points, and why it ends."""
+        arcs: list[Arc] = []
+        special: list[CodimensionTwoPoint] = []
+        place, track, step, total = begin, [begin], _FIRST, 0
+        home = begin.unknowns
+        while True:
+            total += 1
+            if total > self.most:
+                return [*arcs, self._arc(test, track)], special, "steps"
+            new, step = self._stepped(test, place, tangent, step)
+            if new is None:
+                return [*arcs, self._arc(test, track)], special, "degenerate"
+            if total > 2 and self._passes(test, place, new, home):
+                return [*arcs, self._arc(test, [*track, begin])], special, "closed"
+            if _differences(place.signs, new.signs):
+                low, high, beyond = self._located(test, place, new)
+                changed = _differences(low.signs, beyond.signs)
+                if "window" in changed:
+                    return [*arcs, self._arc(test, [*track, low])], special, "window"
+                if not changed:  # and changed back at once
+                    place, tangent = beyond, tangent_of(beyond.look, tangent)
+                    track.append(beyond)
+                    continue
+                following = self._passed(test, low, high, beyond)
+                special.append(following.point)
+                arcs.append(self._arc(test, [*track, low if following.end else high]))
+                if following.end:
+                    return arcs, special, following.end
+                test, new, tangent = following.test, following.place, following.tangent
+                track, step = [new], _FIRST
+            else:
+                track.append(new)
+                tangent = tangent_of(new.look, tangent)
+            place = new
+
+    def _stepped(self, test: Singular, place: Place, tangent: np.ndarray, step: float) -> tuple[Place | None, float]:
+        """Take one step, as long as the curve bends little. **Returns:** the place, and the length for the next."""
+        while step > _LEAST:
+            guess = place.unknowns + step * tangent
+            new = self.corrected(test, guess, tangent, place.look.frame)
+            if new is not None and np.linalg.norm(new.unknowns - guess) < step / 2:
+                bend = float(np.arccos(np.clip(tangent @ tangent_of(new.look, tangent), -1, 1)))
+                if bend < _TURN:
+                    return new, min(self.step, step * (2 if bend < _TURN / 4 else 1))
+            step /= 2
+        return None, step
+
+    def corrected(self, test: Singular, guess: np.ndarray, normal: np.ndarray, frame: Frame) -> Place | None:
+        """Go to the curve within the plane through `guess` that is perpendicular to `normal`."""
+        unknowns, size = guess, np.inf
+        for _ in range(_ITERATIONS):
+            look = test.look(unknowns, frame)
+            system = np.concatenate([look.slope, normal[None]])
+            right = np.append(look.value, normal @ (unknowns - guess))
+            if not np.all(np.isfinite(system)) or not np.all(np.isfinite(right)) or np.linalg.det(system) == 0:
+                return None
+            move = np.linalg.solve(system, right)
+            before, size = size, float(np.linalg.norm(move))
+            if size < CONVERGED or (size < _ACCEPTED and size >= before):
+                unknowns = unknowns - move
+                return Place(unknowns, look, self._signs(test, unknowns, look))
+            unknowns = unknowns - move
+        return None
+
+    def _passes(self, test: Singular, place: Place, new: Place, home: np.ndarray) -> bool:
+        """Whether the step from one place to the next passes the place where the curve began."""
+        way = new.unknowns - place.unknowns
+        share = float(way @ (home - place.unknowns)) / float(way @ way)
+        if not 0 <= share <= 1 or np.linalg.norm(home - place.unknowns - share * way) > _TURN * np.linalg.norm(way):
+            return False
+        there = self.corrected(test, place.unknowns + share * way, way / np.linalg.norm(way), place.look.frame)
+        return there is not None and bool(np.linalg.norm(there.unknowns - home) < _ACCEPTED)
+
+    def _located(self, test: Singular, low: Place, high: Place) -> tuple[Place, Place, Place]:
+        """Bisect to the first change of a sign between two places. **Returns:** the last before, the first after it,
+        and one so little beyond that all that changes up to there is one point.
+        """
+        signs, normal = low.signs, high.unknowns - low.unknowns
+        normal = normal / np.linalg.norm(normal)
+        while np.linalg.norm(high.unknowns - low.unknowns) > _NARROW:
+            middle = self.corrected(test, (low.unknowns + high.unknowns) / 2, normal, low.look.frame)
+            if middle is None:
+                break
+            same = not _differences(signs, middle.signs)
+            low, high = (middle, high) if same else (low, middle)
+        beyond = self.corrected(test, high.unknowns + _TOGETHER * normal, normal, high.look.frame)
+        return low, high, high if beyond is None else beyond
+
+    def _signs(self, test: Singular, unknowns: np.ndarray, look: Look) -> dict[str, Any]:
+        """Give all that is watched. Where one of these changes, there is a special point."""
+        share = unknowns[:2]
+        signs: dict[str, Any] = {"window": bool(np.all((share >= 0) & (share <= 1)))}
+        signs["heights"] = (look.heights > 0) & self.watched(test)
+        if self.kind == "degenerate transcritical":
+            signs["index"] = bool(look.left[-1] > 0)
+        else:
+            signs["infinity"] = bool(look.orbit[-1] > 0)
+        if self.kind == "center":
+            signs["rotation"] = int(sum(unknowns[2] / (2 * np.pi) > float(turn) for turn in _TURNS))
+        for i, jacobians in enumerate(look.jacobians):
+            values = composed_multipliers(jacobians)
+            if self.kind != "border collision":
+                held = complex(critical(self.kind, unknowns[-1]))
+                for one in {held, held.conjugate()}:
+                    values = np.delete(values, np.argmin(np.abs(values - one)))
+            alone = np.real(values[np.imag(values) == 0])
+            signs[f"fold of word {i}"] = int(np.sum(alone > 1 + _OUTSIDE)) % 2
+            signs[f"flip of word {i}"] = int(np.sum(alone < -1 - _OUTSIDE)) % 2
+            signs[f"stability of word {i}"] = int(np.sum(np.abs(values) > 1 + _OUTSIDE))
+        return signs
+
+    # -- special points -----------------------------------------------------------------------------------------------
+
+    def _passed(self, test: Singular, low: Place, high: Place, beyond: Place) -> "_Following":
+        """Name a special point, and say how the curve goes on beyond it."""
+        changed = _differences(low.signs, beyond.signs)
+        own = _NAMES[self.kind]
+        rotation = float(high.unknowns[2] / (2 * np.pi)) if self.kind == "center" else None
+        name, end = "", ""
+        if "heights" in changed:
+            return self._corner(test, low, high, beyond)
+        if "rotation" in changed:
+            turn = _TURNS[min(low.signs["rotation"], beyond.signs["rotation"])]
+            rotation, end = float(turn), "resonance" if turn == Fraction(1, 2) else ""
+            name = f"{turn.numerator}:{turn.denominator} resonance"
+        elif "infinity" in changed:
+            name = "1:1 resonance" if own == "center" else _meeting({"fold", own}) + " at infinity"
+            end = "infinity"
+        elif "index" in changed:
+            name = "border x fold"
+        else:
+            met = {name.split()[0] for name in changed} - {"stability"}
+            if not met:
+                rotation = self._rotation(beyond, changed) if rotation is None else rotation
+            same = {"fold": "1:1 resonance", "flip": "1:2 resonance", "center": "two centers"}
+            met = met or {"center"}
+            name = same[own] if met == {own} else _meeting({own, *met})
+        tangent = tangent_of(beyond.look, beyond.unknowns - low.unknowns)
+        return _Following(self._point(test, name, low, high, rotation), end, test, beyond, tangent)
+
+    def _point(self, test: Singular, name: str, low: Place, high: Place, rotation: float | None = None):
+        bracket = float(np.linalg.norm(high.unknowns - low.unknowns))
+        residual = float(max(np.max(np.abs(one.look.value)) for one in (low, high)))
+        return CodimensionTwoPoint(name, test.place(high.unknowns), bracket, residual, rotation)
+
+    def _rotation(self, place: Place, changed: list[str]) -> float:
+        """Give the share of a turn that the complex multipliers make that pass the unit circle."""
+        word = int(next(name for name in changed if name.startswith("stability"))[-1])
+        values = composed_multipliers(place.look.jacobians[word])
+        passing = np.argmin(np.where(np.imag(values) > 0, np.abs(np.abs(values) - 1), np.inf))
+        return float(np.angle(values[passing]) / (2 * np.pi))
+
+    def _corner(self, test: Singular, low: Place, high: Place, beyond: Place) -> "_Following":
+        """A point of the cycle meets another border: the curve goes on with the word in which that gate is flipped."""
+        changed, own = _differences(low.signs, beyond.signs), _NAMES[self.kind]
+
+        def ends(name: str, why: str) -> _Following:
+            return _Following(self._point(test, name, low, high), why, test, high, high.unknowns)
+
+        if self.kind in ("degenerate flip", "center"):
+            return ends(_meeting({"border", own}), "border")
+        steps, gates = np.nonzero(low.signs["heights"] != beyond.signs["heights"])
+        step, group = int(steps[0]), plane_group(self.bounds, int(gates[0]))
+        if "infinity" in changed:
+            return ends("two borders at infinity", "infinity")
+        if np.any(steps != step) or not set(gates) <= set(group):
+            period = _collapsed_period(low.look, test.words.shape[1])
+            return ends("several borders", "degenerate") if not period else ends("collapse", f"order {period}")
+        words = test.words.copy()
+        words[:, step, group] = ~words[:, step, group]
+        values = np.concatenate([composed_multipliers(jacobians) for jacobians in low.look.jacobians])
+        name = "border x fold at infinity"
+        if own == "border":
+            name = "shrinking point" if np.min(np.abs(values - 1)) < _AT_ONE else "two borders"
+        if any(self.repeats(word) for word in words):
+            return ends(name, "rim")
+        following = dataclasses.replace(test, words=words)
+        frame = following.frame(high.unknowns, high.look.orbit)
+        look = following.look(high.unknowns, frame)
+        tangent = tangent_of(look)
+        wanted = low.signs["heights"].copy()
+        wanted[step, group] = ~wanted[step, group]
+        for length in _PAST:
+            for way in (tangent, -tangent):
+                past = self.corrected(following, high.unknowns + length * way, way, frame)
+                if past is not None and np.array_equal(past.signs["heights"], wanted & self.watched(following)):
+                    corner = Place(high.unknowns, look, past.signs)
+                    return _Following(self._point(test, name, low, high), "", following, corner, way)
+        return ends(name, "degenerate")
+
+    def _arc(self, test: Singular, track: list[Place]) -> Arc:
+        """Write down the places that were passed with one word."""
+        track = self._with_middle(test, track)
+        unknowns = np.stack([place.unknowns for place in track])
+        points, angles = test.place(unknowns), unknowns[:, 2] if self.kind == "center" else np.empty(0)
+        if self.kind != "border collision":
+            return Arc(self.kind, (test.words[0],), None, None, False, points, angles)
+        rule = feigin(*track[len(track) // 2].look.jacobians)
+        return Arc(rule.type, tuple(test.words), test.at[1], test.at[0], rule.flips, points, angles)
+
+    def _with_middle(self, test: Singular, track: list[Place]) -> list[Place]:
+        """Put a place between two, ends of an arc at which multipliers may be on the unit circle."""
+        first, last = track[0].unknowns, track[-1].unknowns
+        if len(track) != 2 or not np.any(last - first):
+            return track
+        way = (last - first) / np.linalg.norm(last - first)
+        middle = self.corrected(test, (first + last) / 2, way, track[0].look.frame)
+        return track if middle is None else [track[0], middle, track[1]]
+
+
+def tangent_of(look: Look, along: np.ndarray | None = None) -> np.ndarray:
+    """Give the unit vector along the curve, in the direction of another."""
+    tangent = np.linalg.svd(look.slope)[2][-1]
+    return -tangent if along is not None and tangent @ along < 0 else tangent
+
+
+def composed_multipliers(jacobians: np.ndarray) -> np.ndarray:
+    """Give the multipliers of a word with Jacobians `(k, M, M)`."""
+    product = jacobians[0]
+    for jacobian in jacobians[1:]:
+        product = jacobian @ product
+    return multipliers_of(jacobians[None], product[None])[0]
+
+
+def _collapsed_period(look: Look, order: int) -> int:
+    """Give the order of the orbit to which the points of a cycle have shrunk, 0 where they have not."""
+    points = look.orbit[:-1].reshape(order, -1)
+    size = np.max(np.abs(look.orbit))
+    near = (p for p in divisors(order)[:-1] if np.max(np.abs(points - np.roll(points, -p, axis=0))) < _AT_ONE * size)
+    return next(near, 0)
+
+
+def _differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    return [name for name, value in one.items() if not np.array_equal(value, other[name])]
+
+
+def _meeting(names: set[str]) -> str:
+    """Name the point where several kinds meet."""
+    return " x ".join(name for name in _NAMES.values() if name in names)

@@ -1,0 +1,317 @@
+"""Curves of bifurcations against closed forms, along their whole length and at their special points."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import CASES
+
+import cyclax as cx
+
+
+def word(letters: str) -> np.ndarray:
+    return np.array([[letter == "R"] for letter in letters])
+
+
+def places(curve: cx.Curve, kind: str) -> np.ndarray:
+    return np.array([point.place for point in curve.special_points if point.type == kind])
+
+
+# -- the skew tent map ------------------------------------------------------------------------------------------------
+
+# a^n - 2 a + 1 = 0: where the flip of R L^(n-1) meets its border.
+CORNERS = {
+    3: (0.618033988749895, -2.618033988749895),
+    4: (0.5436890126920764, -6.222262523),
+    5: (0.5187900636758841, -13.804904353),
+}
+
+
+def tent(name: str, order: int) -> cx.Curve:
+    """The curve of R L^(n-1) in the window around its corner, begun beside it."""
+    corner = CORNERS.get(order, (0.5, -1.0))
+    left = corner[0] - 0.02
+    right = -(left ** (1 - order)) if name == "degenerate flip" else existence(left, order)
+    window = ((corner[0] - 0.1, corner[0] + 0.1), (3 * corner[1], -0.1))
+    tent = cx.SkewTentMap(left, right - 1e-3, 1.0)
+    return cx.trace(tent, word("R" + "L" * (order - 1)), ("left", "right"), event=name, window=window)
+
+
+def existence(left, order: int):
+    return -(1 - left ** (order - 1)) / ((1 - left) * left ** (order - 2))
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4, 5])
+def test_flips_of_the_skew_tent_map(order):
+    curve = tent("degenerate flip", order)
+    left, right = curve.points.T
+    assert curve.types == ("degenerate flip",)
+    np.testing.assert_allclose(right, -(left ** (1.0 - order)), rtol=1e-10)
+    assert curve.check().wrong == ()
+    assert curve.check().residual < 1e-10
+    if order < 3:
+        assert set(curve.ends) == {"window"}
+    else:
+        assert set(curve.ends) == {"window", "border"}
+        np.testing.assert_allclose(places(curve, "border x flip"), [CORNERS[order]], rtol=1e-9)
+        # All the way: from the corner to where the window ends.
+        assert np.min(left) < CORNERS[order][0] - 0.05
+
+
+@pytest.mark.parametrize("order", [3, 4, 5])
+def test_borders_of_the_skew_tent_map(order):
+    curve = tent("border collision", order)
+    left, right = curve.points.T
+    assert curve.types == ("nonsmooth fold",)
+    np.testing.assert_allclose(right, existence(left, order), rtol=1e-10)
+    np.testing.assert_allclose(places(curve, "border x flip"), [CORNERS[order]], rtol=1e-9)
+    # Beyond the corner, where the cycle is born unstable, one of twice the order is born as well.
+    for arc in curve.arcs:
+        assert arc.parities == (1, int(np.mean(arc.points[:, 0]) > CORNERS[order][0]))
+        assert {tuple(w[:, 0]) for w in arc.words} == {tuple(word(s)[:, 0]) for s in births(order)}
+    assert curve.ends == ("window", "window")
+    assert curve.check().wrong == ()
+    assert np.all(np.diff(curve.arclength) > 0)
+
+
+def births(order: int) -> list[str]:
+    """The two words that are born together, R L^(n-1) and that with the last L (the point at 0) open."""
+    return ["R" + "L" * (order - 1), "R" + "L" * (order - 2) + "R"]
+
+
+# -- the border-collision normal form ---------------------------------------------------------------------------------
+
+TAU = cx.Parameter("tau", set=lambda m, v: dataclasses.replace(m, right=jnp.asarray(m.right).at[0, 0].set(v)))
+DELTA = cx.Parameter("delta", set=lambda m, v: dataclasses.replace(m, right=jnp.asarray(m.right).at[1, 0].set(-v)))
+NORMAL_FORM = cx.BorderCollisionNormalForm(left=[[0.3, 1.0], [-0.4, 0.0]], right=[[0.0, 1.0], [0.0, 0.0]], h=[1.0, 0.0])
+TONGUES = {(1, 3): -1.0, (1, 5): 0.618033988749895, (2, 5): -1.618033988749895, (2, 7): -0.4450418679126287}
+
+
+def of_normal_form(cycle, event: str, start, **arguments) -> cx.Curve:
+    window = ((-3.0, 3.0), (-0.5, 1.6))
+    return cx.trace(NORMAL_FORM, cycle, (TAU, DELTA), event=event, window=window, start=start, **arguments)
+
+
+def test_flip_and_fold_of_the_fixed_point_of_the_normal_form():
+    curve = of_normal_form(word("R"), "degenerate flip", (-1.5, 0.4))
+    np.testing.assert_allclose(curve.points[:, 0], -1 - curve.points[:, 1], atol=1e-12)
+    np.testing.assert_allclose(places(curve, "1:2 resonance"), [[-2, 1]], atol=1e-9)
+    curve = of_normal_form(word("R"), "degenerate transcritical", (1.5, 0.4))
+    np.testing.assert_allclose(curve.points[:, 0], 1 + curve.points[:, 1], atol=1e-12)
+    np.testing.assert_allclose(places(curve, "1:1 resonance"), [[2, 1]], atol=1e-9)
+    assert curve.check().wrong == ()
+
+
+def test_the_center_of_the_normal_form_and_the_roots_of_its_tongues():
+    curve = of_normal_form(word("R"), "center", (0.3, 0.9))
+    np.testing.assert_allclose(curve.points[:, 1], 1, atol=1e-12)
+    angles = np.concatenate([arc.angles for arc in curve.arcs])
+    np.testing.assert_allclose(2 * np.cos(angles), np.concatenate([arc.points[:, 0] for arc in curve.arcs]), atol=1e-12)
+    assert set(curve.ends) == {"infinity", "resonance"}
+    for (p, q), tau in TONGUES.items():
+        (point,) = [point for point in curve.special_points if point.type == f"{p}:{q} resonance"]
+        np.testing.assert_allclose(point.place, [tau, 1], atol=1e-9)
+        assert point.rotation == pytest.approx(p / q)
+    np.testing.assert_allclose(np.ptp(curve.points[:, 0]), 4, atol=1e-7)
+    assert curve.check().wrong == ()
+
+
+@pytest.mark.parametrize("turns", TONGUES)
+def test_both_sides_of_a_tongue_end_at_its_root(turns):
+    """Beside the center's root the q-cycle exists between two borders; both of its sides lead back to that place."""
+    root = np.array([TONGUES[turns], 1.0])
+    for tau in root[0] + np.linspace(-0.2, 0.2, 41):
+        model = DELTA.set(TAU.set(NORMAL_FORM, tau), 1.15)
+        with jax.enable_x64(True):
+            cycles = cx.find_cycles(jax.tree.map(np.asarray, model), [turns[1]], key=0).of_order(turns[1])
+        if cycles:
+            break
+    sides = 0
+    for cycle in cycles:
+        for step in range(cycle.order):
+            try:
+                curve = of_normal_form(cycle, "border collision", (tau, 1.15), at=(step, 0))
+            except ValueError:  # its partner repeats the fixed point, or it is on no border of the tongue
+                continue
+            assert curve.check().wrong == ()
+            near = np.min(np.max(np.abs(curve.points[[0, -1]] - root), axis=1))
+            sides += near < 1e-8
+    assert sides >= 2
+
+
+# -- the family of a_l and a_r in the plane ---------------------------------------------------------------------------
+
+A_L = cx.Parameter("a_l", set=lambda m, v: slopes(m, left=v))
+A_R = cx.Parameter("a_r", set=lambda m, v: slopes(m, right=v))
+FAMILY = cx.PLRNN(A=[[0.3, 0.8], [-0.4, 0.2]], W=[[-1.8, 0.0], [0.9, 0.0]], h=[0.214, 0.0])
+
+
+def slopes(model, left=None, right=None):
+    left = model.A[0, 0] if left is None else left
+    right = model.A[0, 0] + model.W[0, 0] if right is None else right
+    return cx.PLRNN(jnp.asarray(model.A).at[0, 0].set(left), jnp.asarray(model.W).at[0, 0].set(right - left), model.h)
+
+
+def halves(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The Jacobians on both sides at values of a_l and a_r."""
+    left, right = (
+        np.tile([[0.0, 0.8], [-0.4, 0.2]], (len(points), 1, 1)),
+        np.tile([[0.0, 0.8], [0.5, 0.2]], (len(points), 1, 1)),
+    )
+    left[:, 0, 0], right[:, 0, 0] = points.T
+    return left, right
+
+
+def closed_and_open(letters: str) -> np.ndarray:
+    """A word of this family, whose second gate switches nothing."""
+    return np.array([[letter == "R", False] for letter in letters])
+
+
+@pytest.mark.parametrize(
+    ("letters", "event", "start", "sign"),
+    [
+        ("R", "degenerate transcritical", (0.3, 0.4), -1),
+        ("R", "degenerate flip", (0.3, -0.7), 1),
+        ("L", "degenerate transcritical", (1.5, 0.8), -1),
+        ("LR", "degenerate transcritical", (-0.5, -1.5), -1),
+        ("LR", "degenerate flip", (0.7, -1.0), 1),
+    ],
+)
+def test_curves_of_fixed_points_and_two_cycles_of_the_family(letters, event, start, sign):
+    window = ((-3.0, 3.0), (-4.0, 3.0))
+    curve = cx.trace(FAMILY, closed_and_open(letters), (A_L, A_R), event=event, window=window, start=start)
+    product = np.eye(2)
+    for letter in letters:
+        product = halves(curve.points)[letter == "R"] @ product
+    values = np.linalg.det(np.eye(2) + sign * product)
+    # In a direction across the curve these change by 1 or so.
+    assert np.max(np.abs(values) / (1 + np.max(np.abs(product), axis=(1, 2)))) < 1e-12
+    closed = {("R", -1): (1, 0.5), ("R", 1): (1, -2 / 3), ("L", -1): (0, 1.4)}
+    if len(letters) == 1:
+        column, value = closed[letters, sign]
+        np.testing.assert_allclose(curve.points[:, column], value, atol=1e-10)
+        assert curve.ends == ("window", "window")
+    assert curve.check().wrong == ()
+    # As far as there is one to follow: to the window, or to where the flip line of the fixed point is met.
+    for end, place in zip(curve.ends, curve.points[[0, -1]], strict=True):
+        assert end == "window" or place[1] == pytest.approx(-2 / 3, abs=1e-9)
+
+
+def test_the_border_of_fixed_points_over_a_bias_is_where_both_biases_say():
+    """With A and W held, z_1 = 0 for the fixed point is one linear equation for the two biases."""
+    window = ((-1.0, 1.0), (-1.0, 1.0))
+    curve = cx.trace(
+        FAMILY, closed_and_open("R"), ("h[0]", "h[1]"), event="border collision", window=window, start=(0.01, 0.02)
+    )
+    np.testing.assert_allclose(0.8 * curve.points[:, 0] + 0.8 * curve.points[:, 1], 0, atol=1e-12)
+    assert curve.types == ("persistence",) or curve.types == ("nonsmooth fold",)
+    assert curve.check().wrong == ()
+    # The same from an event that `compare` found.
+    ends = [cx.PLRNN(FAMILY.A, FAMILY.W, [s, 0.1]) for s in (-0.3, 0.2)]
+    events = cx.compare(*ends, *(cx.enumerate_cycles(model, 1) for model in ends))
+    (event,) = [event for event in events if event.gate == 0]
+    start = (-0.3 + 0.5 * event.at, 0.1)
+    again = cx.trace(FAMILY, None, ("h[0]", "h[1]"), event=event, window=window, start=start)
+    assert again.types == curve.types == (event.type,)
+    assert again.arcs[0].flip == (event.flip is not None)
+    np.testing.assert_allclose(again.points[:, 0] + again.points[:, 1], 0, atol=1e-12)
+
+
+# -- corners, files, and what is refused ------------------------------------------------------------------------------
+
+
+def test_a_border_goes_on_beyond_its_corners_with_other_words():
+    """A side of the tongue of the published 16-cycle: from the center to where it shrinks onto the fixed point."""
+    case = cx.load(CASES / "plrnn_2d_order16.json")
+    cycle = cx.find_cycles(case, [16], key=0).of_order(16)[0]
+    window = tuple((value - 1, value + 1) for value in case.A)
+    curve = cx.trace(case, cycle, ("A[0]", "A[1]"), event="border collision", window=window)
+    assert len({arc.words[0].tobytes() for arc in curve.arcs}) > 5
+    checked = curve.check()
+    assert checked.wrong == ()
+    assert checked.residual < 1e-10
+    first, last = curve.points[[0, -1]]
+    # At its root the fixed point is a center; at its tip that is on its border.
+    coupling = case.W[0, 1] * case.W[1, 0]
+    assert first[0] * first[1] - coupling == pytest.approx(1, abs=1e-9)
+    assert last[0] == pytest.approx(1 + case.W[1, 0] * case.h[0] / case.h[1], abs=1e-8)
+    assert curve.ends == ("rim", "order 1")
+    # Between corners it is as long as the tongue, and it does not jump.
+    steps = np.diff(curve.arclength)
+    assert np.max(steps) < 0.03
+    assert len(places(curve, "shrinking point")) == 5
+
+
+def test_a_curve_comes_back_from_its_file(tmp_path):
+    curve = tent("border collision", 3)
+    curve.save(tmp_path / "curve.npz")
+    again = cx.Curve.load(tmp_path / "curve.npz")
+    np.testing.assert_array_equal(again.points, curve.points)
+    assert repr(again) == repr(curve)
+    assert again.check() == curve.check()
+    for one, other in zip(curve.arcs, again.arcs, strict=True):
+        assert (one.type, one.flip, one.step, one.gate) == (other.type, other.flip, other.step, other.gate)
+        assert all(np.array_equal(a, b) for a, b in zip(one.words, other.words, strict=True))
+    with pytest.raises(TypeError, match="by a function"):
+        of_normal_form(word("R"), "degenerate flip", (-1.5, 0.4)).save(tmp_path / "none.npz")
+    cx.find_cycles(cx.TentMap(2.0), 1, key=0).save(tmp_path / "cycles.npz")
+    with pytest.raises(ValueError, match="no curve that cyclax wrote"):
+        cx.Curve.load(tmp_path / "cycles.npz")
+
+
+def test_the_check_sees_what_is_wrong():
+    curve = tent("border collision", 3)
+    moved = dataclasses.replace(curve.arcs[0], points=curve.arcs[0].points + np.array([0, 1e-6]))
+    assert any("off the curve" in text for text in dataclasses.replace(curve, arcs=(moved,)).check().wrong)
+    typed = dataclasses.replace(curve.arcs[0], type="persistence")
+    assert any("Feigin" in text for text in dataclasses.replace(curve, arcs=(typed,)).check().wrong)
+    other = cx.trace(
+        cx.SkewTentMap(0.5, -1.05, 1.0), word("R"), ("left", "right"), event="degenerate flip", window=((0, 1), (-2, 0))
+    )
+    none = dataclasses.replace(other.arcs[0], words=(word("L"),))
+    assert other.check().wrong == ()
+    assert dataclasses.replace(other, arcs=(none,)).check().wrong != ()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"event": "family"}, "'family' is not followed"),
+        ({"parameters": ("left",)}, "plane of two parameters, got 1"),
+        ({"parameters": ("left", "slope")}, "has no weight 'slope'"),
+        ({"window": ((0, 1), (0, -2))}, r"expected \(\(low, high\)"),
+        ({"window": ((0, 0.1), (-2, -1.5))}, "outside"),
+        ({"start": (1.0,)}, "expected a value for each"),
+        ({"cycle": word("L"), "window": ((-2, 1), (-2, 0))}, "is none of a cycle"),
+        ({"cycle": word("RL"), "event": "border collision", "at": (1, 0)}, "repeats a shorter one"),
+        ({"at": (3, 0), "event": "border collision"}, "at: the step"),
+        ({"parameters": ("left", "offset")}, "does not depend on them"),
+        ({"event": "center"}, "no complex multipliers"),
+        ({"cycle": None}, "None is for an Event"),
+    ],
+)
+def test_what_cannot_be_followed_is_said(change, message):
+    given = {
+        "model": cx.SkewTentMap(0.5, -1.05, 1.0),
+        "cycle": word("R"),
+        "parameters": ("left", "right"),
+        "event": "degenerate flip",
+        "window": ((0, 1), (-2, 0)),
+        **change,
+    }
+    with pytest.raises((TypeError, ValueError), match=message):
+        cx.trace(given.pop("model"), given.pop("cycle"), given.pop("parameters"), **given)
+
+
+def test_gates_that_do_nothing_have_no_border():
+    with pytest.raises(ValueError, match="gate 1 does nothing"):
+        cx.trace(
+            FAMILY,
+            closed_and_open("R"),
+            ("h[0]", "h[1]"),
+            event="border collision",
+            at=(0, 1),
+            window=((-1, 1), (-1, 1)),
+        )
