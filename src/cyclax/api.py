@@ -16,6 +16,7 @@ from cyclax.grids.boundaries import Boundaries
 from cyclax.grids.map import BifurcationMap
 from cyclax.grids.orbit_layers import attractor_points
 from cyclax.grids.scan import scan
+from cyclax.grids.trace_all import Curves, trace_all
 from cyclax.lyapunov.cells import ReLUCell, StateFirst, TanhCell
 from cyclax.lyapunov.covariant import CovariantVectors, covariant_vectors
 from cyclax.lyapunov.flows import Flow
@@ -99,6 +100,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "compare",
     "follow_input",
     "trace",
+    "trace_all",
     "track",
     "Tracker",
     "JumpRule",
@@ -146,6 +148,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "Event",
     "InputDiagram",
     "Curve",
+    "Curves",
     "Track",
     "Jump",
     "Fit",

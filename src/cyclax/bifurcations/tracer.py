@@ -9,7 +9,7 @@ import numpy as np
 from cyclax.bifurcations.classify import plane_group
 from cyclax.bifurcations.curve import Arc, CodimensionTwoPoint
 from cyclax.bifurcations.event import feigin
-from cyclax.bifurcations.singular import Frame, Kind, Look, Singular, critical
+from cyclax.bifurcations.singular import Frame, Kind, Look, Singular
 from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.orders import divisors
 from cyclax.cycles.word import minimal_period
@@ -28,8 +28,12 @@ _TURN = 0.15
 _FIRST, _LEAST = 1e-3, 1e-8
 # Special points are located to this share of the window.
 _NARROW = 1e-13
+# The window is so much wider, that what begins on its edge is inside.
+_EDGE = 1e-9
 # What changes within so short a way beyond is one point with it.
 _TOGETHER = 1e-9
+# An arc ends so far before the place where the cycle shrinks to a point.
+_CLEAR = 1e-6
 # A multiplier this close to the unit circle does not count as outside: what stays on it must not flicker.
 _OUTSIDE = 1e-11
 # How far past a corner the signs of the new arc are read off, the shortest that shows them.
@@ -38,6 +42,8 @@ _PAST = (1e-7, 1e-6, 1e-5, 1e-4)
 _AT_ONE = 1e-6
 # A height is 0 all along where it is so to this share of the largest.
 ZERO = 1e-11
+# A height that is 0 all along is not to flicker with its rounding.
+_ROUNDING = 1e-14
 # Denominators of the rotation numbers that are special points of a center.
 _RESONANCES = 8
 _TURNS = sorted({Fraction(p, q) for q in range(1, _RESONANCES + 1) for p in range(q // 2 + 1)})
@@ -115,7 +121,7 @@ class Tracer:
                     continue
                 following = self._passed(test, low, high, beyond)
                 special.append(following.point)
-                arcs.append(self._arc(test, [*track, low if following.end else high]))
+                arcs.append(self._arc(test, [*track, following.place if following.end else high]))
                 if following.end:
                     return arcs, special, following.end
                 test, new, tangent = following.test, following.place, following.tangent
@@ -181,8 +187,8 @@ class Tracer:
     def _signs(self, test: Singular, unknowns: np.ndarray, look: Look) -> dict[str, Any]:
         """Give all that is watched. Where one of these changes, there is a special point."""
         share = unknowns[:2]
-        signs: dict[str, Any] = {"window": bool(np.all((share >= 0) & (share <= 1)))}
-        signs["heights"] = (look.heights > 0) & self.watched(test)
+        signs: dict[str, Any] = {"window": bool(np.all((share >= -_EDGE) & (share <= 1 + _EDGE)))}
+        signs["heights"] = (look.heights > _ROUNDING * np.max(np.abs(look.heights))) & self.watched(test)
         if self.kind == "degenerate transcritical":
             signs["index"] = bool(look.left[-1] > 0)
         else:
@@ -190,16 +196,25 @@ class Tracer:
         if self.kind == "center":
             signs["rotation"] = int(sum(unknowns[2] / (2 * np.pi) > float(turn) for turn in _TURNS))
         for i, jacobians in enumerate(look.jacobians):
-            values = composed_multipliers(jacobians)
-            if self.kind != "border collision":
-                held = complex(critical(self.kind, unknowns[-1]))
-                for one in {held, held.conjugate()}:
-                    values = np.delete(values, np.argmin(np.abs(values - one)))
+            bordered = self.kind == "border collision"
+            values = composed_multipliers(jacobians if bordered else self._deflated(jacobians, look))
             alone = np.real(values[np.imag(values) == 0])
             signs[f"fold of word {i}"] = int(np.sum(alone > 1 + _OUTSIDE)) % 2
             signs[f"flip of word {i}"] = int(np.sum(alone < -1 - _OUTSIDE)) % 2
             signs[f"stability of word {i}"] = int(np.sum(np.abs(values) > 1 + _OUTSIDE))
         return signs
+
+    def _deflated(self, jacobians: np.ndarray, look: Look) -> np.ndarray:
+        """Give the Jacobians `(k, M', M')` on what is left beside the vectors of the multiplier that is followed.
+
+        Where another multiplier comes to meet it, eigenvalues of P lose half of their digits, and these do not.
+        """
+        order, size, _ = jacobians.shape
+        vectors = look.right[: order * size].reshape(order, size, 1)
+        parts = [np.real(vectors), np.imag(vectors)] if self.kind == "center" else [vectors]
+        vectors = np.concatenate([part / np.linalg.norm(vectors, axis=1, keepdims=True) for part in parts], axis=2)
+        beside = np.linalg.qr(vectors, mode="complete")[0][:, :, len(parts) :]
+        return np.swapaxes(np.roll(beside, -1, axis=0), 1, 2) @ jacobians @ beside
 
     # -- special points -----------------------------------------------------------------------------------------------
 
@@ -213,8 +228,8 @@ class Tracer:
             return self._corner(test, low, high, beyond)
         if "rotation" in changed:
             turn = _TURNS[min(low.signs["rotation"], beyond.signs["rotation"])]
-            rotation, end = float(turn), "resonance" if turn == Fraction(1, 2) else ""
-            name = f"{turn.numerator}:{turn.denominator} resonance"
+            rotation, end = float(turn), "resonance" if turn.denominator <= 2 else ""
+            name = f"{turn.numerator or 1}:{turn.denominator} resonance"
         elif "infinity" in changed:
             name = "1:1 resonance" if own == "center" else _meeting({"fold", own}) + " at infinity"
             end = "infinity"
@@ -228,7 +243,8 @@ class Tracer:
             met = met or {"center"}
             name = same[own] if met == {own} else _meeting({own, *met})
         tangent = tangent_of(beyond.look, beyond.unknowns - low.unknowns)
-        return _Following(self._point(test, name, low, high, rotation), end, test, beyond, tangent)
+        place = low if end else beyond
+        return _Following(self._point(test, name, low, high, rotation), end, test, place, tangent)
 
     def _point(self, test: Singular, name: str, low: Place, high: Place, rotation: float | None = None):
         bracket = float(np.linalg.norm(high.unknowns - low.unknowns))
@@ -247,7 +263,7 @@ class Tracer:
         changed, own = _differences(low.signs, beyond.signs), _NAMES[self.kind]
 
         def ends(name: str, why: str) -> _Following:
-            return _Following(self._point(test, name, low, high), why, test, high, high.unknowns)
+            return _Following(self._point(test, name, low, high), why, test, low, low.unknowns)
 
         if self.kind in ("degenerate flip", "center"):
             return ends(_meeting({"border", own}), "border")
@@ -257,7 +273,13 @@ class Tracer:
             return ends("two borders at infinity", "infinity")
         if np.any(steps != step) or not set(gates) <= set(group):
             period = _collapsed_period(low.look, test.words.shape[1])
-            return ends("several borders", "degenerate") if not period else ends("collapse", f"order {period}")
+            if not period:
+                return ends("several borders", "degenerate")
+            # Where the cycle is a point, the curve has no tangent, and Newton's method half of its digits.
+            way = low.unknowns - beyond.unknowns
+            way = way / np.linalg.norm(way)
+            low = self.corrected(test, low.unknowns + _CLEAR * way, way, low.look.frame) or low
+            return ends("collapse", f"order {period}")._replace(place=low)
         words = test.words.copy()
         words[:, step, group] = ~words[:, step, group]
         values = np.concatenate([composed_multipliers(jacobians) for jacobians in low.look.jacobians])
@@ -276,7 +298,8 @@ class Tracer:
             for way in (tangent, -tangent):
                 past = self.corrected(following, high.unknowns + length * way, way, frame)
                 if past is not None and np.array_equal(past.signs["heights"], wanted & self.watched(following)):
-                    corner = Place(high.unknowns, look, past.signs)
+                    own_corner = self.corrected(following, high.unknowns, way, frame)
+                    corner = Place(high.unknowns if own_corner is None else own_corner.unknowns, look, past.signs)
                     return _Following(self._point(test, name, low, high), "", following, corner, way)
         return ends(name, "degenerate")
 
@@ -307,7 +330,9 @@ def tangent_of(look: Look, along: np.ndarray | None = None) -> np.ndarray:
 
 
 def composed_multipliers(jacobians: np.ndarray) -> np.ndarray:
-    """Give the multipliers of a word with Jacobians `(k, M, M)`."""
+    """Give the multipliers of a word with Jacobians `(k, M, M)`; M may be 0."""
+    if not jacobians.shape[-1]:
+        return np.empty(0)
     product = jacobians[0]
     for jacobian in jacobians[1:]:
         product = jacobian @ product

@@ -3,6 +3,7 @@
 Importing this room does not import matplotlib; the first picture does (`pip install 'cyclax[plot]'`).
 """
 
+from cyclax.plot.curves import bifurcation_curves
 from cyclax.plot.cycles import cycles
 from cyclax.plot.diagrams import bifurcation_diagram, scan_picture
 from cyclax.plot.inputs import input_diagram
@@ -12,6 +13,7 @@ from cyclax.plot.track import track
 from cyclax.plot.training import training
 
 __all__ = [
+    "bifurcation_curves",
     "bifurcation_diagram",
     "bifurcation_map",
     "cycles",
