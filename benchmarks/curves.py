@@ -33,7 +33,9 @@ class Given(cx.search.AbstractWordSource):
 
     def propose(self, network, order):
         """Give those of one order."""
-        yield np.stack([word for word in self.words if len(word) == order])
+        some = [word for word in self.words if len(word) == order]
+        if some:
+            yield np.stack(some)
 
 
 def windows(quick: bool):
@@ -137,6 +139,8 @@ def main() -> None:
             f"curves, {points} points, {special} special points in {of_curves:.1f} s; largest residual {residual:.1e}, "
             f"{bad} curves that do not check; not followed: {curves.unfollowed or 'none'}"
         )
+        for text in (text for check in checks for text in check.wrong):
+            say(f"  - WRONG: {text}")
         begin = time.perf_counter()
         mistakes = Counter()
         for curve, arc, i in drawn(curves, number, np.random.default_rng(0)):

@@ -1,6 +1,7 @@
 """All that `import cyclax as cx` offers: `cx.find_cycles` is `cyclax.api.find_cycles`, and so on."""
 
 from cyclax.bifurcations.compare import compare
+from cyclax.bifurcations.continue_cycle import Continued, continue_cycle
 from cyclax.bifurcations.curve import Curve
 from cyclax.bifurcations.event import Event
 from cyclax.bifurcations.input_diagram import InputDiagram
@@ -101,6 +102,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "follow_input",
     "trace",
     "trace_all",
+    "continue_cycle",
     "track",
     "Tracker",
     "JumpRule",
@@ -149,6 +151,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "InputDiagram",
     "Curve",
     "Curves",
+    "Continued",
     "Track",
     "Jump",
     "Fit",

@@ -317,3 +317,19 @@ def test_gates_that_do_nothing_have_no_border():
             at=(0, 1),
             window=((-1, 1), (-1, 1)),
         )
+
+
+def test_a_fold_whose_cycle_goes_to_infinity_along_a_border_is_one_only_where_its_other_points_meet_their_gates():
+    """x' = A0 x + .., y' = A1 y + ..: at A1 = 1 the fixed point with both gates closed runs off along x = h0/(1 - A0).
+
+    It does so where that is negative, which no direction toward infinity tells: A0 > 1.
+    """
+    model = cx.PLRNN(A=[0.7, 0.9], W=[[0.0, -0.6], [0.5, 0.0]], h=[0.4, -1.0])
+    window = ((0.5, 1.5), (0.5, 1.5))
+    given = {"event": "degenerate transcritical", "window": window}
+    closed = np.zeros((1, 2), bool)
+    with pytest.raises(ValueError, match="is none of a cycle"):
+        cx.trace(model, closed, ("A[0]", "A[1]"), start=(0.8, 1.0), **given)
+    curve = cx.trace(model, closed, ("A[0]", "A[1]"), start=(1.2, 1.0), **given)
+    np.testing.assert_allclose(curve.arcs[-1].points[:, 1] - 1, 0, atol=1e-12)
+    assert all(np.all(arc.points[:, 0] >= 1 - 1e-9) for arc in curve.arcs if np.array_equal(arc.words[0], closed))

@@ -117,7 +117,7 @@ def compare_pairs(
     """
     wanted = set(before) | set(after) if orders is None else set(orders)
     with numerics():
-        comparison = _Comparison(_balanced(path, number), number, wanted, noting=bool(event_types))
+        comparison = Comparison(balanced_path(path, number), number, wanted, noting=bool(event_types))
         found = comparison.run(before, after)
         if not event_types:
             return found
@@ -127,7 +127,7 @@ def compare_pairs(
     return [tuple(sorted((*some, *own.get(pair, ())), key=_rank)) for pair, some in enumerate(found)]
 
 
-def _balanced(path: Path, number: int) -> Path:
+def balanced_path(path: Path, number: int) -> Path:
     """Put all models of the paths into the units that the first of them is balanced in: events have none."""
     if number == 0:
         return path
@@ -147,7 +147,7 @@ class _Node:
     meeting: frozenset[tuple[int, Side]] = frozenset()  # all of them
 
 
-class _Comparison:
+class Comparison:
     """One call of `compare_pairs`."""
 
     def __init__(self, path: Path, number: int, orders: set[int], noting: bool):
@@ -163,6 +163,7 @@ class _Comparison:
         self.reached: set[tuple[int, int]] = set()  # cycles at s = 1 to which a walk has come
 
     def run(self, before: Groups, after: Groups) -> list[tuple[Event, ...]]:
+        """Give the events of each pair, from the cycles at its ends."""
         if not any(len(pair) for pair, _ in [*before.values(), *after.values()]):
             return [() for _ in range(self.number)]
         self._find_what_matters()

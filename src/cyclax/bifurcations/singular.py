@@ -47,6 +47,7 @@ class Look(NamedTuple):
     right: np.ndarray  # (n,)
     orbit: np.ndarray  # (k M + 1,) y, of the direction of that of the frame
     heights: np.ndarray  # (k, G)
+    limits: Any  # (k, G) of a transcritical, where heights are 0 all along: those of x / s as s goes to 0
     jacobians: np.ndarray  # (1 or 2, k, M, M) of each word
 
     @property
@@ -166,9 +167,26 @@ def _look(model, parameters, window, kind, words, at, unknowns, frame):
         value, slope = jnp.stack([value.real, value.imag]), jnp.stack([slope.real, slope.imag])
     else:
         value, slope = value[None], slope[None]
-    orbit = right
-    if not _bordered(kind):
-        square = jnp.concatenate([cyclic, frame.orbit[None]])
-        orbit = jnp.linalg.solve(square, jnp.zeros(len(square)).at[-1].set(1))
-    points = orbit[:-1].reshape(words.shape[1], -1)
-    return Look(value, slope, left, right, orbit, points @ gradients.T + orbit[-1] * levels, jacobians)
+    orbit = right if _bordered(kind) else _orbit(cyclic, frame.orbit)
+    heights = _heights(orbit, gradients, levels)
+    limits = jnp.zeros_like(heights)
+    if kind == "degenerate transcritical":
+
+        def around(unknowns):
+            _, cyclic, planes, _ = _system(model, parameters, window, kind, words, at, unknowns)
+            orbit = _orbit(cyclic, frame.orbit)
+            return _heights(orbit, *planes), orbit[-1]
+
+        _, (rise, change) = jax.jvp(around, (unknowns,), (slope[0],))
+        limits = rise / change
+    return Look(value, slope, left, right, orbit, heights, limits, jacobians)
+
+
+def _orbit(cyclic, near):
+    """Give the solution y of K y = 0 with near . y = 1."""
+    square = jnp.concatenate([cyclic, near[None]])
+    return jnp.linalg.solve(square, jnp.zeros(len(square)).at[-1].set(1))
+
+
+def _heights(orbit, gradients, levels):
+    return orbit[:-1].reshape(-1, gradients.shape[1]) @ gradients.T + orbit[-1] * levels

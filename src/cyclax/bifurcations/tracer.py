@@ -43,7 +43,7 @@ _AT_ONE = 1e-6
 # A height is 0 all along where it is so to this share of the largest.
 ZERO = 1e-11
 # A height that is 0 all along is not to flicker with its rounding.
-_ROUNDING = 1e-14
+ROUNDING = 1e-13
 # Denominators of the rotation numbers that are special points of a center.
 _RESONANCES = 8
 _TURNS = sorted({Fraction(p, q) for q in range(1, _RESONANCES + 1) for p in range(q // 2 + 1)})
@@ -121,6 +121,8 @@ class Tracer:
                     continue
                 following = self._passed(test, low, high, beyond)
                 special.append(following.point)
+                if following.place is not low and following.end:  # it shrinks to a point, which is kept clear of
+                    track = [one for one in track if np.linalg.norm(one.unknowns - low.unknowns) > _CLEAR]
                 arcs.append(self._arc(test, [*track, following.place if following.end else high]))
                 if following.end:
                     return arcs, special, following.end
@@ -188,7 +190,8 @@ class Tracer:
         """Give all that is watched. Where one of these changes, there is a special point."""
         share = unknowns[:2]
         signs: dict[str, Any] = {"window": bool(np.all((share >= -_EDGE) & (share <= 1 + _EDGE)))}
-        signs["heights"] = (look.heights > _ROUNDING * np.max(np.abs(look.heights))) & self.watched(test)
+        vanish = np.abs(look.heights) <= ROUNDING * np.max(np.abs(look.heights))
+        signs["heights"] = np.where(vanish, look.limits > 0, look.heights > 0) & self.watched(test)
         if self.kind == "degenerate transcritical":
             signs["index"] = bool(look.left[-1] > 0)
         else:
