@@ -60,6 +60,24 @@ def test_coming_from_fixed_point_finder(capsys):
     assert "at s = 0: 7 (3 stable)" in printed
 
 
+def test_curves(capsys, monkeypatch, tmp_path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    (tmp_path / "examples").symlink_to(DOCS.parent / "examples")
+    monkeypatch.chdir(tmp_path)
+    page = DOCS / "curves.md"
+    namespace = {"__name__": page.stem}
+    for line, code in code_blocks(page):
+        exec(compile("\n" * line + code, str(page), "exec"), namespace)
+    printed = capsys.readouterr().out
+    assert "Curve of a 16-cycle over A[0], A[1]: nonsmooth fold, persistence" in printed
+    assert "4 curves: 3 degenerate flip, 1 nonsmooth fold" in printed
+    assert "persistence of a fixed point" in printed
+    assert len(namespace["diagram"].stretches) == 3
+    assert (tmp_path / "side.npz").exists()
+
+
 def test_extending(capsys):
     page = DOCS / "extending.md"
     ((line, code),) = code_blocks(page)
