@@ -58,7 +58,7 @@ def windows(quick: bool):
         yield name, model, axes, order
 
 
-def beside(curve: Curve, arc: Arc, i: int, distance: float) -> list[cx.PLRNN]:
+def beside(curve: Curve, arc: Arc, i: int, distance: float) -> list[cx.AbstractPiecewiseLinearMap]:
     """Give the models on both sides of a point of an arc."""
     width = np.ptp(curve.window, axis=1)
     way = (arc.points[i + 1] - arc.points[i - 1]) / width
@@ -71,10 +71,8 @@ def judged(curve: Curve, arc: Arc, i: int) -> str | None:
     """Say what is wrong at a point, or None."""
     words = list(arc.words) + ([np.concatenate(arc.words)] if arc.gate is not None else [])
     orders = sorted({len(word) for word in words})
-    sides = []
-    for model in beside(curve, arc, i, ACROSS):
-        cycles = cx.find_cycles(model, orders, key=0, finder=Given(words))
-        sides.append({word_key(cycle.gates): cycle for cycle in cycles})
+    found = cx.find_cycles(beside(curve, arc, i, ACROSS), orders, key=0, finder=Given(words))
+    sides = [{word_key(cycle.gates): cycle for cycle in cycles} for cycles in found]
     there = [[word_key(word) in side for side in sides] for word in words]
     if arc.gate is not None:
         closed, opened, doubled = there

@@ -115,7 +115,8 @@ class Curve:
       cycle runs there), "border" (the cycle that changes its stability ceases), "resonance" (its multipliers meet on
       the real axis), "rim" (beyond, a word repeats a shorter one), "order 1", .. (the cycle shrinks onto one of that
       order), "degenerate" (several things happen at once, or
-      Newton's method fails), "steps" (there were too many).
+      Newton's method fails), "steps" (there were too many), "joined" (what follows
+      is part of another curve of `trace_all`).
     """
 
     model: AbstractPiecewiseLinearMap

@@ -9,7 +9,7 @@ import numpy as np
 from cyclax.bifurcations.curve import Curve
 from cyclax.bifurcations.event import Event, EventType
 from cyclax.bifurcations.singular import Kind, Singular
-from cyclax.bifurcations.tracer import CONVERGED, ROUNDING, ZERO, Place, Tracer, composed_multipliers, tangent_of
+from cyclax.bifurcations.tracer import CONVERGED, ZERO, Place, Tracer, composed_multipliers, tangent_of
 from cyclax.core.checks import real, whole
 from cyclax.core.numerics import numerics, on_host
 from cyclax.cycles.orders import checked_words
@@ -200,12 +200,10 @@ def _angle_of(tracer: Tracer, test: Singular, unknowns: np.ndarray) -> float:
 
 def _is_cycle(tracer: Tracer, test: Singular, place: Place) -> bool:
     """Whether the points of the orbit meet the gates, but where several are on borders."""
-    look, opened = place.look, np.where(test.words[0], 1, -1)
-    vanish = np.abs(look.heights) <= ROUNDING * np.max(np.abs(look.heights))
-    if tracer.kind == "degenerate transcritical" and np.any(vanish & (look.limits * opened < 0) & tracer.watched(test)):
-        return False
-    least = -ZERO * np.max(np.abs(look.heights))
-    ways = [np.min(way * look.heights * opened, where=tracer.watched(test), initial=0.0) for way in (1, -1)]
+    heights = tracer.heights(test, place.look)
+    least = -ZERO * np.max(np.abs(heights))
+    agree = np.where(test.words[0], heights, -heights)
+    ways = [np.min(way * agree, where=tracer.watched(test), initial=0.0) for way in (1, -1)]
     if tracer.kind == "degenerate transcritical":
         return max(ways) >= least
-    return ways[0 if look.orbit[-1] >= 0 else 1] >= least
+    return ways[0 if place.look.orbit[-1] >= 0 else 1] >= least

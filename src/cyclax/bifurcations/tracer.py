@@ -1,6 +1,7 @@
 """`Tracer`: a curve followed step by step, its special points, and how it goes on beyond them."""
 
 import dataclasses
+import itertools
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -32,6 +33,9 @@ _NARROW = 1e-13
 _EDGE = 1e-9
 # What changes within so short a way beyond is one point with it.
 _TOGETHER = 1e-9
+# A cycle has shrunk onto one of lower order where its points agree to this share of their size: Newton's method comes
+# no nearer, as the curve has no tangent there.
+_COLLAPSED = 1e-4
 # An arc ends so far before the place where the cycle shrinks to a point.
 _CLEAR = 1e-6
 # A multiplier this close to the unit circle does not count as outside: what stays on it must not flicker.
@@ -43,10 +47,12 @@ _AT_ONE = 1e-6
 # A height is 0 all along where it is so to this share of the largest.
 ZERO = 1e-11
 # A height that is 0 all along is not to flicker with its rounding.
-ROUNDING = 1e-13
+_ROUNDING = 1e-13
 # Denominators of the rotation numbers that are special points of a center.
 _RESONANCES = 8
 _TURNS = sorted({Fraction(p, q) for q in range(1, _RESONANCES + 1) for p in range(q // 2 + 1)})
+# At its ends, 0 and 1/2, the curve comes back on itself, and meets a fold or a flip: it stops so little before.
+_TURNED = np.clip([float(turn) for turn in _TURNS], 1e-6, 0.5 - 1e-6)
 
 
 class Place(NamedTuple):
@@ -55,6 +61,7 @@ class Place(NamedTuple):
     unknowns: np.ndarray
     look: Look
     signs: dict[str, Any]
+    gaps: dict[str, Any]  # how far each is from changing
 
 
 class _Following(NamedTuple):
@@ -75,10 +82,17 @@ class Tracer:
         self.kind: Kind = kind
         self.step, self.most = step, most
         self.bounds: AffineForm = affine_form(model)
+        self._groups: dict[int, list[int]] = {}
+
+    def group(self, gate: int) -> list[int]:
+        """Give the gates that switch together with one, as they have its plane."""
+        if gate not in self._groups:
+            self._groups[gate] = plane_group(self.bounds, gate)
+        return self._groups[gate]
 
     def flipped(self, word: np.ndarray, at: tuple[int, int]) -> np.ndarray:
         """Give a word beyond a border: all gates of its plane are flipped."""
-        beyond, group = word.copy(), plane_group(self.bounds, at[1])
+        beyond, group = word.copy(), self.group(at[1])
         beyond[at[0], group] = ~beyond[at[0], group]
         return beyond
 
@@ -90,8 +104,21 @@ class Tracer:
         """Give which heights `(k, G)` are watched: of all gates that matter, but of those on the border followed."""
         watched = np.tile(self.bounds.effective, (test.words.shape[1], 1))
         if self.kind == "border collision":
-            watched[test.at[0], plane_group(self.bounds, test.at[1])] = False
+            watched[test.at[0], self.group(test.at[1])] = False
         return watched
+
+    def heights(self, test: Singular, look: Look) -> np.ndarray:
+        """Give the heights `(k, G)` of the orbit.
+
+        At a transcritical this is a direction, the sense of which says nothing, and heights that are 0 all along it are
+        those of finite coordinates of the cycle: they are put in the sense that the largest height has.
+        """
+        if self.kind != "degenerate transcritical":
+            return look.heights
+        sizes = np.where(self.watched(test), np.abs(look.heights), 0.0)
+        largest = np.unravel_index(np.argmax(sizes), sizes.shape)
+        sense = 1.0 if (look.heights[largest] > 0) == test.words[0][largest] else -1.0
+        return np.where(np.abs(look.heights) <= _ROUNDING * np.max(sizes), sense * look.limits, look.heights)
 
     # -- steps along the curve ----------------------------------------------------------------------------------------
 
@@ -158,7 +185,7 @@ class Tracer:
             before, size = size, float(np.linalg.norm(move))
             if size < CONVERGED or (size < _ACCEPTED and size >= before):
                 unknowns = unknowns - move
-                return Place(unknowns, look, self._signs(test, unknowns, look))
+                return Place(unknowns, look, *self._watch(test, unknowns, look))
             unknowns = unknowns - move
         return None
 
@@ -172,40 +199,55 @@ class Tracer:
         return there is not None and bool(np.linalg.norm(there.unknowns - home) < _ACCEPTED)
 
     def _located(self, test: Singular, low: Place, high: Place) -> tuple[Place, Place, Place]:
-        """Bisect to the first change of a sign between two places. **Returns:** the last before, the first after it,
-        and one so little beyond that all that changes up to there is one point.
+        """Close in on the first change of a sign between two places, by interpolation and bisection.
+
+        **Returns:** the last before, the first after it, and one so little beyond that all that changes up to there is
+        one point.
         """
         signs, normal = low.signs, high.unknowns - low.unknowns
         normal = normal / np.linalg.norm(normal)
-        while np.linalg.norm(high.unknowns - low.unknowns) > _NARROW:
-            middle = self.corrected(test, (low.unknowns + high.unknowns) / 2, normal, low.look.frame)
+        weights, before = (1.0, 1.0), None
+        for turn in itertools.count():
+            way = high.unknowns - low.unknowns
+            if np.linalg.norm(way) <= _NARROW:
+                break
+            share = 0.5 if turn % 3 == 2 else _crossing(low, high, weights)
+            middle = self.corrected(test, low.unknowns + share * way, normal, low.look.frame)
             if middle is None:
                 break
             same = not _differences(signs, middle.signs)
             low, high = (middle, high) if same else (low, middle)
+            # The end that stays counts for less, or it would stay for ever (the Illinois rule).
+            less = weights[int(same)] / 2 if same == before else 1.0
+            weights, before = ((1.0, less) if same else (less, 1.0)), same
         beyond = self.corrected(test, high.unknowns + _TOGETHER * normal, normal, high.look.frame)
         return low, high, high if beyond is None else beyond
 
-    def _signs(self, test: Singular, unknowns: np.ndarray, look: Look) -> dict[str, Any]:
-        """Give all that is watched. Where one of these changes, there is a special point."""
+    def _watch(self, test: Singular, unknowns: np.ndarray, look: Look) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Give all that is watched, and how far each is from changing. Where one changes, there is a special point."""
         share = unknowns[:2]
-        signs: dict[str, Any] = {"window": bool(np.all((share >= -_EDGE) & (share <= 1 + _EDGE)))}
-        vanish = np.abs(look.heights) <= ROUNDING * np.max(np.abs(look.heights))
-        signs["heights"] = np.where(vanish, look.limits > 0, look.heights > 0) & self.watched(test)
-        if self.kind == "degenerate transcritical":
-            signs["index"] = bool(look.left[-1] > 0)
-        else:
-            signs["infinity"] = bool(look.orbit[-1] > 0)
+        inside = np.minimum(share + _EDGE, 1 + _EDGE - share)
+        heights = self.heights(test, look)
+        signs: dict[str, Any] = {"window": bool(np.all(inside >= 0)), "heights": (heights > 0) & self.watched(test)}
+        gaps: dict[str, Any] = {"window": np.min(np.abs(inside)), "heights": np.abs(heights)}
+        name, last = ("index", look.left) if self.kind == "degenerate transcritical" else ("infinity", look.orbit)
+        signs[name], gaps[name] = bool(last[-1] > 0), abs(last[-1])
         if self.kind == "center":
-            signs["rotation"] = int(sum(unknowns[2] / (2 * np.pi) > float(turn) for turn in _TURNS))
+            beyond = unknowns[2] / (2 * np.pi) - _TURNED
+            signs["rotation"], gaps["rotation"] = int(np.sum(beyond > 0)), np.min(np.abs(beyond))
         for i, jacobians in enumerate(look.jacobians):
             bordered = self.kind == "border collision"
             values = composed_multipliers(jacobians if bordered else self._deflated(jacobians, look))
             alone = np.real(values[np.imag(values) == 0])
-            signs[f"fold of word {i}"] = int(np.sum(alone > 1 + _OUTSIDE)) % 2
-            signs[f"flip of word {i}"] = int(np.sum(alone < -1 - _OUTSIDE)) % 2
-            signs[f"stability of word {i}"] = int(np.sum(np.abs(values) > 1 + _OUTSIDE))
-        return signs
+            for what, outside in (
+                ("fold", alone - 1 - _OUTSIDE),
+                ("flip", -alone - 1 - _OUTSIDE),
+                ("stability", np.abs(values) - 1 - _OUTSIDE),
+            ):
+                number, key = int(np.sum(outside > 0)), f"{what} of word {i}"
+                signs[key] = number if what == "stability" else number % 2
+                gaps[key] = np.min(np.abs(outside), initial=np.inf)
+        return signs, gaps
 
     def _deflated(self, jacobians: np.ndarray, look: Look) -> np.ndarray:
         """Give the Jacobians `(k, M', M')` on what is left beside the vectors of the multiplier that is followed.
@@ -271,7 +313,7 @@ class Tracer:
         if self.kind in ("degenerate flip", "center"):
             return ends(_meeting({"border", own}), "border")
         steps, gates = np.nonzero(low.signs["heights"] != beyond.signs["heights"])
-        step, group = int(steps[0]), plane_group(self.bounds, int(gates[0]))
+        step, group = int(steps[0]), self.group(int(gates[0]))
         if "infinity" in changed:
             return ends("two borders at infinity", "infinity")
         if np.any(steps != step) or not set(gates) <= set(group):
@@ -302,7 +344,9 @@ class Tracer:
                 past = self.corrected(following, high.unknowns + length * way, way, frame)
                 if past is not None and np.array_equal(past.signs["heights"], wanted & self.watched(following)):
                     own_corner = self.corrected(following, high.unknowns, way, frame)
-                    corner = Place(high.unknowns if own_corner is None else own_corner.unknowns, look, past.signs)
+                    corner = Place(
+                        high.unknowns if own_corner is None else own_corner.unknowns, look, past.signs, past.gaps
+                    )
                     return _Following(self._point(test, name, low, high), "", following, corner, way)
         return ends(name, "degenerate")
 
@@ -346,8 +390,21 @@ def _collapsed_period(look: Look, order: int) -> int:
     """Give the order of the orbit to which the points of a cycle have shrunk, 0 where they have not."""
     points = look.orbit[:-1].reshape(order, -1)
     size = np.max(np.abs(look.orbit))
-    near = (p for p in divisors(order)[:-1] if np.max(np.abs(points - np.roll(points, -p, axis=0))) < _AT_ONE * size)
+    near = (p for p in divisors(order)[:-1] if np.max(np.abs(points - np.roll(points, -p, axis=0))) < _COLLAPSED * size)
     return next(near, 0)
+
+
+def _crossing(low: Place, high: Place, weights: tuple[float, float]) -> float:
+    """Say at which share of the way the first of the signs changes, if all change evenly."""
+    shares = [0.99]
+    for name in _differences(low.signs, high.signs):
+        changed = np.asarray(low.signs[name]) != np.asarray(high.signs[name])
+        first, last = (
+            weight * np.asarray(one.gaps[name])[changed] for one, weight in zip((low, high), weights, strict=True)
+        )
+        shares.extend((first / (first + last)).tolist())
+    share = min(shares)
+    return max(share, 0.01) if np.isfinite(share) else 0.5
 
 
 def _differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import overload
 
 import numpy as np
@@ -18,6 +18,8 @@ from cyclax.grids.map import BifurcationMap
 # A place is on an arc where it is no further from one of its chords than this share of its length: a tangent turns by
 # less than 0.15 along it, so that it departs from the curve by an eighth of that.
 _BESIDE, _EXACT = 0.02, 1e-9
+# A special point is at the end of an arc to within this.
+_SAME_PLACE = 1e-5
 # Events of the same words that cannot be followed, after which no more of them are tried.
 _TRIES = 3
 
@@ -127,23 +129,34 @@ class _Found:
         self.arcs: dict[Identity, list[Arc]] = {}
 
     def add(self, curve: Curve) -> None:
-        """Add a curve, unless all of it is known; take out those that are parts of it."""
-        if all(self.covers(identity, arc.points[[len(arc.points) // 2]])[0] for identity, arc in _identified(curve)):
+        """Add a curve, less what is known of it at its ends; take out those that are parts of it."""
+        arcs, ends = list(curve.arcs), list(curve.ends)
+        for end, which in ((0, 0), (-1, -1)):
+            while arcs and self._knows(arcs[which]):
+                arcs.pop(which)
+                ends[end] = "joined"
+        if not arcs:
             return
+        if len(arcs) < len(curve.arcs):
+            limits = np.concatenate([arc.points[[0, -1]] for arc in arcs])
+            kept = [p for p in curve.special_points if np.min(self._apart(limits, p.place)) < _SAME_PLACE]
+            curve = dataclasses.replace(curve, arcs=tuple(arcs), ends=tuple(ends), special_points=tuple(kept))
         mine = _Found(self.window)
         mine._enter(curve)
-        parts = [
-            known
-            for known in self.curves
-            if all(mine.covers(identity, arc.points[[len(arc.points) // 2]])[0] for identity, arc in _identified(known))
-        ]
+        parts = [known for known in self.curves if all(map(mine._knows, known.arcs))]
         self.curves = [known for known in self.curves if known not in parts]
         self._enter(curve)
 
+    def _apart(self, places: np.ndarray, place: np.ndarray) -> np.ndarray:
+        return np.linalg.norm((places - place) / np.ptp(self.window, axis=1), axis=1)
+
+    def _knows(self, arc: Arc) -> bool:
+        return bool(self.covers(_identity(arc), arc.points[[len(arc.points) // 2]])[0])
+
     def _enter(self, curve: Curve) -> None:
         self.curves.append(curve)
-        for identity, arc in _identified(curve):
-            self.arcs.setdefault(identity, []).append(arc)
+        for arc in curve.arcs:
+            self.arcs.setdefault(_identity(arc), []).append(arc)
 
     def covers(self, identity: Identity, places: np.ndarray) -> np.ndarray:
         """Say of places `(n, 2)` whether they are on arcs of that identity."""
@@ -160,6 +173,5 @@ class _Found:
         return on
 
 
-def _identified(curve: Curve) -> Iterator[tuple[Identity, Arc]]:
-    for arc in curve.arcs:
-        yield (KINDS[arc.type], tuple(sorted(map(word_key, arc.words)))), arc
+def _identity(arc: Arc) -> Identity:
+    return KINDS[arc.type], tuple(sorted(map(word_key, arc.words)))

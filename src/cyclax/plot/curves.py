@@ -76,7 +76,7 @@ def _mark_special_points(ax: "Axes", curves: list[Curve]) -> None:
     shown |= {"other special points": others} if others else {}
     if not shown:
         return
-    looks: dict[str, Any] = {"s": 12, "facecolors": "white", "edgecolors": "black", "linewidths": 0.7, "zorder": 4}
+    looks: dict[str, Any] = {"s": 9, "facecolors": "white", "edgecolors": "black", "linewidths": 0.6, "zorder": 4}
     drawn = [
         ax.scatter(*np.array(some).T, marker=mark, label=name, **looks)
         for mark, (name, some) in zip(_MARKS, shown.items(), strict=False)
