@@ -339,3 +339,23 @@ def test_a_fold_whose_cycle_goes_to_infinity_along_a_border_is_one_only_where_it
         for arc in one.arcs:
             if np.array_equal(arc.words[0], closed) and np.ptp(arc.points[:, 0]) > 1e-6:
                 assert np.all(arc.points[:, 0] >= 1 - 1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "order", "parameters"),
+    [
+        ("plrnn_10d_order10", 10, ("A[0]", "W[1,0]")),
+        ("shallow_m8_h10_trained", 1, ("A[0]", "W1[0,0]")),
+        ("flipflop_64", 1, ("W1[0,1]", "h1[0]")),
+    ],
+)
+def test_borders_of_larger_networks(name, order, parameters):
+    model = cx.load(CASES / f"{name}.json")
+    window = [(own - 3, own + 3) for own in (cx.Parameter.parse(p).entry(model) for p in parameters)]
+    cycle = cx.find_cycles(model, [order], key=0)[0]
+    curve = cx.trace(model, cycle, parameters, event="border collision", window=window)
+    checked = curve.check()
+    assert checked.wrong == ()
+    assert checked.residual < 1e-10
+    assert len(curve.points) > 20

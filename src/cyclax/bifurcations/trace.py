@@ -13,6 +13,7 @@ from cyclax.bifurcations.tracer import CONVERGED, ZERO, Place, Tracer, composed_
 from cyclax.core.checks import real, whole
 from cyclax.core.numerics import numerics, on_host
 from cyclax.cycles.orders import checked_words
+from cyclax.maps.affine import lengths_of
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.parameter import Parameter, checked_parameters
 from cyclax.maps.stack import checked_model
@@ -25,6 +26,8 @@ KINDS: dict[str, Kind] = {
 }
 # Newton's method goes no further at once, in shares of the window, and so many steps.
 _STRIDE, _STEPS = 0.2, 48
+# So many of the nearest borders are tried where none is given.
+_BORDERS = 16
 
 
 def trace(
@@ -55,7 +58,7 @@ def trace(
     - `event`: an `Event`, or its type: "border collision" (whatever it does), "degenerate transcritical",
       "degenerate flip" or "center".
     - `window`: the ends of both parameters, `((low, high), (low, high))`.
-    - `at`: the step and the gate of a border, by default those that are nearest.
+    - `at`: the step and the gate of a border, by default the nearest that the cycle comes to.
     - `start`: values of both parameters near to the curve, from which Newton's method goes; by default those that the
       model has.
     - `largest_step`: between points of the curve, in shares of the window; `most`: points each way.
@@ -103,10 +106,7 @@ def _both_ways(tracer: Tracer, word: np.ndarray, at: tuple[int, int] | None, sta
     if start is None:
         start = np.array([0.0 if p.offset else p.entry(tracer.model) for p in tracer.parameters])
     first = (start - tracer.window[:, 0]) / np.ptp(tracer.window, axis=1)
-    if tracer.kind == "border collision" and at is None:
-        at = _nearest_border(tracer, word, first)
-    test = _singular(tracer, word, at)
-    begin = _reached(tracer, test, first)
+    test, begin = _begun(tracer, word, at, first)
     way = tangent_of(begin.look)
     arcs, special, ends = tracer.followed(test, begin, way)
     if ends != "closed":
@@ -141,14 +141,27 @@ def _singular(tracer: Tracer, word: np.ndarray, at: tuple[int, int] | None) -> S
     return singular
 
 
-def _nearest_border(tracer: Tracer, word: np.ndarray, unknowns: np.ndarray) -> tuple[int, int]:
-    """Give the step and gate at which the cycle is nearest to a border."""
+def _begun(tracer: Tracer, word: np.ndarray, at: tuple[int, int] | None, first: np.ndarray) -> tuple[Singular, Place]:
+    """Give the test, and where its curve is reached; of borders the nearest of which there is one."""
+    tried = _nearest_borders(tracer, word, first) if tracer.kind == "border collision" and at is None else [at]
+    errors = []
+    for one in tried:
+        try:
+            test = _singular(tracer, word, one)
+            return test, _reached(tracer, test, first)
+        except ValueError as error:
+            errors.append(error)
+    raise errors[0] if errors else ValueError("event: no gate of this model does anything: there are no borders.")
+
+
+def _nearest_borders(tracer: Tracer, word: np.ndarray, unknowns: np.ndarray) -> list[tuple[int, int]]:
+    """Give the steps and gates at which the cycle is nearest to borders."""
     probe = Singular(tracer.model, tracer.parameters, tracer.window, "degenerate flip", word[None])
     look = probe.look(unknowns, probe.frame(unknowns))
-    lengths = np.linalg.norm(tracer.bounds.gradients, axis=1)
-    distances = np.where(tracer.bounds.effective, np.abs(look.heights) / np.where(lengths > 0, lengths, 1), np.inf)
-    step, gate = np.unravel_index(np.argmin(distances), distances.shape)
-    return int(step), int(gate)
+    distances = np.abs(look.heights) / np.where(tracer.bounds.effective, lengths_of(tracer.bounds.gradients), 1.0)
+    nearest = np.argsort(np.where(tracer.bounds.effective, distances, np.inf), axis=None)[:_BORDERS]
+    places = np.stack(np.unravel_index(nearest, distances.shape), axis=1)
+    return [(step, gate) for step, gate in places.tolist() if tracer.bounds.effective[gate]]
 
 
 def _reached(tracer: Tracer, test: Singular, first: np.ndarray) -> Place:

@@ -150,7 +150,7 @@ class Tracer:
                 special.append(following.point)
                 if following.place is not low and following.end:  # it shrinks to a point, which is kept clear of
                     track = [one for one in track if np.linalg.norm(one.unknowns - low.unknowns) > _CLEAR]
-                arcs.append(self._arc(test, [*track, following.place if following.end else high]))
+                arcs.append(self._arc(test, [*track, following.place if following.end else low]))
                 if following.end:
                     return arcs, special, following.end
                 test, new, tangent = following.test, following.place, following.tangent
