@@ -359,3 +359,18 @@ def test_borders_of_larger_networks(name, order, parameters):
     assert checked.wrong == ()
     assert checked.residual < 1e-10
     assert len(curve.points) > 20
+
+
+def test_a_symmetric_network_whose_gates_meet_their_borders_together_is_refused():
+    model = cx.PLRNN(A=[0.5, 0.5], W=[[0.0, -1.2], [-1.2, 0.0]], h=[0.3, 0.3])
+    both = cx.Parameter("h", set=lambda m, v: cx.PLRNN(m.A, m.W, jnp.full(2, v)))
+    with pytest.raises(ValueError, match="as in symmetric networks"):
+        cx.trace(
+            model,
+            np.ones((1, 2), bool),
+            (both, "W[0,0]"),
+            event="border collision",
+            at=(0, 0),
+            window=((-1, 1), (-0.4, 0.4)),
+            start=(0.1, 0.0),
+        )

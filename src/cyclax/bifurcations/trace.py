@@ -9,7 +9,7 @@ import numpy as np
 from cyclax.bifurcations.curve import Curve
 from cyclax.bifurcations.event import Event, EventType
 from cyclax.bifurcations.singular import Kind, Singular
-from cyclax.bifurcations.tracer import CONVERGED, ZERO, Place, Tracer, composed_multipliers, tangent_of
+from cyclax.bifurcations.tracer import CONVERGED, FIRST, ZERO, Place, Tracer, composed_multipliers, tangent_of
 from cyclax.core.checks import real, whole
 from cyclax.core.numerics import numerics, on_host
 from cyclax.cycles.orders import checked_words
@@ -108,6 +108,7 @@ def _both_ways(tracer: Tracer, word: np.ndarray, at: tuple[int, int] | None, sta
     first = (start - tracer.window[:, 0]) / np.ptp(tracer.window, axis=1)
     test, begin = _begun(tracer, word, at, first)
     way = tangent_of(begin.look)
+    _refuse_several(tracer, test, begin, way)
     arcs, special, ends = tracer.followed(test, begin, way)
     if ends != "closed":
         back, before, other = tracer.followed(test, begin, -way)
@@ -152,6 +153,20 @@ def _begun(tracer: Tracer, word: np.ndarray, at: tuple[int, int] | None, first: 
         except ValueError as error:
             errors.append(error)
     raise errors[0] if errors else ValueError("event: no gate of this model does anything: there are no borders.")
+
+
+def _refuse_several(tracer: Tracer, test: Singular, begin: Place, way: np.ndarray) -> None:
+    """Raise where other points of the cycle, or other gates, are on borders all along, as in symmetric networks."""
+    beside = tracer.corrected(test, begin.unknowns + FIRST * way, way, begin.look.frame)
+    places = [begin] if beside is None else [begin, beside]
+    heights = [np.abs(tracer.heights(test, place.look)) for place in places]
+    met = np.logical_and.reduce([some <= ZERO * np.max(some) for some in heights]) & tracer.watched(test)
+    if np.any(met):
+        step, gate = np.argwhere(met)[0].tolist()
+        raise ValueError(
+            f"event: all along this curve the cycle meets another border as well (of gate {gate} at step {step}), as "
+            "in symmetric networks: what happens there is not told by one gate, and it is not followed."
+        )
 
 
 def _nearest_borders(tracer: Tracer, word: np.ndarray, unknowns: np.ndarray) -> list[tuple[int, int]]:

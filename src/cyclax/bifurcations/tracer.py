@@ -26,7 +26,7 @@ _ITERATIONS = 12
 # The tangent turns by less than this (radians) in a step, which is made longer where it turns by a fourth of it.
 _TURN = 0.15
 # The first step, and the smallest before the curve is given up, in shares of the window.
-_FIRST, _LEAST = 1e-3, 1e-8
+FIRST, _LEAST = 1e-3, 1e-8
 # Special points are located to this share of the window.
 _NARROW = 1e-13
 # The window is so much wider, that what begins on its edge is inside.
@@ -126,7 +126,7 @@ class Tracer:
         """Follow the curve one way. **Returns:** arcs, special points, and why it ends."""
         arcs: list[Arc] = []
         special: list[CodimensionTwoPoint] = []
-        place, track, step, total = begin, [begin], _FIRST, 0
+        place, track, step, total = begin, [begin], FIRST, 0
         home = begin.unknowns
         while True:
             total += 1
@@ -154,7 +154,7 @@ class Tracer:
                 if following.end:
                     return arcs, special, following.end
                 test, new, tangent = following.test, following.place, following.tangent
-                track, step = [new], _FIRST
+                track, step = [new], FIRST
             else:
                 track.append(new)
                 tangent = tangent_of(new.look, tangent)

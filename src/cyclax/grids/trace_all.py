@@ -1,6 +1,7 @@
 """`trace_all`: the verb. Every curve of bifurcations in the window of a map, each once."""
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import overload
@@ -22,6 +23,9 @@ _BESIDE, _EXACT = 0.02, 1e-9
 _SAME_PLACE = 1e-5
 # Events of the same words that cannot be followed, after which no more of them are tried.
 _TRIES = 3
+
+# Reasons that differ only in these are one.
+_NUMBER = re.compile(r"-?\d[\d.e+-]*")
 
 Identity = tuple[str, tuple[WordKey, ...]]
 
@@ -95,7 +99,7 @@ def trace_all(result: BifurcationMap, *, largest_step: float = 0.02, most: int =
                     most=most,
                 )
             except ValueError as error:
-                unfollowed[str(error).split(":")[0]] += 1
+                unfollowed[_NUMBER.sub("#", str(error))] += 1
                 failures += 1
             else:
                 found.add(curve)
