@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -374,3 +375,46 @@ def test_a_symmetric_network_whose_gates_meet_their_borders_together_is_refused(
             window=((-1, 1), (-0.4, 0.4)),
             start=(0.1, 0.0),
         )
+
+
+def test_few_steps_and_closed_curves():
+    """A border on a circle of the parameters, u^2 + v^2 = 1/100, and how it ends where steps run out."""
+    ring = {
+        name: cx.Parameter(name, set=lambda m, v, i=i: dataclasses.replace(m, h=jnp.asarray(m.h).at[i].set(v)))
+        for i, name in enumerate(("u", "v"))
+    }
+    window = ((-0.3, 0.3), (-0.3, 0.3))
+    curve = cx.trace(
+        Ring(h=[0.0, 0.0]), word("R"), tuple(ring.values()), event="border collision", start=(0.1, 0.02), window=window
+    )
+    np.testing.assert_allclose(np.sum(curve.points**2, axis=1), 0.01, atol=1e-13)
+    assert curve.ends == ("closed",)
+    np.testing.assert_allclose(curve.points[0], curve.points[-1])
+    length = np.sum(np.linalg.norm(np.diff(curve.points, axis=0), axis=1))
+    assert length == pytest.approx(0.2 * np.pi, rel=1e-2)
+    short = cx.trace(
+        Ring(h=[0.0, 0.0]),
+        word("R"),
+        tuple(ring.values()),
+        event="border collision",
+        start=(0.1, 0.02),
+        window=window,
+        most=3,
+    )
+    assert short.ends == ("steps", "steps")
+
+
+class Ring(cx.AbstractPiecewiseLinearMap):
+    """x' = x / 2 + u^2 + v^2 - 1/100, and 1/4 of x more where x > 0."""
+
+    h: np.ndarray = eqx.field(converter=lambda v: v if isinstance(v, jax.Array) else np.asarray(v, float))
+
+    @property
+    def num_states(self):
+        return 1
+
+    def preactivations(self, z):
+        return z
+
+    def step(self, z, gates):
+        return z / 2 + jnp.where(gates, z, 0) / 4 + jnp.sum(self.h**2) - 0.01

@@ -1,7 +1,6 @@
 """`Tracer`: a curve followed step by step, its special points, and how it goes on beyond them."""
 
 import dataclasses
-import itertools
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -27,8 +26,8 @@ _ITERATIONS = 12
 _TURN = 0.15
 # The first step, and the smallest before the curve is given up, in shares of the window.
 FIRST, _LEAST = 1e-3, 1e-8
-# Special points are located to this share of the window.
-_NARROW = 1e-13
+# Special points are located to this share of the window, by so many divisions at most: a third of them are in halves.
+_NARROW, _DIVISIONS = 1e-13, 150
 # The window is so much wider, that what begins on its edge is inside.
 _EDGE = 1e-9
 # What changes within so short a way beyond is one point with it.
@@ -126,16 +125,13 @@ class Tracer:
         """Follow the curve one way. **Returns:** arcs, special points, and why it ends."""
         arcs: list[Arc] = []
         special: list[CodimensionTwoPoint] = []
-        place, track, step, total = begin, [begin], FIRST, 0
-        home = begin.unknowns
-        while True:
-            total += 1
-            if total > self.most:
-                return [*arcs, self._arc(test, track)], special, "steps"
+        place, track, step, first = begin, [begin], FIRST, test.words
+        for total in range(self.most):
             new, step = self._stepped(test, place, tangent, step)
             if new is None:
                 return [*arcs, self._arc(test, track)], special, "degenerate"
-            if total > 2 and self._passes(test, place, new, home):
+            same = np.array_equal(test.words, first)
+            if total > 1 and same and self._passes(test, place, new, begin.unknowns):
                 return [*arcs, self._arc(test, [*track, begin])], special, "closed"
             if _differences(place.signs, new.signs):
                 low, high, beyond = self._located(test, place, new)
@@ -159,6 +155,7 @@ class Tracer:
                 track.append(new)
                 tangent = tangent_of(new.look, tangent)
             place = new
+        return [*arcs, self._arc(test, track)], special, "steps"
 
     def _stepped(self, test: Singular, place: Place, tangent: np.ndarray, step: float) -> tuple[Place | None, float]:
         """Take one step, as long as the curve bends little. **Returns:** the place, and the length for the next."""
@@ -207,9 +204,9 @@ class Tracer:
         signs, normal = low.signs, high.unknowns - low.unknowns
         normal = normal / np.linalg.norm(normal)
         weights, before = (1.0, 1.0), None
-        for turn in itertools.count():
+        for turn in range(_DIVISIONS):
             way = high.unknowns - low.unknowns
-            if np.linalg.norm(way) <= _NARROW:
+            if normal @ way <= _NARROW:
                 break
             share = 0.5 if turn % 3 == 2 else _crossing(low, high, weights)
             middle = self.corrected(test, low.unknowns + share * way, normal, low.look.frame)
