@@ -41,7 +41,7 @@ def same(one, other) -> bool:
 
 
 @pytest.fixture(scope="module")
-def results() -> dict[str, cx.Cycles | cx.BifurcationMap | cx.Track | cx.Spectrum]:
+def results() -> dict[str, cx.Cycles | cx.BifurcationMap | cx.Track | cx.Spectrum | cx.Curve]:
     line = cx.PLRNN(A=[1.0, 0.2], W=np.zeros((2, 2)), h=[0.0, 0.4])
     found = cx.find_cycles(MODEL, [1, 3], key=0, near_misses=1)
     assert found.near_misses
@@ -55,6 +55,14 @@ def results() -> dict[str, cx.Cycles | cx.BifurcationMap | cx.Track | cx.Spectru
         "degenerate": degenerate,
         "map": cx.scan(steps[0], {"right": [-0.9, -1.1]}, 2, key=0, starts=8, orbit_steps=50, progress=False),
         "track": track,
+        "curve": cx.trace(
+            cx.SkewTentMap(0.5, -1.05, 1.0),
+            np.ones((1, 1), bool),
+            ("left", "right"),
+            event="degenerate flip",
+            window=((0, 1), (-2, 0)),
+            largest_step=0.3,
+        ),
         "spectrum": cx.lyapunov_spectrum(MODEL, np.zeros((2, 2)), steps=64, warmup=8, in_axes=(None, 0, None)),
     }
 
@@ -84,7 +92,7 @@ def store(folder: Path, configuration: dict) -> Store:
     return Store(folder, configuration, name="kept.json", other="another", remedy="Delete it.")
 
 
-RESULTS = ["cycles", "degenerate", "map", "track", "spectrum"]
+RESULTS = ["cycles", "degenerate", "map", "track", "spectrum", "curve"]
 # Without a checksum, another number is only another number.
 UNCHECKED = ["network.json", "network.mat", "series"]
 KINDS = [*RESULTS, *UNCHECKED, "network.npz", "network.pt", "chunk"]

@@ -233,7 +233,10 @@ class Curve:
                 parameter.check(model)
         archive.finish()
         special = tuple(
-            CodimensionTwoPoint(**{**point, "place": np.array(point["place"])}) for point in header["special_points"]
+            CodimensionTwoPoint(
+                one["type"], np.array(one["place"]), one["bracket"], one["residual"], one.get("rotation")
+            )
+            for one in header["special_points"]
         )
         return cls(model, parameters, np.array(header["window"], float), arcs, special, tuple(header["ends"]))
 
@@ -242,8 +245,13 @@ def _read_arc(archive: Archive, i: int, content: dict[str, Any], num_gates: int)
     words = tuple(np.array(word, bool) for word in content["words"])
     if len({word.shape for word in words}) != 1 or words[0].ndim != 2 or words[0].shape[1] != num_gates:
         archive.refuse(f"arc {i} has words of other shapes than the model")
-    points, angles = archive.array(f"points.{i}", float, f"n{i} 2"), archive.array(f"angles.{i}", float, f"a{i}")
-    return Arc(content["type"], words, content.get("gate"), content.get("step"), content["flip"], points, angles)
+    gate, step = content.get("gate"), content.get("step")
+    whole = gate is not None and step is not None and 0 <= gate < num_gates and 0 <= step < len(words[0])
+    if len(words) != 1 + (gate is not None) or (not whole and (gate is not None or step is not None)):
+        archive.refuse(f"arc {i} has {len(words)} words, gate {gate} and step {step}")
+    points = archive.array(f"points.{i}", float, f"n{i} 2")
+    angles = archive.array(f"angles.{i}", float, f"n{i}" if content["type"] == "center" else "0")
+    return Arc(content["type"], words, gate, step, content["flip"], points, angles)
 
 
 def affine_form_of(model: AbstractPiecewiseLinearMap):
