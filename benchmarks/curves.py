@@ -5,6 +5,7 @@ is moved by 1e-6 of the window along the normal, both ways. What is a cycle ther
 curves, must change as the type of the curve says.
 """
 
+import os
 import sys
 import time
 from collections import Counter, defaultdict
@@ -115,6 +116,7 @@ def main() -> None:
     quick = "--quick" in sys.argv
     number = 40 if quick else 400
     lines = ["# Curves of bifurcations", "", f"`python -m benchmarks.curves{' --quick' * quick}`", ""]
+    lines += [f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the beginning.", ""]
 
     def say(text: str) -> None:
         print(text, flush=True)
