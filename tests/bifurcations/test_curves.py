@@ -220,6 +220,17 @@ def test_the_border_of_fixed_points_over_a_bias_is_where_both_biases_say():
     np.testing.assert_allclose(again.points[:, 0] + again.points[:, 1], 0, atol=1e-12)
 
 
+@pytest.mark.parametrize(("letter", "event"), [("L", "degenerate transcritical"), ("R", "degenerate flip")])
+def test_fixed_points_of_the_lozi_map(letter, event):
+    """At a = 1 - b the fixed point with x < 0 comes from infinity, and the other flips, into a family of 2-cycles."""
+    window = ((0.1, 2.0), (-0.9, 0.9))
+    curve = cx.trace(cx.LoziMap(0.9, 0.3), word(letter), ("a", "b"), event=event, window=window)
+    np.testing.assert_allclose(np.sum(curve.points, axis=1), 1, atol=1e-12)
+    assert curve.ends == ("window", "window")
+    assert curve.check().wrong == ()
+    np.testing.assert_allclose(curve.arclength[-1], np.hypot(1.8 / 1.9, 1), rtol=1e-6)
+
+
 # -- corners, files, and what is refused ------------------------------------------------------------------------------
 
 
