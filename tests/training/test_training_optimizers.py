@@ -7,6 +7,7 @@ import optax
 import pytest
 
 import cyclax as cx
+from cyclax.core.numerics import numerics
 from cyclax.training.arguments import checked_problem
 from cyclax.training.loop import Data, Setting, cast, loss_of, windows
 
@@ -33,7 +34,7 @@ def tents(number):
 def plain_loop(map_, optimizer, key, regularizers=()):
     """Train as optax's manual has it, update after update."""
     settings = dict(optimizer=None, regularizers=(), callback=None, checkpoint_every=None, keep_every=1)
-    with jax.enable_x64(True):
+    with numerics():  # optax mixes dtypes
         problem = checked_problem(map_, SERIES, **(ARGUMENTS | settings))
         setting = Setting(problem.length, problem.batch, 0, STEPS)
         data = Data(jnp.asarray(problem.series), jnp.asarray(problem.starts))
