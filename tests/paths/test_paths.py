@@ -233,6 +233,19 @@ def test_degenerate_crossings_are_lost_and_counted():
     assert tally.sound == 32 - lost
 
 
+def test_a_way_whose_digits_are_lost_ends():
+    """So far out a path has no defect that is a number: both its ways are lost, and the others go on."""
+    visits = itertools.count()
+    with numerics():
+        problem = Problem(merged_gates(affine_form(plrnn(0, 3))), 1)
+        x = problem.entered(np.random.default_rng(0).normal(size=(8, 1, 3)))
+        x[3] = 1.7e308
+        paths = Walker(problem, 16, 3000).run(x, np.zeros(8), 0 * x, lambda: next(visits) > 100)
+    assert paths.complete
+    assert (paths.fate[3] == Fate.LOST).all()
+    assert not np.any(np.delete(paths.fate, 3, axis=0) == Fate.LOST)
+
+
 def test_a_missed_crossing_breaks_a_path():
     model = several()
     with numerics():

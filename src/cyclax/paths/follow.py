@@ -81,10 +81,10 @@ class Walker:
             )
             record.add(Log(*(np.asarray(part)[: int(length)] for part in log)))
             if np.any(np.asarray(lanes.inexact)):
-                lanes = self._anew(lanes, renewed)
+                lanes = self._anew(lanes, renewed, record)
         return record.result()
 
-    def _anew(self, lanes: Lanes, renewed: set[tuple[int, ...]]) -> Lanes:
+    def _anew(self, lanes: Lanes, renewed: set[tuple[int, ...]], record: "_Record") -> Lanes:
         """Invert anew where digits have been lost, and bring x and v back: once at a place, else the path is lost."""
         system = self.problem.system
         part = {name: np.array(getattr(lanes, name)) for name in ("x", "v", "inverse", "inexact", "fate")}
@@ -99,6 +99,7 @@ class Walker:
                 inverse = np.full_like(part["inverse"][i], np.nan)
             if tuple(places[i]) in renewed or not np.all(np.isfinite(inverse)):
                 part["fate"][i] = Fate.LOST
+                record.lose(int(lanes.start[i]), int(lanes.back[i]))
             renewed.add(tuple(places[i]))
             part["inverse"][i], part["x"][i], part["v"][i] = inverse, inverse @ right, -inverse @ defect[i]
         part["inexact"][:] = False
@@ -145,6 +146,10 @@ class _Record:
             (rows,) = np.nonzero((j < place) & (flips[:, j] >= 0))
             words[rows, flips[rows, j]] ^= True
         self.held.update(zip(hashes[first].tolist(), words, strict=True))
+
+    def lose(self, start: int, way: int) -> None:
+        """Note a way that was lost between two chunks: its lane is given to another before the next log."""
+        self.fate[start, way] = Fate.LOST
 
     def result(self) -> Paths:
         """Put the crossings in order: the second way turned round, then the first."""
