@@ -57,7 +57,7 @@ class Strategy:
     def __init__(self, name: str, model, order: int, seconds: float = 20.0):
         self.name, self.model, self.order = name, model, order
         self.bounds = affine_form(model)
-        self.scale = state_scale(model, self.bounds)
+        self.scale = state_scale(self.bounds)
         self.models = jax.tree.map(lambda leaf: np.asarray(leaf)[None], model)
         self.key = jax.random.fold_in(jax.random.key(1), order)
         self.preparation, self.graph = 0.0, None

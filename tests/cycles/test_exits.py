@@ -201,6 +201,42 @@ def test_other_units_of_the_states_change_nothing(power):
     assert {cycle.certificate.status for cycle in certified} == {"proved"}
 
 
+@pytest.mark.parametrize("unit", [1e140, 1e200, 1e307, 1e-140, 1e-200, 1e-300])
+def test_units_whose_squares_leave_float64_change_nothing(unit):
+    A, W, h = [0.5, 0.4], [[-2.0, 0.3], [0.1, -2.0]], np.array([0.5, 0.35])
+    model = cx.PLRNN(A=A, W=W, h=h * unit)
+    expected = cx.enumerate_cycles(cx.PLRNN(A=A, W=W, h=h), 2, progress=False)
+    results = [enumerated(model, 2, method, None) for method in METHODS]
+    results += [cx.find_cycles(model, 2, key=0, finder=finder, progress=False) for finder in (None, cx.SCYFI())]
+    results.append(cx.scan(model, {"h[0]": [h[0] * unit]}, 2, key=0, orbit_steps=0, progress=False).cell(0))
+    results.append(cx.track([model, model], 2, key=0, progress=False)[1])
+    assert len(expected) == 5
+    for cycles in results:
+        assert {word_key(cycle.gates) for cycle in cycles} == {word_key(cycle.gates) for cycle in expected}
+        for cycle in cycles:
+            (same,) = [one for one in expected if word_key(one.gates) == word_key(cycle.gates)]
+            np.testing.assert_allclose(cycle.points / unit, same.points, rtol=1e-9)
+            np.testing.assert_allclose(cycle.margin / unit, same.margin, rtol=1e-9)
+    assert all(cycle.certificate.status == "proved" for cycle in cx.certify(model, results[0], progress=False))
+    found = cx.attractors(model, np.random.default_rng(0).normal(size=(32, 2)) * unit, key=0)
+    assert {entry.kind for entry in found} == {"cycle"}
+
+
+def test_small_states_beside_far_borders_keep_their_size():
+    """States of 1e-171 and borders at 1e171 have no common unit."""
+    W1, h1, A = 1e-172 * np.array([[2.75, -2.5, 0.75]]), 1e-172 * np.array([-1.25]), 0.75
+    model = cx.ShallowPLRNN(A=[A], W1=W1, W2=-1e-172 * np.ones((3, 1)), h1=h1, h2=[1.5, -1.25, 1.25])
+    expected = (W1[0] @ np.array([1.5, 0, 1.25]) + h1) / (1 - A)
+    for cycles in (
+        cx.find_cycles(model, 1, key=0, progress=False),
+        cx.enumerate_cycles(model, 1, progress=False),
+        cx.scan(model, {"h1[0]": h1}, 1, key=0, progress=False).cell(0),
+    ):
+        (cycle,) = cycles
+        np.testing.assert_allclose(cycle.points, [expected], rtol=1e-12)
+        assert 0 < cycle.error < 1e-9 * expected
+
+
 def test_other_units_in_a_scan_and_its_boundaries():
     A, W, h = five_states()
     S = 2.0 ** (20 * np.array([1, -1, 1, -1, 1]))

@@ -5,6 +5,7 @@ for multiplying by a power of two rounds nothing. What is solved and bounded in 
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from cyclax.cycles.cycle import Cycle, Degenerate, NearMiss
 from cyclax.cycles.exact_form import exact_form
 from cyclax.cycles.families import extent
 from cyclax.cycles.result import Cycles
-from cyclax.maps.affine import AffineForm, itineraries
+from cyclax.maps.affine import AffineForm, itineraries, state_sizes
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
 # Units are left as they are where no state is off by 2 to this, on average, or they differ by less than 2 to that:
@@ -22,6 +23,9 @@ from cyclax.maps.base import AbstractPiecewiseLinearMap
 _OFF, _SPREAD = 5, 10
 # Balancing must halve what the logarithms of the weights differ by, on average; further than this it does not go.
 _GAIN, _MOST = 0.5, 400
+# States of a size beyond 2^+-this share a unit at least, for their squares and products would leave float64; it goes
+# no further than this, so that what is computed in it has room.
+_FAR, _FARTHEST = 200, 900
 # Sweeps of reweighting toward the least sum of moduli, and the floor of the residuals that count the most.
 _SWEEPS, _FLOOR = 20, 0.5
 
@@ -56,9 +60,27 @@ def units_of(bounds: AffineForm) -> np.ndarray | None:
     state j to i, |log2 size - s_i| over offsets, and the same for the terms of each gate: moduli, so that a few weights
     of quite another size do not count. Other units of z change s by just as much.
     """
+    common = _common_unit(bounds)
+    each = _relative_units(bounds, common)
+    if each is None:
+        return np.full(len(bounds.shift), 2.0**common) if common else None
+    return 2.0 ** np.clip(common + each, -_FARTHEST, _FARTHEST)
+
+
+def _common_unit(bounds: AffineForm) -> int:
+    """Give the logarithm of a unit for all states; 0 where some of what makes their size is not too far from 1."""
+    sizes = [math.log2(size) for size in state_sizes(bounds) if size > 0]
+    if not sizes or min(map(abs, sizes)) <= _FAR or min(sizes) < 0 < max(sizes):
+        return 0
+    return min(max(round(sum(sizes) / len(sizes)), -_FARTHEST), _FARTHEST)
+
+
+def _relative_units(bounds: AffineForm, common: int) -> np.ndarray | None:
+    """Give logarithms of the units in terms of a common one, 2^`common`; None where that will do."""
     size = len(bounds.shift)
     value, source, target = _terms(bounds)
     known = source >= 0
+    value[~known] -= common
     exponents, gates = np.zeros(size), np.zeros(len(bounds.offsets))
 
     def residuals() -> np.ndarray:
@@ -80,7 +102,7 @@ def units_of(bounds: AffineForm) -> np.ndarray | None:
         weights = 1 / np.maximum(np.abs(residuals()), _FLOOR)
     chosen = np.round(exponents)
     better = np.mean(np.abs(residuals())) < _GAIN * np.mean(before)
-    return 2.0**chosen if better and np.ptp(chosen) >= _SPREAD and np.max(np.abs(chosen)) <= _MOST else None
+    return chosen if better and np.ptp(chosen) >= _SPREAD and np.max(np.abs(chosen)) <= _MOST else None
 
 
 def _terms(bounds: AffineForm) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

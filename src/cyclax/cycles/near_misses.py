@@ -42,7 +42,7 @@ def near_misses(
     `numerics()`.
     """
     virtual = _virtual_cycles(model, bounds, nodes, list(cycles), order)
-    ghosts = _ghosts(model, bounds, nodes[:, 0], order, state_scale(model, bounds))
+    ghosts = _ghosts(model, bounds, nodes[:, 0], order, state_scale(bounds))
     return [
         entry
         for kind in (virtual, ghosts)

@@ -262,13 +262,15 @@ def _itineraries_of_each(models, states: np.ndarray, begins: np.ndarray, owner: 
     return np.concatenate(gates, axis=1), np.concatenate(ends)
 
 
-def state_scale(model: AbstractPiecewiseLinearMap, bounds: AffineForm) -> float:
-    """Give the size of the states that matter: what the map adds at 0, or how far the borders are from 0."""
+def state_sizes(bounds: AffineForm) -> tuple[float, float]:
+    """Give how large a state the map adds at 0, and how far the borders are from 0; 0 where that cannot be said."""
     with np.errstate(all="ignore"):
         away = np.abs(bounds.offsets) / lengths_of(bounds.gradients)
+        image = float(np.max(np.abs(bounds.step(np.zeros(len(bounds.shift)), bounds.offsets > 0))))
     away = away[bounds.effective & np.isfinite(away)]
-    scale = max(
-        float(np.max(np.abs(bounds.step(np.zeros(model.num_states), bounds.offsets > 0)))),
-        float(np.median(away)) if len(away) else 0.0,
-    )
-    return scale if 0 < scale < np.inf else 1.0
+    return image if np.isfinite(image) else 0.0, float(np.median(away)) if len(away) else 0.0
+
+
+def state_scale(bounds: AffineForm) -> float:
+    """Give the size of the states that matter: what the map adds at 0, or how far the borders are from 0."""
+    return max(state_sizes(bounds)) or 1.0

@@ -46,7 +46,7 @@ def default_box(model: AbstractPiecewiseLinearMap, bounds: AffineForm, needed: b
 
     **Raises:** `ValueError` where that is more than float64 holds, and one is needed.
     """
-    size = _DEFAULT_BOX * state_scale(model, bounds)
+    size = _DEFAULT_BOX * state_scale(bounds)
     if needed and not np.isfinite(size):
         raise ValueError("model: its weights are so large that no box in float64 holds its states; rescale them.")
     return Box(np.full(model.num_states, -size), np.full(model.num_states, size))
@@ -178,7 +178,7 @@ class Attempts:
                 if letters <= _OUTSIDE
             ]
             with np.errstate(all="ignore"):
-                search_nearby(known.bounds, some, found, state_scale(known.model, known.bounds), budget, blocks=(64,))
+                search_nearby(known.bounds, some, found, state_scale(known.bounds), budget, blocks=(64,))
         checked = self._check(found, stop)
         complete = [order for order in orders if found.all_orders or set(divisors(order)) <= set(found.complete)]
         region = box if method.needs_box else None

@@ -192,7 +192,7 @@ def _search_what_is_open(
     last = max(found.complete, default=0)
     wanted = [order for order in orders or range(1, last + _SEARCHED + 1) if order not in found.complete]
     with np.errstate(all="ignore"):
-        search_nearby(bounds, wanted, found, state_scale(model, bounds), budget)
+        search_nearby(bounds, wanted, found, state_scale(bounds), budget)
 
 
 def _default_method(bounds: AffineForm, orders: list[int] | None) -> AbstractMethod:

@@ -116,7 +116,7 @@ def _driven(model, inputs: np.ndarray, samples, key, steps: int, longest: int) -
 def _checked_samples(model, bounds: AffineForm, samples, key, units: np.ndarray | None) -> np.ndarray:
     """Draw initial states `(N, M)` for a balanced model, or check those given and bring them into its units."""
     if np.ndim(samples) == 0:
-        number, scale = whole(samples, "samples"), state_scale(model, bounds)
+        number, scale = whole(samples, "samples"), state_scale(bounds)
         return np.asarray(_drawn_states(key, number, model.num_states, scale)).T
     states = np.asarray(samples, np.float64)
     if states.ndim != 2 or states.shape[1] != model.num_states or not len(states):
@@ -149,7 +149,7 @@ class _Basins:
 
     def __init__(self, model, bounds: AffineForm, samples: np.ndarray, steps: int, longest: int):
         self.model, self.bounds, self.samples, self.steps, self.longest = model, bounds, samples, steps, longest
-        self.scale = state_scale(model, bounds)
+        self.scale = state_scale(bounds)
         self.decider = Decider(model, bounds.effective)
         self.accepted: dict[int, Verified] = {}
         self.curves: list[tuple[Hashable, Curve]] = []

@@ -132,7 +132,7 @@ class Network:
 
     def __init__(self, model: AbstractPiecewiseLinearMap, bounds: AffineForm, key: Array, orders: list[int]):
         self.inventory, self.key = Inventory(model, bounds, orders), key
-        self.model, self.bounds, self.scale = model, bounds, state_scale(model, bounds)
+        self.model, self.bounds, self.scale = model, bounds, state_scale(bounds)
         self.tallies = {order: StartTally(order, known) for order, known in self.inventory.verified.items()}
         self.attempts: Attempts | None = None  # where proofs have been tried
         self.given: set[WordKey] = set()  # cycles of the words that were given
