@@ -85,8 +85,17 @@ def test_no_pickle(tmp_path):
 def test_paths(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file"):
         cx.load(tmp_path / "absent.json")
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(IsADirectoryError, match=r"this is a folder. Give the path of a network in it"):
         cx.load(tmp_path)
+    for call in (lambda: cx.load(None), lambda: cx.inspect(3), lambda: cx.save(cx.TentMap(2.0), tmp_path / "a.npz")):
+        with pytest.raises(TypeError, match="path: expected a path, as text or a Path, got"):
+            call()
+    with pytest.raises(TypeError, match="store: expected a path, as text or a Path, got int"):
+        cx.scan(cx.TentMap(2.0), {"slope": [1.9]}, 1, key=0, store=3, progress=False)
+    for suffix in (".json", ".npz", ".txt", ""):
+        (tmp_path / f"empty{suffix}").touch()
+        with pytest.raises(ValueError, match=rf"empty{suffix}: this is no network .*\(it is empty\)"):
+            cx.load(tmp_path / f"empty{suffix}")
     with pytest.raises(ValueError, match=r"to \.json or \.npz files"):
         cx.save(tmp_path / "network.txt", cx.TentMap(2.0))
     with pytest.raises(OSError, match="cannot be written"):

@@ -69,6 +69,26 @@ def test_alpha_is_dt_over_tau(cls):
     for wrong in ({}, {"alpha": 0.1, "tau": 100, "dt": 10}, {"tau": 100}, {"dt": 10}, {"alpha": 0.1, "dt": 10}):
         with pytest.raises(ValueError, match=f"{cls.__name__}: give either alpha, or tau and dt"):
             cls(W=W, b=b, **wrong)
+    for times in ({"tau": 0, "dt": 1}, {"tau": [1, 1, -1, 1], "dt": 1}, {"tau": 1, "dt": np.nan}):
+        with pytest.raises(ValueError, match=f"{cls.__name__}: (tau|dt) is a time, and must be positive"):
+            cls(W=W, b=b, **times)
+
+
+@pytest.mark.parametrize("method", [cx.Exhaustive(), cx.WordGraph(), cx.BranchAndBound(), cx.WordGraph(rigorous=True)])
+def test_at_alpha_0_the_map_is_the_identity(method):
+    """So it is said: every state is a fixed point; of a single unit of alpha 0, there is a line of them."""
+    for model, dimension in (
+        (cx.RateRNN(W=W[:2, :2], b=b[:2], alpha=0), 2),
+        (cx.CurrentRNN(W=W[:2, :2], b=b[:2], alpha=[0, 0.5]), 1),
+    ):
+        cycles = cx.enumerate_cycles(model, 2, method=method, progress=False)
+        assert len(cycles) == 0
+        assert cycles.degenerate
+        assert {(entry.kind, entry.order) for entry in cycles.degenerate} == {("family", 1)}
+        assert {entry.directions.shape[1] for entry in cycles.degenerate} == {dimension}
+    found = cx.scan(cx.RateRNN(W=W, b=b, alpha=1), {"alpha": [0, 0.5]}, 1, key=0, exact=True, progress=False)
+    assert found.degenerate.tolist() == [[True, False]]
+    assert found.layers["proved"].tolist() == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,27 @@ def test_wrong_shapes_name_the_argument(build, message):
         build()
 
 
+@pytest.mark.parametrize(
+    ("value", "kind", "message"),
+    [
+        ([["a", "b"], ["c", "d"]], ValueError, "could not convert"),
+        ([[1.0], [1.0, 2.0]], ValueError, "inhomogeneous"),
+        ([[1.0, 2j], [0.0, 1.0]], TypeError, "these are complex"),
+        (jnp.eye(2) * 1j, TypeError, "these are complex"),
+        (np.ma.masked_equal(np.eye(2), 1), ValueError, "masked entries"),
+        ({"W": 1}, TypeError, "dict"),
+    ],
+    ids=["text", "ragged", "complex", "complex of JAX", "masked", "dict"],
+)
+def test_what_are_no_numbers_is_refused_by_name(value, kind, message):
+    for build in (cx.PLRNN, cx.RateRNN):
+        more = {"b": [1.0, 1.0], "alpha": 0.5} if build is cx.RateRNN else {"A": [0.5, 0.5], "h": [1.0, 1.0]}
+        with pytest.raises(kind, match=f"^W: expected an array of real numbers; .*{message}"):
+            build(W=value, **more)
+    with pytest.raises(kind, match=f"^inputs: expected an array of real numbers; .*{message}"):
+        cx.find_cycles(cx.ReLURNN(W=[[0.5, 0], [0, 0.5]], b=[1, 1]), 1, key=0, inputs=value)
+
+
 def test_num_gated_must_be_an_int():
     with pytest.raises(TypeError, match="num_gated: expected an int from 1 to"):
         cx.AlmostLinearRNN(A=[1, 2], W=np.eye(2), h=[0, 0], num_gated=1.5)

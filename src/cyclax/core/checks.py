@@ -7,6 +7,7 @@ one is a number. Of another type, True and False included: `TypeError`. Out of r
 import math
 import numbers
 import operator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -82,6 +83,14 @@ def _no_switch(value: Any) -> Any:
     if isinstance(value, (bool, np.bool_)) or getattr(value, "dtype", None) == np.bool_:
         raise TypeError
     return value
+
+
+def file_path(value: Any, name: str = "path") -> Path:
+    """Give the path of a file or folder."""
+    try:
+        return Path(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected a path, as text or a Path, got {type(value).__name__}.") from None
 
 
 def checked_key(key: Any) -> Array:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cyclax.core.checks import file_path
 from cyclax.core.storage import read_npz, take_digest, write_atomically, write_npz
 
 Arrays = dict[str, np.ndarray]
@@ -26,7 +27,7 @@ class Store:
     """
 
     def __init__(self, folder: str | Path, configuration: dict[str, Any], *, name: str, other: str, remedy: str):
-        self.folder, self._remedy = Path(folder), remedy
+        self.folder, self._remedy = file_path(folder, "store"), remedy
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -1,7 +1,9 @@
 """What a piecewise-linear map is: two methods, from which everything else in cyclax follows."""
 
 import abc
+import dataclasses
 import functools
+import types
 from typing import Any, ClassVar, Self, final
 
 import equinox as eqx
@@ -18,15 +20,27 @@ from cyclax.core.numerics import numerics
 _UNROLLED_TERMS = 4
 
 
-def real_array(value: Any) -> Any:
+def real_array(value: Any, name: str = "") -> Any:
     """Keep JAX arrays as they are and turn everything else into NumPy float64.
 
     NumPy, because `jnp.asarray` cuts float64 to float32 unless JAX was told otherwise globally.
 
-    **Raises:** `ValueError` for masked entries, which would come to life.
+    **Arguments:** `name`: what the value is, in messages; a model names its weights itself.
+
+    **Raises:** `ValueError` for masked entries, which would come to life, and for rows of different lengths;
+    `TypeError` for what are no real numbers.
     """
-    refuse_masked(value)
-    return value if isinstance(value, jax.Array) else np.asarray(value, dtype=np.float64)
+    where = f"{name}: " if name else ""
+    try:
+        refuse_masked(value)
+        array = value if isinstance(value, jax.Array) else np.asarray(value)
+        if jnp.issubdtype(array.dtype, jnp.complexfloating):
+            raise TypeError("these are complex")
+        return array if isinstance(value, jax.Array) else np.asarray(array, np.float64)
+    except (TypeError, ValueError) as error:
+        # What cannot be read as a number raises one or the other, by its type.
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{where}expected an array of real numbers; {error}") from error
 
 
 def times(matrix: Float[Array, "N M"], vector: Float[Array, " M"]) -> Float[Array, " N"]:
@@ -61,6 +75,14 @@ class AbstractPiecewiseLinearMap(eqx.Module):
     with a gate each. Search, proofs and bifurcation rules rely on both; `cyclax.testing.check_map` checks them, and
     `docs/writing_a_model.md` has an example.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let what converts a weight know its name."""
+        super().__init_subclass__(**kwargs)
+        for name, field in vars(cls).items():
+            if isinstance(field, dataclasses.Field) and field.metadata.get("converter") is real_array:
+                named = functools.partial(real_array, name=name)
+                field.metadata = types.MappingProxyType({**field.metadata, "converter": named})
 
     # The leaf to which a constant input is added, `(M,)`, where the model has one.
     input_leaf: ClassVar[str | None] = None
@@ -116,7 +138,7 @@ class AbstractPiecewiseLinearMap(eqx.Module):
             raise TypeError(f"{type(self).__name__} has no bias that an input could be folded into; wrap the map.")
         bias = getattr(self, leaf)
         weights = None if self.input_matrix is None else getattr(self, self.input_matrix)
-        s = real_array(s)
+        s = real_array(s, "s")
         if weights is None or not weights.shape[-1]:
             shape, which, weights = bias.shape, f"that of {leaf}", None
         else:

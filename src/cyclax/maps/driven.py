@@ -86,9 +86,9 @@ class InputAsState(AbstractPiecewiseLinearMap):
 def checked_inputs(model: AbstractPiecewiseLinearMap, inputs: Any) -> Float[np.ndarray, "p K"]:
     """Give inputs as an array with a row for each step of their period.
 
-    **Raises:** `TypeError` where the model has no bias; `ValueError` that names the row.
+    **Raises:** `TypeError` where the model has no bias, or these are no numbers; `ValueError` that names the row.
     """
-    rows = np.asarray(inputs, dtype=np.float64)
+    rows = np.asarray(real_array(inputs, "inputs"), np.float64)
     if rows.ndim != 2 or not len(rows):
         raise ValueError(f"inputs: expected shape (p, K), a row for each step of the period, got {rows.shape}.")
     if not np.all(np.isfinite(rows)):

@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from cyclax.maps.base import (
@@ -27,7 +28,13 @@ def _completed(cls: type, b: Any, alpha: Any, C: Any, tau: Any, dt: Any) -> tupl
     """Give alpha, itself or as dt / tau, and input weights, which are by default none."""
     if (alpha is None) == (tau is None and dt is None) or (tau is None) != (dt is None):
         raise ValueError(f"{cls.__name__}: give either alpha, or tau and dt (then alpha = dt / tau).")
-    share: Any = real_array(dt) / real_array(tau) if alpha is None else alpha
+    share: Any = alpha
+    if alpha is None:
+        given: dict[str, Any] = {name: real_array(value, name) for name, value in (("tau", tau), ("dt", dt))}
+        for name, value in given.items():
+            if not isinstance(value, Tracer) and not np.all(np.asarray(value) > 0):
+                raise ValueError(f"{cls.__name__}: {name} is a time, and must be positive; got {value}.")
+        share = given["dt"] / given["tau"]
     return share, np.zeros((np.size(b), 0)) if C is None else C
 
 
@@ -82,7 +89,8 @@ class RateRNN(_Full):
     """z' = (1 - alpha) z + alpha relu(W z + b): the rate form. An input u gives b + C u.
 
     **Arguments:** `W`: `(M, M)`; `b`: `(M,)`; `alpha`: the share of the way that a state goes in a step, a number or
-    `(M,)`, or instead of it `tau` and `dt`, in one unit of time, and alpha = dt / tau; `C`: `(M, I)`, default: none.
+    `(M,)`, or instead of it `tau` and `dt`, in one unit of time, and alpha = dt / tau (at 0 a state stays where it is,
+    so that fixed points come in lines or planes); `C`: `(M, I)`, default: none.
 
     **Reference:** Song, Yang, Wang, *Training excitatory-inhibitory recurrent neural networks for cognitive tasks*,
     2016 (this form: Yang et al., *Task representations in neural networks trained to perform many cognitive tasks*,

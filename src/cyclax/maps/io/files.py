@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Unpack, overload
 
 import numpy as np
 
+from cyclax.core.checks import file_path
 from cyclax.core.storage import Unreadable, opened_zip, parsing, read_npy, read_npz, write_atomically
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.io.bson_file import is_bson, read_bson
@@ -45,7 +46,7 @@ def load(
     **Raises:** `FileNotFoundError` and other `OSError`; `ValueError` that names the file and what is wrong in it;
     `ImportError` that says what to install for HDF5, or for MATLAB 4.
     """
-    return from_arrays(_content(Path(path))[1], index=index, source=str(path), **stated)
+    return from_arrays(_content(file_path(path))[1], index=index, source=str(path), **stated)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +85,7 @@ def inspect(path: str | Path, *, index: int | None = None, **stated: Unpack[Stat
 
     **Raises:** `OSError`, `ImportError`, and `ValueError` where the file itself cannot be read.
     """
-    path = Path(path)
+    path = file_path(path)
     container, content = _content(path)
     entries = {name: _in_words(value) for name, value in entries_of(content).items()}
     try:
@@ -109,7 +110,7 @@ def save(path: str | Path, model: AbstractPiecewiseLinearMap) -> None:
     **Raises:** `ValueError` for another suffix or a class that `load` does not know; `OSError` where the path cannot
     be written.
     """
-    path = Path(path)
+    path = file_path(path)
     content = to_dict(model)
     if path.suffix == ".json":
         text = json.dumps(
@@ -148,6 +149,8 @@ def _content(path: Path) -> tuple[str, Any]:
         return container.what, container.read(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path}: there is no such file. Give the path of a network ({_KNOWN}).") from error
+    except IsADirectoryError as error:
+        raise IsADirectoryError(f"{path}: this is a folder. Give the path of a network in it ({_KNOWN}).") from error
 
 
 def _container(path: Path) -> _Container:
@@ -172,7 +175,7 @@ def _container(path: Path) -> _Container:
         return _Container("pickle", _read_pickle)
     if is_bson(start, size):
         return _Container("file of Julia (BSON)", read_bson)
-    if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[") or path.suffix == ".json":
+    if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[") or (start and path.suffix == ".json"):
         return _Container("JSON", _read_json)
     if path.suffix == ".mat":  # MATLAB 4 begins with nothing of its own
         return _Container("MATLAB file", read_mat)
