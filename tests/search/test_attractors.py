@@ -9,9 +9,11 @@ import scipy.linalg
 from plain import plain_map
 
 import cyclax as cx
+from cyclax.core.numerics import numerics
 from cyclax.maps.affine import affine_form
 from cyclax.search import attractors as basins
 from cyclax.search.followed import followed
+from cyclax.search.leaps import leap
 
 
 def bistable():
@@ -419,7 +421,72 @@ def test_a_drift_in_any_units(power):
 def test_a_drift_toward_a_border_is_followed_beyond():
     """z' = z + 2^-10 below 0, and a fixed point beyond: 10,240 steps away, which one lap does not show."""
     model = cx.SkewTentMap(left=1.0, right=0.5, offset=2.0**-10)
-    (entry,) = cx.attractors(model, [[-10.0]], key=0, steps=20_000).entries
-    assert (entry.kind, entry.period) == ("cycle", 1)
-    (entry,) = cx.attractors(model, [[-10.0]], key=0, steps=512).entries
-    assert entry.kind == "undecided"
+    for steps in (512, 20_000):  # the way there is one leap
+        (entry,) = cx.attractors(model, [[-10.0]], key=0, steps=steps).entries
+        assert (entry.kind, entry.period) == ("cycle", 1)
+
+
+# -- what takes long, and is known before ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slow", [20, 30, 40])
+def test_slow_networks_have_the_basins_of_faster_ones(slow):
+    """z' = z + e (-z + W relu(z) + h) goes where the flow does, whatever e: in a thousand steps, or in a trillion."""
+    rng = np.random.default_rng(9)
+    W, h = np.array([[0.7, -1.6, 0.2], [-1.5, 0.8, -0.4], [0.3, -0.2, 0.5]]), np.array([0.4, 0.5, -0.2])
+    samples = 3 * rng.normal(size=(40, 3))
+    ends = []
+    for e, steps in ((2.0**-8, 65536), (2.0**-slow, 4096)):
+        found = cx.attractors(cx.PLRNN(A=np.full(3, 1 - e), W=e * W, h=e * h), samples, key=0, steps=steps)
+        assert {entry.kind for entry in found} <= {"cycle", "divergence"}
+        points = [np.full(3, np.inf) if entry.what is None else entry.what.points[0] for entry in found]
+        ends.append(np.array(points)[found.labels])
+    assert len(np.unique(ends[0].round(6), axis=0)) > 1
+    np.testing.assert_allclose(*ends, rtol=1e-3)  # rounding, by 2^40
+
+
+def test_what_grows_along_a_jordan_block_diverges():
+    """Off the line y = 0 of fixed points, or where there is none, x grows for ever, slowly."""
+    shear = cx.PLRNN(A=[[1.0, 1.0], [0.0, 1.0]], W=np.zeros((2, 2)), h=[0.0, 0.0])
+    samples = np.array([[0.5, 0.0], [0.5, 0.1], [-2.0, 0.0], [-2.0, -3.0]])
+    found = cx.attractors(shear, samples, key=0)
+    assert [found[label].kind for label in found.labels] == ["family", "divergence"] * 2
+    found = cx.attractors(cx.LoziMap(a=-2.0, b=-1.0), np.random.default_rng(0).normal(size=(8, 2)), key=0)
+    assert [entry.kind for entry in found] == ["divergence"]
+
+
+def test_what_jumps_from_place_to_place_may_come_near_a_border():
+    """Left of x = 0 three steps are the identity: there an orbit lies on a 3-cycle where its three points do."""
+    left, h = np.array([[0.0, -1.0], [1.0, -1.0]]), np.array([-2.0, -0.5])
+    model = cx.BorderCollisionNormalForm(left=left, right=[[3.0, -1.0], [2.0, -1.0]], h=h)
+    first = np.random.default_rng(0).uniform([-2, -2], [0, 2], size=(400, 2))
+    second = first @ left.T + h
+    third = second @ left.T + h
+    inside = np.all(np.stack([first, second, third])[:, :, 0] < 0, axis=0)
+    found = cx.attractors(model, first[inside], key=0, steps=512)
+    assert np.sum(inside) > 50
+    assert [(entry.kind, entry.period, entry.what.order) for entry in found if entry.kind != "cycle"] == [
+        ("family", 3, 3)
+    ]
+    assert found[0].share > 0.99
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.3, np.pi])
+def test_a_leap_ends_where_single_steps_end(turn):
+    """Beside a slow drift a spiral turns, and a border is met after ten thousands of steps."""
+    rotation = 0.999 * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    A = scipy.linalg.block_diag(rotation, 1 - 2.0**-16)
+    A[0, 2] = 2.0**-12
+    model = cx.AlmostLinearRNN(A=A, W=np.diag([0, 0, -(2.0**-16)]), h=[0.1, 0.0, -1e-5], num_gated=1)
+    z = np.array([1.0, -2.0, 0.5])
+    with numerics():
+        ahead = leap(model, affine_form(model), np.ones((1, 1), bool), z, 256)
+    step = plain_map(model)
+    number = 0
+    while number < 100_000 and z[2] > ahead[2] * (1 + 1e-9):
+        z, number = step(z), number + 1
+    np.testing.assert_allclose(z, ahead, rtol=1e-9, atol=1e-12)
+    assert number > 10_000
+    for _ in range(100):  # it ends just before the border
+        z = step(z)
+    assert z[2] < 0

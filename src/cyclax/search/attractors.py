@@ -26,7 +26,8 @@ from cyclax.maps.orbits import RETURNED, follow_tangents, gate_hashes, period_of
 from cyclax.maps.stack import checked_model
 from cyclax.search.curves import CHECKED, Curve, Record, curve_of, records
 from cyclax.search.destinations import Attractor, Attractors
-from cyclax.search.followed import followed
+from cyclax.search.followed import Followed, followed, multiplicity_of_one
+from cyclax.search.leaps import leap
 from cyclax.search.starts import initial_states
 
 # Orbits are followed in rounds that double, from this many steps on; those that have settled leave between rounds.
@@ -38,6 +39,10 @@ _GONE = 1e6
 # Orbits that do not settle are chaotic where their mean growth over the last round exceeds this, divided by its steps:
 # along regular orbits distances grow by a bounded factor, or in proportion to the steps.
 _CHAOTIC = 30.0
+# Where there are no curves.
+_ONE_STATE = "it has come to no cycle of at most `longest` steps; more steps, or a larger `longest`, may tell"
+# Most leaps along slow words, in each round.
+_LEAPS = 16
 # Orbits are padded to a power of two of at least this many, so that the kernels compile only a few times.
 _FEWEST = 64
 # Closed curves are looked for after rounds of so many steps, in records of as many for returns and as many to check
@@ -70,9 +75,11 @@ def attractors(
     - `longest`: the longest period that is recognized.
 
     An orbit that follows the word of a stable cycle and can no longer leave it has settled, however slowly it comes
-    closer; elsewhere an orbit is known by its points: those of an orbit beside a cycle of neutral multipliers may have
-    another period than its word, or fill a closed curve. Closed curves that are no part of a linear piece are known by
-    the order in which an orbit's points return (`rotation_number` comes with it).
+    closer. One that follows a word for long, but not for ever, is taken to where it leaves it in one leap, which counts
+    as no step: slow drifts are followed to their end. Elsewhere an orbit is known by its points: those of an orbit
+    beside a cycle of neutral multipliers may have another period than its word, or fill a closed curve. Closed curves
+    that are no part of a linear piece are known by the order in which an orbit's points return (`rotation_number` comes
+    with it).
 
     **Returns:** `Attractors`. Each cycle in it has been solved for and checked as those of `find_cycles`. After Ctrl-C,
     what had been found, marked so.
@@ -198,41 +205,77 @@ class _Basins:
 
     def _round(self, z: np.ndarray, v: np.ndarray, limit: float) -> None:
         """Follow the unsettled orbits z, with their tangents v `(M, N)`, for `last` steps; see which have settled."""
-        unsettled = self.unsettled
-        padded = _padded(unsettled)
-        ends = follow_tangents(self.model, z[:, padded], v[:, padded], limit, self.last)
-        z[:, unsettled], v[:, unsettled], growth, gone = (np.asarray(part)[..., : len(unsettled)] for part in ends)
-        self.exponents[unsettled] = growth / self.last
-        for i in unsettled[gone].tolist():
-            self._put(i, "divergence", kind="divergence")
-        self._by_words(z, unsettled[~gone])
-        self._by_points(z, self._left(unsettled[~gone]))
-        self.unsettled = self._left(unsettled)
+        self._follow(z, v, self.unsettled, limit, self.last)
+        self._by_words(z, v, self._left(self.unsettled), limit)
+        self._by_points(z, self._left(self.unsettled))
+        self.unsettled = self._left(self.unsettled)
 
     def _left(self, samples: np.ndarray) -> np.ndarray:
         return np.array([i for i in samples if self.where[i] is None], int)
 
     # -- orbits that follow the word of a cycle for ever --------------------------------------------------------------
 
-    def _by_words(self, z: np.ndarray, samples: np.ndarray) -> None:
+    def _by_words(self, z: np.ndarray, v: np.ndarray, samples: np.ndarray, limit: float) -> None:
+        for _ in range(_LEAPS):
+            samples = np.array(self._ahead_by_words(z, samples), int)
+            if not len(samples):
+                return
+            self._follow(z, v, samples, limit, _FIRST_ROUND)
+            samples = self._left(samples)
+
+    def _follow(self, z: np.ndarray, v: np.ndarray, samples: np.ndarray, limit: float, steps: int) -> None:
+        """Follow some orbits z, with their tangents v `(M, N)`, for so many steps; take down those that diverge."""
+        padded = _padded(samples)
+        ends = follow_tangents(self.model, z[:, padded], v[:, padded], limit, steps)
+        z[:, samples], v[:, samples], growth, gone = (np.asarray(part)[..., : len(samples)] for part in ends)
+        self.exponents[samples] = growth / steps
+        for i in samples[gone].tolist():
+            self._put(i, "divergence", kind="divergence")
+
+    def _ahead_by_words(self, z: np.ndarray, samples: np.ndarray) -> list[int]:
+        """Settle what follows a word for ever. **Returns:** the samples that were taken far ahead along their words."""
         if not len(samples):
-            return
+            return []
+        ahead = []
         hashes = gate_hashes(self.model, z[:, _padded(samples)], self.bounds.effective, steps=2 * self.longest)
         orders = word_periods(np.asarray(hashes)[:, : len(samples)])
         for order in np.unique(orders[orders > 0]).tolist():
             some = samples[orders == order]
             words, _ = itineraries(self.model, z[:, some].T[:, None], order)
             facts = followed(self.bounds, words, z[:, some].T, self.longest)
-            for i in np.flatnonzero(facts.held | facts.leaves):
-                radius = float(facts.radius[i])
-                with np.errstate(divide="ignore"):
-                    self.exponents[some[i]] = np.log(radius) / order
-                if facts.leaves[i] and self.decider.decide(words[i]).outcome == Outcome.NONE:
-                    self._put(some[i], "divergence", kind="divergence")
-                elif facts.period[i] > 0:
-                    self._settle(some[i], words[i], int(facts.period[i]), bool(facts.family[i]))
-                else:
-                    self._turn(some[i], words[i], int(facts.loops[i]), float(facts.rotation[i]))
+            for i, sample in enumerate(some.tolist()):
+                if facts.held[i] or facts.leaves[i]:
+                    self._by_facts(sample, words[i], Followed(*(part[i] for part in facts)))
+                if self.where[sample] is None:
+                    later = leap(self.model, self.bounds, words[i], z[:, sample], _FIRST_ROUND)
+                    if later is not None:
+                        z[:, sample] = later
+                        ahead.append(sample)
+        return ahead
+
+    def _by_facts(self, sample: int, word: np.ndarray, facts: Followed) -> None:
+        """Take down where an orbit comes to that follows its word for ever, as far as rounding tells."""
+        with np.errstate(divide="ignore"):
+            self.exponents[sample] = np.log(facts.radius) / len(word)
+        if facts.leaves and self._has_no_end(word):
+            self._put(sample, "divergence", kind="divergence")
+        elif facts.period > 0:
+            self._settle(sample, word, int(facts.period), bool(facts.family))
+        elif facts.held:
+            self._turn(sample, word, int(facts.loops), float(facts.rotation))
+
+    def _has_no_end(self, word: np.ndarray) -> bool:
+        """Whether what is added to a state lap by lap, by a multiplier of 1, is added for ever.
+
+        A multiplier that is 1 only to within rounding has a solution, far away. Beside a family of solutions nothing
+        is added but along a Jordan block.
+        """
+        decision = self.decider.decide(word)
+        if decision.outcome == Outcome.NONE:
+            return True
+        if decision.outcome != Outcome.FAMILY:
+            return False
+        return multiplicity_of_one(self.bounds, word) > decision.directions.shape[1]
 
     def _checked(self, word: np.ndarray) -> WordKey | None:
         """Check a word, and give the identity of what it is, which `accepted` holds; None where it is nothing."""
@@ -253,8 +296,7 @@ class _Basins:
             if what is None and cycle is not None:  # a multiplier that is 1 but for rounding
                 self.places[place] = dict(kind="cycle", what=cycle, period=period)
             elif what is None and period == len(word):
-                reason = "it follows the word of a cycle, which could not be confirmed"
-                self.places[place] = dict(kind="undecided", reason=reason)
+                return  # beside a border rounding misled, and the word will be left
             else:
                 self.places[place] = dict(kind="family", what=what, period=period)
         self.where[sample] = place
@@ -337,7 +379,7 @@ class _Basins:
     def _on_curve(self, sample: int, record: Record, last: bool) -> None:
         if self._on_known_curve(sample, record.states):
             return
-        curve = curve_of(record, self.steps) if self.model.num_states > 1 else "a map of one state has no closed curve"
+        curve = curve_of(record, self.steps) if self.model.num_states > 1 else _ONE_STATE
         if isinstance(curve, str):
             if last:
                 self._put(sample, ("undecided", curve), kind="undecided", reason=curve)

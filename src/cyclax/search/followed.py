@@ -7,9 +7,10 @@ with multipliers on the unit circle, to an orbit around it that is a cycle of it
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.linalg
 
 from cyclax.maps.affine import AffineForm
 
@@ -17,9 +18,10 @@ _EPS = float(np.finfo(np.float64).eps)
 # Multipliers this near to the unit circle are looked at one by one: are they on it, to within rounding?
 _NEAR_CIRCLE = 1e-6
 # Eigenvectors closer to each other than this are those of a Jordan block, along which distances grow.
-_JORDAN = 1e8
-# So near to 1 a multiplier is 1; a smaller share of the states than this, added in a lap, may be rounding.
-_AT_ONE, _ADDED = 1e-9, 1e-9
+_JORDAN = 1e6
+# So near to 1 a multiplier is 1, and so near those of a Jordan block, which rounding tears apart; a smaller share of
+# the states than this, added in a lap, may be rounding.
+_AT_ONE, _OF_A_BLOCK, _ADDED = 1e-9, 1e-6, 1e-9
 # A swing below this share of the size of states is none, and one that comes back to within it is a cycle.
 _SWING = 1e-11
 # Doublings of the number of laps summed in the norm of a cycle: rounding lets none be slower than 2^60 laps.
@@ -59,11 +61,11 @@ def followed(bounds: AffineForm, words: np.ndarray, states: np.ndarray, longest:
     return Followed(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def _drift(bounds: AffineForm, word: np.ndarray, state: np.ndarray) -> np.ndarray | None:
-    """Give what each further lap of a word `(k, G)` adds to a state `(M,)` in the long run; None where that is nothing.
+def _drift(bounds: AffineForm, word: np.ndarray, state: np.ndarray) -> list[np.ndarray]:
+    """Give what each further lap of a word `(k, G)` adds to a state `(M,)` in the long run; nothing where that is 0.
 
-    Where a multiplier is 1, z = P z + q may have no solution: then the part of P z + q - z that P keeps is added lap by
-    lap.
+    Where a multiplier is 1, z = P z + q may have no solution: then the part d of P z + q - z that belongs to it is
+    added lap by lap; or, along a Jordan block, d and (P - I) d, and so on, each more often than the one before.
     """
     product, end, size = np.eye(len(state)), state, np.abs(state)
     for jacobian, gates in zip(bounds.jacobians(word), word, strict=True):
@@ -73,13 +75,37 @@ def _drift(bounds: AffineForm, word: np.ndarray, state: np.ndarray) -> np.ndarra
     size = np.where((size > 0) & np.isfinite(size), size, 1)  # each coordinate in its own units
     scaled = product * size / size[:, None]
     if not np.all(np.isfinite(scaled)):
-        return None
-    values, right = np.linalg.eig(scaled)
-    one, condition = np.abs(values - 1) < _AT_ONE, np.linalg.cond(right)
-    if not np.any(one) or not condition < _JORDAN:
-        return None
-    added = np.real(right[:, one] @ np.linalg.solve(right, (end - state) / size)[one])
-    return size * added if np.max(np.abs(added)) > max(_ADDED, 64 * _EPS * condition) else None
+        return []
+    values = np.linalg.eigvals(scaled)
+    near = _AT_ONE if np.sum(np.abs(values - 1) < _OF_A_BLOCK) < 2 else _OF_A_BLOCK
+    part, bound = _at_one(scaled, near)
+    added, found = part @ ((end - state) / size), []
+    for _ in range(len(state)):
+        if not np.max(np.abs(added)) > max(_ADDED, 64 * _EPS * bound):
+            return found
+        found.append(size * added)
+        added = part @ (scaled @ added - added)
+    return found if not np.max(np.abs(added)) > 64 * _EPS * bound else []
+
+
+def _at_one(product: np.ndarray, near: float) -> tuple[np.ndarray, float]:
+    """Give the projection on the parts of a product `(M, M)` whose multipliers are so near to 1, and its norm."""
+    found: Any = scipy.linalg.schur(product, sort=lambda re, im: abs(complex(re, im) - 1) < near)
+    upper, basis, number = found
+    if number == 0:
+        return np.zeros_like(product), 1.0
+    first, second = upper[:number, :number], upper[number:, number:]
+    beside = scipy.linalg.solve_sylvester(first, -second, upper[:number, number:])
+    part = basis[:, :number] @ (basis[:, :number].T + beside @ basis[:, number:].T)
+    return part, float(np.linalg.norm(part))
+
+
+def multiplicity_of_one(bounds: AffineForm, word: np.ndarray) -> int:
+    """Count the multipliers of a word `(k, G)` that are 1, to what rounding leaves of those of a Jordan block."""
+    product = np.eye(len(bounds.shift))
+    for jacobian in bounds.jacobians(word):
+        product = jacobian @ product
+    return int(np.sum(np.abs(np.linalg.eigvals(product) - 1) < _OF_A_BLOCK))
 
 
 def _clear(bounds: AffineForm, word: np.ndarray, added: np.ndarray) -> bool:
@@ -114,25 +140,27 @@ class _Orbits:
             away = self._away(scaled, np.where(usable[:, None], (self.states - back) / size, 0), values)
             swings = [_Swing(np.zeros((size.shape[1], 0)), np.zeros(0, complex))] * number
             held = usable & np.all(moduli < 1 + _NEAR_CIRCLE, axis=1)
+            blocks = np.zeros(number, bool)
             still = away.copy()  # what is left of the distance, and is multiplied by `scaled`
             shrinking = np.broadcast_to(np.eye(size.shape[1]), scaled.shape).copy()  # the part of a distance that does
             for i in np.flatnonzero(held & np.any(moduli > 1 - _NEAR_CIRCLE, axis=1)):
                 parted = _parted(scaled[i], away[i], order)
                 held[i] = parted is not None
+                blocks[i] = parted is None and np.sum(np.abs(values[i] - 1) < _OF_A_BLOCK) > 1
                 if parted is not None:
                     turning, still[i], swings[i], fixed = parted
                     shrinking[i] -= turning
                     scaled[i] -= scaled[i] @ turning
                     away[i] -= fixed  # along a family of solutions the orbit stays where it is: begin at that one
-            held &= self._inside(self.states - size * away, size, scaled, still, shrinking, swings)
+            held &= self._inside(self.states - size * away, size, scaled, still, shrinking, swings, longest)
         facts = [swing.facts(order, longest) if held[i] else (0, 0, np.nan) for i, swing in enumerate(swings)]
         period, loops, rotation = (np.array(column) for column in zip(*facts, strict=True)) if number else 3 * [away]
         family = np.array([bool(np.any(np.abs(swing.values - 1) < _AT_ONE)) for swing in swings], bool)
         leaves = np.zeros(number, bool)
-        for i in np.flatnonzero(held & family):
+        for i in np.flatnonzero((held & family) | blocks):
             bounds = AffineForm(*(part[i % len(part)] for part in self.bounds))
-            if (added := _drift(bounds, self.words[i], self.states[i])) is not None:
-                held[i], leaves[i] = False, _clear(bounds, self.words[i], added)
+            if added := _drift(bounds, self.words[i], self.states[i]):
+                held[i], leaves[i] = False, all(_clear(bounds, self.words[i], one) for one in added)
         return Followed(held, np.max(moduli, axis=1), family, period, loops, rotation, leaves)
 
     def _away(self, product, moved, values) -> np.ndarray:
@@ -167,12 +195,12 @@ class _Orbits:
             product, state = jacobians @ product, (jacobians @ state[..., None])[..., 0] + shifts
         return product, state, np.where((size > 0) & np.isfinite(size), size, 1)
 
-    def _inside(self, center, size, rest, still, shrinking, swings) -> np.ndarray:
+    def _inside(self, center, size, rest, still, shrinking, swings, longest: int) -> np.ndarray:
         """Whether orbits around cycles through `center (n, M)` never reach a border.
 
         What is left, `still`, is multiplied by `rest` in every lap, and shrinks in the norm of X, the sum of
         rest'^l rest^l over all laps l, without leaving the range of the projection `shrinking`; a swing goes around for
-        ever.
+        ever, on an ellipse, or from place to place where it comes back.
         """
         norm, power = np.broadcast_to(np.eye(rest.shape[1]), rest.shape), rest
         for _ in range(_DOUBLINGS):
@@ -183,20 +211,30 @@ class _Orbits:
         values, vectors = np.linalg.eigh(np.where(inside[:, None, None], norm, np.eye(rest.shape[1])))
         length = np.sqrt(np.einsum("ni,nij,nj->n", still, norm, still))
         shrunk = shrinking @ (vectors / np.sqrt(np.maximum(values, 1))[:, None, :])
-        most = max((swing.parts.shape[1] for swing in swings), default=0)
-        around = np.zeros((*size.shape, most), complex)
-        for i, swing in enumerate(swings):
-            around[i, :, : swing.parts.shape[1]] = swing.parts
+        stops = [swing.stops(max(1, longest // self.words.shape[1])) for swing in swings]
+        around = _padded([np.zeros_like(s.parts) if o.size else s.parts for s, o in zip(swings, stops, strict=True)])
+        stops = _padded(stops) * size[:, :, None]
         reaching = np.concatenate([shrunk * length[:, None, None], around], axis=2) * size[:, :, None]
         for t in range(self.words.shape[1]):
             heights = np.einsum("ngi,ni->ng", self.bounds.gradients, center) + self.bounds.offsets
             room = np.where(self.words[:, t], heights, -heights)
             reach = np.abs(self.bounds.gradients @ reaching)
             reach = np.linalg.norm(reach[:, :, : size.shape[1]], axis=2) + np.sum(reach[:, :, size.shape[1] :], axis=2)
+            moved = np.where(self.words[:, t, :, None], 1, -1) * (self.bounds.gradients @ stops)
+            reach -= np.min(moved, axis=2, initial=0)
             inside &= np.all((reach < _ROOM * room) | ~self.bounds.effective, axis=1)
             jacobians = self._jacobians(t)
             center, reaching = (jacobians @ center[..., None])[..., 0] + self._shifts(t), jacobians @ reaching
+            stops = jacobians @ stops
         return inside
+
+
+def _padded(parts: list[np.ndarray]) -> np.ndarray:
+    """Stack matrices `(M, m)` of different m, one at least, with zeros after the shorter ones."""
+    found = np.zeros((len(parts), len(parts[0]), max(part.shape[1] for part in parts)), np.result_type(*parts))
+    for some, part in zip(found, parts, strict=True):
+        some[:, : part.shape[1]] = part
+    return found
 
 
 class _Swing(NamedTuple):
@@ -217,6 +255,16 @@ class _Swing(NamedTuple):
         around = np.abs((laps * angles + 0.5) % 1 - 0.5)
         one = np.ptp(around) < 1e-9
         return 0, order * laps, float(around[0]) / (order * laps) if one else np.nan
+
+    def stops(self, most: int) -> np.ndarray:
+        """Give the places `(M, laps)` of a swing that comes back to within rounding in at most so many laps."""
+        laps = np.arange(1, most + 1)
+        moving = np.max(np.abs(self.parts), axis=0, initial=0.0) > 0
+        apart = np.max(np.abs(self.values[moving] ** laps[:, None] - 1), axis=1, initial=0.0)
+        back = np.flatnonzero(apart <= 64 * laps * len(self.parts) * _EPS)
+        if not np.any(moving) or not len(back):
+            return np.zeros((len(self.parts), 0))
+        return np.real(self.parts @ self.values[:, None] ** np.arange(1 + int(back[0])))
 
     @staticmethod
     def _comes_back(parts: np.ndarray, values: np.ndarray, most: int) -> int:
