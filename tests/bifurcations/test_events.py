@@ -749,3 +749,15 @@ def test_gates_of_one_plane_that_add_less_than_rounding_do_not_cancel():
         assert event.type == "persistence"
         assert np.isclose(event.at, 1.5 / 1.07 - 1)
     assert events_of(model(-1.0, 1e-122, -1e-122), model(-2.0, 1e-122, -1e-122), 1) == ()
+
+
+def test_a_gate_whose_weights_vanish_switches_alone():
+    """Where its weights pass 0 its plane is any other's to rounding, such as that of a gate which stays as it is."""
+    first = cx.ShallowPLRNN(A=[0.5], W1=[[1.0, -1.0]], W2=[[-2.5], [2.5]], h1=[-1.25], h2=[0.0, 0.0])
+    last = cx.ShallowPLRNN(A=[0.5], W1=[[1.0, -1.0]], W2=[[2.3], [3.6]], h1=[-1.25], h2=[0.0, 0.0])
+    ends = [cx.enumerate_cycles(model, 1, method=cx.Exhaustive(), progress=False) for model in (first, last)]
+    assert [cycle.gates.tolist() for cycles in ends for cycle in cycles] == [[[True, False]], [[False, False]]]
+    events = [event for event in cx.compare(first, last, *ends) if event.type not in ("degenerate flip",)]
+    assert [(event.type, event.sides) for event in events] == [("persistence", ("after", "before"))]
+    assert abs(events[0].at - 2.5 / 4.8) < 1e-12
+    assert [word.tolist() for word in events[0].words] == [[[False, False]], [[True, False]]]

@@ -146,7 +146,7 @@ def test_wrong_shapes_name_the_argument(build, message):
         ([["a", "b"], ["c", "d"]], ValueError, "could not convert"),
         ([[1.0], [1.0, 2.0]], ValueError, "inhomogeneous"),
         ([[1.0, 2j], [0.0, 1.0]], TypeError, "these are complex"),
-        (jnp.eye(2) * 1j, TypeError, "these are complex"),
+        (jnp.asarray(1j * np.eye(2)), TypeError, "these are complex"),
         (np.ma.masked_equal(np.eye(2), 1), ValueError, "masked entries"),
         ({"W": 1}, TypeError, "dict"),
     ],

@@ -490,3 +490,10 @@ def test_a_leap_ends_where_single_steps_end(turn):
     for _ in range(100):  # it ends just before the border
         z = step(z)
     assert z[2] < 0
+
+
+def test_leaps_from_states_that_have_all_but_vanished():
+    model = cx.AlmostLinearRNN(A=[-0.85, 0.76], W=[[0.49, 1.63], [0.14, 0.45]], h=[0.0, 0.0], num_gated=1)
+    with numerics():
+        ahead = leap(model, affine_form(model), np.zeros((1, 1), bool), np.array([0.0, -7.7e-262]), 256)
+    assert ahead is None or np.all(np.isfinite(ahead))

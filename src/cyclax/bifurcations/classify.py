@@ -17,6 +17,8 @@ from cyclax.maps.affine import AffineForm, in_chunks, lengths_of, pieces
 NEAR = 1e-9
 # A multiplier this close to the unit circle is on it.
 OUTSIDE = 1e-9
+# And surely not, where it is off by this share.
+_FAR = 1e-3
 # Two gates have the same plane if its coefficients agree so closely.
 _SAME_PLANE = 1e-12
 # Gates of one plane cancel if this share of their jumps is left.
@@ -108,7 +110,8 @@ def at_border(
     """One or more points of a word are on borders: `near (k, G)`; `scale` is the size of its points elsewhere."""
     word, side, order = walk.word, walk.side, len(walk.word)
     bounds = AffineForm(*(part[row] for part in found.bounds))
-    near, crossed = _heard(found, row, word, near & bounds.effective)
+    far = _far(found, row, scale)
+    near, crossed = _heard(found, row, word, near & bounds.effective, far)
     if not np.any(near):
         return SpecialPoint("none", (word,), None, (Emanating(walk.pair, crossed, _other(side)),))
     jacobians, points = found.jacobians[row], found.points[row]
@@ -131,8 +134,9 @@ def at_border(
         reason = f"codimension two: several {what} meet their borders at once"
         return SpecialPoint("border", (word,), replace(own, reason=reason), (only,))
     # All gates with that plane switch together.
-    group = plane_group(bounds, int(gates[0]))
-    gate, step = int(group[0]), int(steps[0])
+    step = int(steps[0])
+    group = _switching(bounds, int(gates[0]), far[step])
+    gate = group[0]
     root, partner = word[:period], word[:period].copy()
     partner[step, group] = ~partner[step, group]
     opposite = jacobians[:period].copy()
@@ -227,12 +231,28 @@ def _beyond(found: Branch, row: int, here: np.ndarray, gates: np.ndarray, jump: 
     return in_chunks(pieces, model, held[None])[0][0]
 
 
-def _heard(found: Branch, row: int, word: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _switching(bounds: AffineForm, gate: int, far: np.ndarray) -> list[int]:
+    """Give the gates that switch together with one, at a point that is `far (G,)` from the borders of some.
+
+    Where the plane of a gate vanishes with its weights, so that it switches everywhere, it is any plane to rounding.
+    """
+    return sorted({gate, *(int(g) for g in plane_group(bounds, gate) if not far[g])})
+
+
+def _far(found: Branch, row: int, scale: float) -> np.ndarray:
+    """Say which borders the points of a word, elsewhere of size `scale`, are surely not on `(k, G)`."""
+    terms = scale * np.sum(np.abs(found.bounds.gradients[row]), axis=1) + np.abs(found.bounds.offsets[row])
+    return np.abs(found.heights[row]) > _FAR * np.maximum(found.sizes[row], terms)
+
+
+def _heard(
+    found: Branch, row: int, word: np.ndarray, near: np.ndarray, far: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Take out of `near (k, G)` the planes whose gates cancel, and give the word beyond these."""
     near, crossed, exact = near.copy(), word.copy(), None
     bounds = AffineForm(*(part[row] for part in found.bounds))
     for step, gate in np.argwhere(near):
-        group = plane_group(bounds, int(gate))
+        group = _switching(bounds, int(gate), far[step])
         if len(group) > 1 and near[step, gate]:
             # Beside a large Jacobian float64 leaves nothing of small jumps, which then seem to cancel.
             exact = exact or exact_form(jax.tree.map(lambda leaf: leaf[row], found.models))

@@ -167,7 +167,7 @@ class _Diagram:
         some = [(entry, np.append(entry.points[0], t)) for cycles, t in rows for entry in (*cycles, *cycles.degenerate)]
         known = [(entry, point / self.units) for entry, point in (*self.listed, *some)]
         scale = max((float(np.max(np.abs(point[:-1]))) for _, point in known), default=0.0)
-        scale = scale or state_scale(self.balanced, self.bounds)
+        scale = scale or state_scale(self.bounds)
         self.lines = solution_lines(self.gates, [point for _, point in known], scale, stop)
         self.words = self.gates.words(self.lines.words[:, None])[:, 0]
         followed = {word.tobytes() for word in self.words[:, self.bounds.effective]}

@@ -62,6 +62,8 @@ def _ahead(bounds: AffineForm, word: np.ndarray, state: np.ndarray) -> tuple[flo
     # Or all in those of the largest: one that vanishes has none.
     for size in (own, np.full_like(own, np.max(own))):
         scaled = growth * size / size[:, None]
+        if not np.all(np.isfinite(scaled)):  # a state that has all but vanished, or left
+            continue
         values, right = np.linalg.eig(scaled)
         if np.linalg.cond(right) < _CONDITION:
             break
