@@ -52,10 +52,11 @@ def five_dimensional(seed: int, gain: float = 1.5) -> cx.PLRNN:
 
 
 class Strategy:
-    """Starts of one kind for one model and order, in blocks."""
+    """Starts of one kind for one model and order, in blocks of `pool`."""
 
-    def __init__(self, name: str, model, order: int, seconds: float = 20.0):
-        self.name, self.model, self.order = name, model, order
+    def __init__(self, name: str, model, order: int, seconds: float = 20.0, pool: int = POOL):
+        self.name, self.model, self.order, self.pool = name, model, order, pool
+        self.lanes = min(pool, cached_lanes(model.num_states, 1))
         self.bounds = affine_form(model)
         self.scale = state_scale(self.bounds)
         self.models = jax.tree.map(lambda leaf: np.asarray(leaf)[None], model)
@@ -78,22 +79,23 @@ class Strategy:
             self.preparation = time.perf_counter() - begin
 
     def block(self, number: int):
-        """Give block `number` of POOL starts: nodes `(1, M, 1, n)` and hashes of words `(1, n)`."""
-        shape = dict(pool=2 * POOL, segments=1, lanes=cached_lanes(self.model.num_states, 1))
+        """Give block `number` of starts: nodes `(1, M, 1, n)` and hashes of words `(1, n)`."""
+        pool = self.pool
+        shape = dict(pool=2 * pool, segments=1, lanes=self.lanes)
         if self.name in STRATEGIES[:1] + STRATEGIES[2:4]:
             every = 1 if self.name.startswith("both") else 2
-            first = np.array([number * POOL * every])
+            first = np.array([number * pool * every])
             z, word = drawn_starts(
-                self.models, self.order, self.key[None], first, np.array([self.scale]), POOL * every, **shape
+                self.models, self.order, self.key[None], first, np.array([self.scale]), pool * every, **shape
             )
             begin = 1 if self.name == "uniform words" else 0
-            return np.asarray(z)[..., begin : POOL * every : every], np.asarray(word)[:, begin : POOL * every : every]
+            return np.asarray(z)[..., begin : pool * every : every], np.asarray(word)[:, begin : pool * every : every]
         if self.name == "attractor":
-            seeds = jax.random.bits(jax.random.fold_in(self.key, number), (2, POOL), np.uint64)
+            seeds = jax.random.bits(jax.random.fold_in(self.key, number), (2, pool), np.uint64)
             z = initial_states(seeds, self.model.num_states, self.scale)
-            z = follow(self.model, z, np.full(POOL, 1000), 1000, self.scale)
-            return np.asarray(z)[None, :, None], np.zeros((1, POOL), np.uint64)
-        walks = random_closed_walks(self.graph, self.order, POOL, np.random.default_rng(number))
+            z = follow(self.model, z, np.full(pool, 1000), 1000, self.scale)
+            return np.asarray(z)[None, :, None], np.zeros((1, pool), np.uint64)
+        walks = random_closed_walks(self.graph, self.order, pool, np.random.default_rng(number))
         words = self.refinement.gates(self.refinement.words[walks, 0])
         z, word = given_starts(self.models, self.order, np.moveaxis(words, 0, -1), segments=1)
         usable = np.all(np.isfinite(np.asarray(z)), axis=(0, 1, 2))
@@ -111,7 +113,7 @@ def recall(strategy: Strategy, complete: set, most: int):
     **Returns:** solves at which each share of SHARES was reached (inf: never), the final share, solves per second, and
     the evidence collected.
     """
-    rounds = Rounds(cached_lanes(strategy.model.num_states, 1), MOVES)
+    rounds = Rounds(strategy.lanes, MOVES, strategy.pool)
     accepted, evidence = Verified(), StartTally(strategy.order)
     seen: dict[int, object] = {}
     met_at: dict[object, int] = {}
@@ -145,7 +147,7 @@ def recall(strategy: Strategy, complete: set, most: int):
 
 def unseen_of(strategy: Strategy, evidence: StartTally, seen: dict, number: int) -> float:
     """Give the true share of converging starts that lead to what `evidence` has not met: from 8 new blocks."""
-    rounds = Rounds(cached_lanes(strategy.model.num_states, 1), MOVES)
+    rounds = Rounds(strategy.lanes, MOVES, strategy.pool)
     known, unknown = 0, 0
     accepted = Verified()
     for block in range(number + 100, number + 108):
@@ -161,25 +163,35 @@ def unseen_of(strategy: Strategy, evidence: StartTally, seen: dict, number: int)
     return unknown / max(1, known + unknown)
 
 
+def path_search(model, order: int, seed: int) -> PathSearch:
+    """Begin to follow paths. Under `numerics()`."""
+    known = Network(model, affine_form(model), jax.random.key(seed), [order])
+    return PathSearch(cx.PathFollowing(), known, order, Stop(None, Interruption(), Budget.clock()))
+
+
+def met_by_paths(search: PathSearch, complete: set, most: int, each: int):
+    """Follow `each` paths at a time until all is found, or `most` of them; after each, give the pieces at which."""
+    met_at: dict[object, int] = {}
+    while search.first < most and len(met_at) < len(complete):
+        before = search.first
+        search.spend(np.inf, search.first + each, to_the_end=True)
+        if search.first == before:  # paths are not followed here
+            return
+        for key in complete & set(search.network.inventory.cycles):
+            met_at.setdefault(key, search.tally.pieces)
+        yield met_at
+
+
 def recall_paths(model, order: int, complete: set, most: int):
     """Follow paths until all is found, or `most` of them.
 
     **Returns:** as `recall`, of pieces; and, for when 90 % had been found, the bound on what is unseen, and the share
     of other paths that meet that.
     """
-    bounds = affine_form(model)
-    samples = []
-    for seed in (0, 1):
-        known = Network(model, bounds, jax.random.key(seed), [order])
-        search = PathSearch(cx.PathFollowing(), known, order, Stop(None, Interruption(), Budget.clock()))
-        samples.append(search)
-    first, second = samples
+    first, second = (path_search(model, order, seed) for seed in (0, 1))
     met_at: dict[object, int] = {}
     bound, seen, began = 1.0, set(), time.perf_counter()
-    while first.first < most and len(met_at) < len(complete):
-        first.spend(np.inf, first.first + PATHS, to_the_end=True)
-        for key in complete & set(first.network.inventory.cycles):
-            met_at.setdefault(key, first.tally.pieces)
+    for met_at in met_by_paths(first, complete, most, PATHS):
         if not seen and len(met_at) >= 0.9 * len(complete):
             bound, seen = first.tally.unseen_bound, set(first.tally.seen)
     seconds = time.perf_counter() - began

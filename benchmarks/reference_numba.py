@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 
-from benchmarks.reference_numpy import LONGEST_TRANSIENT, MOST_MOVES, CycleTable, check, itinerary
+from benchmarks.reference_numpy import LONGEST_TRANSIENT, MOST_MOVES, CycleTable, Plain, check, itinerary
 from cyclax.cycles.word import word_key
 
 # Measured on 2 cores of an AMD EPYC: up to this size loops beat BLAS, then BLAS on all columns beats BLAS on the open
@@ -228,7 +228,7 @@ def search(A, W, h, order: int, starts: int, seed: int = 0, *, all_cores: bool =
         run(0)
     hit = np.flatnonzero(fates == HIT)
     _, first = np.unique(words[hit], return_index=True)
-    cycles = {word_key(itinerary(A, W, h, states[i], order)) for i in hit[first]}
+    cycles = {word_key(itinerary(Plain(A, W, h), states[i], order)) for i in hit[first]}
     return CycleTable(int(moves.sum()), len(hit), cycles)
 
 

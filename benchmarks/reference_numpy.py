@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cyclax.cycles.word import WordKey, word_key
+from cyclax.maps.affine import AffineForm
 
 MOST_MOVES = 64
 LONGEST_TRANSIENT = 32
@@ -29,54 +30,121 @@ class CycleTable(NamedTuple):
     cycles: set[WordKey]
 
 
-def orbit_state(rng, A, W, h, scale):
+class Plain(NamedTuple):
+    """The map z' = A z + W relu(z) + h."""
+
+    A: np.ndarray
+    W: np.ndarray
+    h: np.ndarray
+
+    @property
+    def num_gates(self) -> int:
+        """One for each state."""
+        return len(self.h)
+
+    @property
+    def num_states(self) -> int:
+        """M."""
+        return len(self.h)
+
+    def gates(self, z):
+        """Say which gates are open."""
+        return z > 0
+
+    def step(self, z, gates):
+        """Map a state with its gates."""
+        return self.A * z + self.W @ np.where(gates, z, 0) + self.h
+
+    def piece(self, gates):
+        """Give Jacobian and shift."""
+        J = self.W * gates
+        J.flat[:: len(self.h) + 1] += self.A
+        return J, self.h
+
+
+class Summed(NamedTuple):
+    """Any map of cyclax, as the sum of what its gates add (`maps.affine`): dearer than `Plain`, gate by gate."""
+
+    form: AffineForm
+
+    @property
+    def num_gates(self) -> int:
+        """G."""
+        return len(self.form.offsets)
+
+    @property
+    def num_states(self) -> int:
+        """M."""
+        return len(self.form.closed)
+
+    def gates(self, z):
+        """Say which gates are open."""
+        return self.form.gates(z)
+
+    def step(self, z, gates):
+        """Map a state with its gates."""
+        J, q = self.piece(gates)
+        return J @ z + q
+
+    def piece(self, gates):
+        """Give Jacobian and shift."""
+        J = self.form.closed + np.sum(self.form.jumps[gates], axis=0)
+        return J, self.form.shift + np.sum(self.form.shift_jumps[gates], axis=0)
+
+
+def orbit_state(rng, net, scale):
     """Follow an orbit from a normal state for a random number of steps."""
-    z = scale * 2.0 ** rng.uniform(-2, 4) * rng.standard_normal(len(h))
+    z = scale * 2.0 ** rng.uniform(-2, 4) * rng.standard_normal(net.num_states)
     for _ in range(rng.integers(LONGEST_TRANSIENT)):
-        following = A * z + W @ np.maximum(z, 0) + h
+        following = net.step(z, net.gates(z))
         if not np.abs(following).max() < 1e6 * scale:
             break
         z = following
     return z
 
 
-def candidate(A, W, h, word):
+def candidate(net, word):
     """Solve z = P z + q for the affine map that the word composes to; None where I - P is singular."""
-    P, q = np.eye(len(h)), np.zeros(len(h))
+    number = net.num_states
+    P, q = np.eye(number), np.zeros(number)
     for gates in word:
-        step = W * gates
-        step.flat[:: len(h) + 1] += A
-        P, q = step @ P, step @ q + h
+        J, shift = net.piece(gates)
+        P, q = J @ P, J @ q + shift
     try:
-        return np.linalg.solve(np.eye(len(h)) - P, q)
+        return np.linalg.solve(np.eye(number) - P, q)
     except np.linalg.LinAlgError:
         return None
 
 
-def itinerary(A, W, h, z, order):
+def itinerary(net, z, order):
     """Run the true map: the word met from z."""
-    word = np.empty((order, len(h)), bool)
+    word = np.empty((order, net.num_gates), bool)
     for t in range(order):
-        word[t] = z > 0
-        z = A * z + W @ np.where(word[t], z, 0) + h
+        word[t] = net.gates(z)
+        z = net.step(z, word[t])
     return word
 
 
 def search(A, W, h, order: int, starts: int, seed: int = 0) -> CycleTable:
     """Run `starts` starts, alternating between states on orbits and uniform words."""
-    rng, scale = np.random.default_rng(seed), np.abs(h).max()
+    return search_map(Plain(A, W, h), np.abs(h).max(), order, starts, seed)
+
+
+def search_map(net, scale: float, order: int, starts: int, seed: int = 0) -> CycleTable:
+    """Do the same for a `Plain` or `Summed` map; `scale`: of the states that orbits begin from."""
+    rng = np.random.default_rng(seed)
     solves, hits, found, loop_words = 0, 0, {}, set()
     with np.errstate(all="ignore"):
         for number in range(starts):
             word, z = b"", None
             if number % 2:
-                gates = rng.random((order, len(h))) < 0.5
-                word, z = gates.tobytes(), candidate(A, W, h, gates)
+                gates = rng.random((order, net.num_gates)) < 0.5
+                word, z = gates.tobytes(), candidate(net, gates)
             if z is None:
-                word, z = b"", orbit_state(rng, A, W, h, scale)
+                word, z = b"", orbit_state(rng, net, scale)
             seen = set()
             for _ in range(MOST_MOVES):
-                gates = itinerary(A, W, h, z, order)
+                gates = itinerary(net, z, order)
                 met = gates.tobytes()
                 solves += 1
                 if met == word:
@@ -87,7 +155,7 @@ def search(A, W, h, order: int, starts: int, seed: int = 0) -> CycleTable:
                     loop_words.add(met)
                     break
                 seen.add(met)
-                word, z = met, candidate(A, W, h, gates)
+                word, z = met, candidate(net, gates)
                 if z is None or not np.abs(z).max() < 1e120:
                     break
     return CycleTable(solves, hits, {word_key(gates) for gates in found.values()})

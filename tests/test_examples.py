@@ -53,7 +53,8 @@ def test_example(name, tmp_path):
 
 def test_every_benchmark_finds_what_it_measures():
     """They use names that are not exported, which moves leave behind."""
-    modules = [f"import benchmarks.{path.stem}" for path in sorted(BENCHMARKS.glob("*.py"))]
+    files = [path.relative_to(ROOT).with_suffix("") for path in sorted(BENCHMARKS.rglob("*.py"))]
+    modules = [f"import {'.'.join(file.parts)}" for file in files]
     assert len(modules) > 10
     done = subprocess.run([sys.executable, "-c", "\n".join(modules)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

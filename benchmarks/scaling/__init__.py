@@ -1,0 +1,1 @@
+"""How the search scales: with the dimension, the order, the number of cycles."""

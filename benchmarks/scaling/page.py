@@ -1,0 +1,241 @@
+"""The page of results, from the rows there are."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.scaling import dimension, figures, orders, regions
+from benchmarks.scaling.families import TARGETS
+from benchmarks.scaling.figures import WORK, middle
+from benchmarks.scaling.published import PUBLISHED_FITS, PUBLISHED_WORDS, order_fit
+from benchmarks.scaling.rows import Row, kept
+from benchmarks.search import figure, processor, table
+
+# Rows of fewer dimensions are left out of the fits of growth.
+_FITTED_FROM = 5
+_LIMIT = "never"
+
+
+def write(folder: Path) -> Path:
+    """Write `scaling.md` and its figures beside the rows; give its path."""
+    rows = kept(folder / "scaling.jsonl")
+    parts = {part: [row for row in rows if row["part"] == part] for part in ("dimension", "regions", "verdicts",
+                                                                            "orders", "chaos")}  # fmt: skip
+    loads = [row["load"] for row in rows]
+    text = [
+        "# How it scales",
+        f"`python -m benchmarks.scaling`: {processor()}. The load was {min(loads):.0f} to {max(loads):.0f} while the "
+        f"rows were made ({np.median(loads):.0f} in the middle; {os.cpu_count()} cores, shared): **seconds are unsure "
+        "by a factor of two and more**, and only those of one row may be held against each other. Solves, pieces, "
+        "paths and nodes are counted: they do not depend on the machine. All rows are in `scaling.jsonl`.",
+    ]
+    for part, (write_part, draw) in _PARTS.items():
+        if parts[part]:
+            text += write_part(parts[part])
+            if draw is not None:
+                draw(parts[part], folder / f"scaling_{part}.png")
+                text.append(f"![{part}](scaling_{part}.png)")
+    path = folder / "scaling.md"
+    path.write_text("\n\n".join(text) + "\n", "utf-8")
+    return path
+
+
+def number(value: float | None) -> str:
+    """Write a count; what is not reached within the limit, so."""
+    return _LIMIT if value is None or not np.isfinite(value) else figure(float(value))
+
+
+def growth(rows: list[Row], column: str) -> str:
+    """Fit log(work) = a + b M to the rows in which the complete set was reached; give b, its error, and how many."""
+    some = [
+        row for row in rows if row["M"] >= _FITTED_FROM and row.get(column) and (column != "nodes" or row["proved"])
+    ]
+    sizes = np.array([row["M"] for row in some], float)
+    if len(set(sizes)) < 3:
+        return "-"
+    (slope, _), covariance = np.polyfit(sizes, np.log([row[column] for row in some]), 1, cov=True)
+    return f"{slope:.3f} +- {np.sqrt(covariance[0, 0]):.3f} ({len(some)})"
+
+
+def growth_published(rows: list[Row], target: float) -> str:
+    """Fit the same to the published curve at the M of these rows."""
+    curve, (first, last) = PUBLISHED_FITS[target]
+    sizes = np.array([row["M"] for row in rows if max(first, _FITTED_FROM) <= row["M"] <= last], float)
+    return f"{np.polyfit(sizes, np.log(curve(sizes)), 1)[0]:.3f}" if len(set(sizes)) > 2 else "-"
+
+
+def _is_proved(row: Row) -> bool:
+    return row["proved"] or row["verdict"] == "proved complete"
+
+
+def _dimension(rows: list[Row]) -> list[str]:
+    lines, fits = [], []
+    for target in TARGETS:
+        of = [row for row in rows if row["target"] == target]
+        for M in sorted({row["M"] for row in of}):
+            some = [row for row in of if row["M"] == M]
+            nonempty = [row for row in some if row["cycles"]]
+            cells = [str(target), str(M), f"{np.mean([row['achieved'] for row in some]):.2f}", str(len(some)),
+                     str(len(some) - len(nonempty)), str(sum(map(_is_proved, some))),
+                     f"{np.mean([row['cycles'] for row in some]):.1f}"]  # fmt: skip
+            for column in WORK:
+                of_column = [None if column == "nodes" and not row["proved"] else row[column] for row in nonempty]
+                reached = sum(value is not None for value in of_column)
+                middle_one = number(middle(of_column)[1]) if of_column else "-"
+                cells.append(middle_one + ("" if reached == len(of_column) else f" ({reached} of {len(of_column)})"))
+            verdicts = Counter(row["verdict"] for row in some)
+            told = ", ".join(f"{n} {verdict.removesuffix(' complete')}" for verdict, n in verdicts.items())
+            missed = sum(row["cycles"] - row["default_found"] for row in some)
+            published, (first, last) = PUBLISHED_FITS[target]
+            cells += [told + (f"; **{missed} missed**" if missed else ""),
+                      f"{np.median([row['default_s'] for row in some]):.2g}",
+                      f"{np.median([row['proof_s'] for row in some]):.2g}",
+                      number(published(M)) if first <= M <= last else "-"]  # fmt: skip
+            lines.append(cells)
+        nonempty = [row for row in of if row["cycles"]]
+        fits.append([str(target), *(growth(nonempty, column) for column in WORK), growth_published(nonempty, target)])
+    names = ["solves, uniform words", "solves, both", "pieces", "proof: nodes"]
+    head = ["family", "M", "achieved", "networks", "without", "proved", "fixed points", *names, "default: verdicts",
+            "default, s", "proof, s", "published fit"]  # fmt: skip
+    return [
+        "## (a) Work until all fixed points are known, against the dimension",
+        "A ~ U(0, 2a), W ~ U(-w, w) off the diagonal, h ~ U(-2, 2); a and w in the ratio at which, with half of the "
+        "gates open, the eigenvalues of W fill a disc of radius a, and both scaled, for each M, so that the mean over "
+        "networks and random regions of the largest |eigenvalue| is that of the family (*achieved*: of these "
+        "networks). The publication does not say how its draws divide this between A and W: **its fits are of its own "
+        "draws**, and ours may be harder or easier.",
+        f"*Complete* is what branch and bound proves within {dimension.NODES:,} nodes and {dimension.SECONDS:g} s; "
+        "or the default in its time; where neither does, what they found together, which may lack some (*proved* says "
+        "how many networks have a proof). *Without*: networks without a fixed point; they are left out of the medians "
+        "of work. Solves are moves from word to word, start after start, until the last fixed point is "
+        f"met; at most {dimension.SOLVES:,}, and {dimension.OPERATIONS:g} operations (3 M^3 each). Pieces are of paths "
+        f"followed one after the other, {dimension.PATHS} at most. The default has {dimension.DEFAULT_SECONDS:g} s. "
+        "Numbers are medians over the networks that have fixed points, often very few; in brackets, in how many the "
+        "complete set was reached (the proof finished), where not in all.",
+        table(head, lines),
+        f"Growth with M, from M = {_FITTED_FROM} on: b of log(work) = a + b M, its standard error, and how many "
+        "networks. Only networks whose complete set was reached enter, so that the slopes of solves are **too small** "
+        "where many were not.",
+        table(["family", *names, "published fit, same M"], fits),
+    ]
+
+
+def _regions(rows: list[Row]) -> list[str]:
+    shown = sorted(PUBLISHED_WORDS)
+    lines = []
+    for target in TARGETS:
+        counts = np.array([row["words"] for row in rows if row["target"] == target])
+        achieved = np.mean([row["achieved"] for row in rows if row["target"] == target])
+        lines.append([f"{target} ({achieved:.2f})", *(f"{counts[:, move].mean():.1f}" for move in shown)])
+    lines.append(["published", *(f"{PUBLISHED_WORDS[move]:g}" for move in shown)])
+    return [
+        "## (d) Regions still visited",
+        f"{regions.NETWORKS} networks of {regions.NUM_STATES} states of each family of (a); from all 1,024 words, "
+        "distinct words left after so many moves (means).",
+        table(["family (achieved)", *map(str, shown)], lines),
+    ]
+
+
+def _verdicts(rows: list[Row]) -> list[str]:
+    lines, remarks = [], []
+    for row in rows:
+        if "skipped" in row:
+            remarks.append(f"- {row['name']}: skipped, {row['skipped']}")
+            continue
+        told = ", ".join(f"{n} {verdict.removesuffix(' complete')}" for verdict, n in row["verdicts"].items())
+        others = ", ".join(f"{n} {verdict.removesuffix(' complete')}" for verdict, n in row["starts_verdicts"].items())
+        numpy = f"{figure(row['numpy'])}{'' if row['plain'] else ' (general)'}"
+        lines.append([row["name"], str(row["M"]), str(row["gates"]), f"1..{row['orders']}", figure(row["cold"]),
+                      figure(row["kept"]), figure(row["warm"]), told, figure(row["starts_alone"]), others,
+                      figure(row["numba"]), numpy, f"{row['numpy'] / row['kept']:.2g}", str(row["load"])])  # fmt: skip
+        remarks += [f"- {row['name']}, order {order}: {reason}" for order, reason in list(row["unsure"].items())[:3]]
+    head = ["network", "M", "gates", "orders", "shell, cold", "shell, kept", "warm", "verdicts", "SCYFI() warm",
+            "its verdicts", "numba", "NumPy", "NumPy / kept", "load"]  # fmt: skip
+    return [
+        "## (e) Time to a verdict",
+        "Seconds. *Shell*: `cyclax cycles FILE --orders K --json` in a fresh process, cold with an empty folder for "
+        "compiled programs, then again with what that kept. *Warm*: the second call of `find_cycles` in one process; "
+        "beside it `SCYFI()` alone. numba and NumPy make as many starts for each order as that `SCYFI()` did, on one "
+        "core, without the start of Python and without compilation, and give no verdict; NumPy runs 1/64 of the "
+        "starts (8 at least) and its time is scaled. numba has only the plain PLRNN; NumPy takes other maps *general*, "
+        "as sums over gates, slower than a program of their own would be. This part, again, on an idle machine: "
+        "`python -m benchmarks.scaling --only verdicts --again`.",
+        table(head, lines),
+        *(
+            ["What is not proved, and skipped (up to three orders of a network):\n\n" + "\n".join(remarks)]
+            if remarks
+            else []
+        ),
+    ]
+
+
+def _orders(rows: list[Row]) -> list[str]:
+    lines, points = [], []
+    for row in sorted(rows, key=lambda row: row["order"]):
+        some = [one for one in row["rows"] if one["cycles"]]
+        followed = [one for one in some if one["paths_followed"]]
+        cells = [str(row["order"]), str(len(row["rows"])), str(sum(one["proved"] for one in row["rows"]))]
+        cells += [f"{np.mean([one['cycles'] for one in some]):.1f}" if some else "-"]
+        cells += [number(middle([one[column] for one in some])[1]) if some else "-"
+                  for column in ("uniform_solves", "both_solves")]  # fmt: skip
+        cells += [number(middle([one["pieces"] for one in followed])[1]) if followed else "not followed"]
+        lines.append([*cells, number(order_fit(row["order"]))])
+        points += [(row["order"], one["both_solves"]) for one in some if one["both_solves"] is not None]
+    fitted = ""
+    if len({order for order, _ in points}) > 2:
+        x, y = np.array(points, float).T
+        (slope, offset), covariance = np.polyfit(x, y, 1, cov=True)
+        error = np.sqrt(covariance[0, 0])
+        fitted = f"Solves from both kinds of starts: n = {offset:.1f} + ({slope:.2f} +- {error:.2f}) k, least squares."
+    return [
+        "## (b) Against the order",
+        "2-D networks whose regions rotate (A ~ U(0.6, 1), W12 ~ U(-1, -0.2), W21 ~ U(0.2, 1), h ~ U(-2, 2)), the "
+        "first of 40,000 in which an orbit settles to a cycle of the order (orders 2 to 6 hardly occur among these). "
+        "The work is counted until *all* cycles of just this order are known, saddles included; complete by the word "
+        f"graph, {orders.NODES:,} nodes and {orders.SECONDS:g} s at most, else what that and 4,096 starts found. The "
+        f"published count may be to the first cycle. Paths: at most {orders.PATHS}, up to "
+        f"order {orders.PATHS_UP_TO}.",
+        table(
+            [
+                "order",
+                "networks",
+                "proved",
+                "cycles",
+                "solves, uniform words",
+                "solves, both",
+                "pieces",
+                "published fit",
+            ],
+            lines,
+        ),
+        fitted,
+    ]
+
+
+def _chaos(rows: list[Row]) -> list[str]:
+    kinds = list(rows[0]["work"])
+    lines = [
+        [
+            row["name"],
+            str(row["cycles"]),
+            *(number(row["work"][kind][-1]) if kind in row["work"] else "-" for kind in kinds),
+        ]
+        for row in rows
+    ]
+    return [
+        "## (c) Against the number of cycles, in chaotic maps",
+        "Solves (pieces, of paths) until all cycles of just that order are found, by the source of words; at most "
+        "200,000 solves and 1,024 paths. Sets proved. Larger sets, and random networks: [recall.md](recall.md).",
+        table(["map", "cycles", *kinds], lines),
+    ]
+
+
+_PARTS = {
+    "dimension": (_dimension, figures.dimension),
+    "regions": (_regions, figures.regions),
+    "verdicts": (_verdicts, None),
+    "orders": (_orders, figures.orders),
+    "chaos": (_chaos, figures.chaos),
+}
