@@ -5,10 +5,10 @@ import itertools
 import jax
 import numpy as np
 import pytest
+from benchmarks import reference_numpy
+from benchmarks.scaling import dimension, families, page, regions, rows
 
 import cyclax as cx
-from benchmarks import reference_numpy
-from benchmarks.scaling import dimension, families, regions, rows
 from cyclax.cycles.word import word_key
 from cyclax.maps.affine import affine_form, state_scale
 
@@ -70,8 +70,21 @@ def test_the_general_reference_finds_what_the_plain_one_does():
     model, _ = families.family(4, 1.33, 1)
     with jax.enable_x64(True):
         form = affine_form(model)
-        scale = state_scale(model, form)
+        scale = state_scale(form)
     arrays = [np.asarray(leaf) for leaf in (model.A, model.W, model.h)]
     known = {word_key(cycle.gates) for cycle in cx.enumerate_cycles(model, [1], progress=False)}
     for net in (reference_numpy.Plain(*arrays), reference_numpy.Summed(form)):
         assert reference_numpy.search_map(net, scale, 1, 64).cycles == known
+
+
+def test_the_page_says_what_the_rows_say(tmp_path):
+    pytest.importorskip("matplotlib")
+    tasks = [("regions", f"{target}", lambda t=target: regions.measured(t, 0)) for target in families.TARGETS]
+    tasks += [("regions", f"{target} too", lambda t=target: regions.measured(t, 1)) for target in families.TARGETS]
+    tasks += [("dimension", f"{draw}", lambda draw=draw: dimension.measured(2, 1.25, draw)) for draw in (0, 1)]
+    rows.run(tasks, tmp_path / "scaling.jsonl")
+    text = page.write(tmp_path).read_text("utf-8")
+    of_two = [row for row in rows.kept(tmp_path / "scaling.jsonl") if row["part"] == "dimension"]
+    cycles = np.mean([row["cycles"] for row in of_two])
+    assert f"| 1.25 | 2 | {np.mean([row['achieved'] for row in of_two]):.2f} | 2 | 0 | 2 | {cycles:.1f} |" in text
+    assert {path.name for path in tmp_path.glob("*.png")} == {"scaling_dimension.png", "scaling_regions.png"}

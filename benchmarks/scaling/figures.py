@@ -136,6 +136,9 @@ def chaos(rows: list[Row], path: Path) -> None:
                     label = kind if column == 2 else None
                     ax.plot(*zip(*known, strict=True), dashes, color=color, marker=marker, ms=5, label=label)
         ax.set(xscale="log", yscale="log", xlabel="cycles of just one order", ylabel="solves, or pieces, until found")
+        ax.minorticks_off()
+        counts = sorted({count for points in lines.values() for count, *_ in points})
+        ax.set_xticks(counts, [str(count) for count in counts])
         ax.set_title(f"{name}: all (solid), 90 % (dotted)", loc="left")
         ax.grid(alpha=0.25)
     axes[len(maps) - 1].legend(**BESIDE)

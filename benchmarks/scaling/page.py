@@ -47,8 +47,11 @@ def number(value: float | None) -> str:
     return _LIMIT if value is None or not np.isfinite(value) else figure(float(value))
 
 
-def growth(rows: list[Row], column: str) -> str:
-    """Fit log(work) = a + b M to the rows in which the complete set was reached; give b, its error, and how many."""
+def growth(rows: list[Row], column: str, published: float) -> str:
+    """Fit log(work) = a + b M to the rows in which the complete set was reached; give b, its error, and how many.
+
+    And whether it is flatter or steeper, by two errors, than what is published.
+    """
     some = [
         row for row in rows if row["M"] >= _FITTED_FROM and row.get(column) and (column != "nodes" or row["proved"])
     ]
@@ -56,14 +59,18 @@ def growth(rows: list[Row], column: str) -> str:
     if len(set(sizes)) < 3:
         return "-"
     (slope, _), covariance = np.polyfit(sizes, np.log([row[column] for row in some]), 1, cov=True)
-    return f"{slope:.3f} +- {np.sqrt(covariance[0, 0]):.3f} ({len(some)})"
+    error = np.sqrt(covariance[0, 0])
+    told = (
+        "flatter" if slope + 2 * error < published else "steeper" if slope - 2 * error > published else "not told apart"
+    )
+    return f"{slope:.3f} +- {error:.3f} ({len(some)}): {told}"
 
 
-def growth_published(rows: list[Row], target: float) -> str:
-    """Fit the same to the published curve at the M of these rows."""
+def growth_published(rows: list[Row], target: float) -> float:
+    """Fit the same to the published curve at the M of these rows; NaN where they are too few."""
     curve, (first, last) = PUBLISHED_FITS[target]
     sizes = np.array([row["M"] for row in rows if max(first, _FITTED_FROM) <= row["M"] <= last], float)
-    return f"{np.polyfit(sizes, np.log(curve(sizes)), 1)[0]:.3f}" if len(set(sizes)) > 2 else "-"
+    return float(np.polyfit(sizes, np.log(curve(sizes)), 1)[0]) if len(set(sizes)) > 2 else np.nan
 
 
 def _is_proved(row: Row) -> bool:
@@ -95,7 +102,8 @@ def _dimension(rows: list[Row]) -> list[str]:
                       number(published(M)) if first <= M <= last else "-"]  # fmt: skip
             lines.append(cells)
         nonempty = [row for row in of if row["cycles"]]
-        fits.append([str(target), *(growth(nonempty, column) for column in WORK), growth_published(nonempty, target)])
+        slope = growth_published(nonempty, target)
+        fits.append([str(target), *(growth(nonempty, column, slope) for column in WORK), f"{slope:.3f}"])
     names = ["solves, uniform words", "solves, both", "pieces", "proof: nodes"]
     head = ["family", "M", "achieved", "networks", "without", "proved", "fixed points", *names, "default: verdicts",
             "default, s", "proof, s", "published fit"]  # fmt: skip
@@ -113,11 +121,14 @@ def _dimension(rows: list[Row]) -> list[str]:
         f"met; at most {dimension.SOLVES:,}, and {dimension.OPERATIONS:g} operations (3 M^3 each). Pieces are of paths "
         f"followed one after the other, {dimension.PATHS} at most. The default has {dimension.DEFAULT_SECONDS:g} s. "
         "Numbers are medians over the networks that have fixed points, often very few; in brackets, in how many the "
-        "complete set was reached (the proof finished), where not in all.",
+        "complete set was reached (the proof finished), where not in all. In the figure: medians and quartiles; hollow "
+        "marks at the top, where most networks did not get there. The solve of a uniform word itself, before the first "
+        "comparison, is not counted.",
         table(head, lines),
         f"Growth with M, from M = {_FITTED_FROM} on: b of log(work) = a + b M, its standard error, and how many "
         "networks. Only networks whose complete set was reached enter, so that the slopes of solves are **too small** "
-        "where many were not.",
+        "where many were not. Flatter, or steeper, than the published fit by two errors: on our draws, which are not "
+        "its own.",
         table(["family", *names, "published fit, same M"], fits),
     ]
 

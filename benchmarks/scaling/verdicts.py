@@ -79,7 +79,7 @@ def measured(path: Path, index: int | None, orders: int) -> Row:
     starts = [report[str(order)]["starts"] for order in range(1, orders + 1)]
     with jax.enable_x64(True):
         form = affine_form(model)
-        scale = state_scale(model, form)
+        scale = state_scale(form)
     if isinstance(model, cx.PLRNN) and np.ndim(model.A) == 1:
         arrays = weights(model)
         numba, _ = timed(lambda: [reference_numba.search(*arrays, k, n) for k, n in enumerate(starts, 1)])
