@@ -37,6 +37,11 @@ def write(folder: Path) -> Path:
             if draw is not None:
                 draw(parts[part], folder / f"scaling_{part}.png")
                 text.append(f"![{part}](scaling_{part}.png)")
+    text += [
+        "## Not here",
+        "Orders of 10-D and of trained networks; lanes, memory, devices and the share of the roofline. Solves per second "
+        "up to M = 100, k = 30: [search.md](search.md).",
+    ]
     path = folder / "scaling.md"
     path.write_text("\n\n".join(text) + "\n", "utf-8")
     return path
