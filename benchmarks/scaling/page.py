@@ -39,8 +39,8 @@ def write(folder: Path) -> Path:
                 text.append(f"![{part}](scaling_{part}.png)")
     text += [
         "## Not here",
-        "Orders of 10-D and of trained networks; lanes, memory, devices and the share of the roofline. Solves per second "
-        "up to M = 100, k = 30: [search.md](search.md).",
+        "Orders of 10-D and of trained networks; lanes, memory, devices and the share of the roofline. Solves per "
+        "second up to M = 100, k = 30: [search.md](search.md).",
     ]
     path = folder / "scaling.md"
     path.write_text("\n\n".join(text) + "\n", "utf-8")
@@ -125,8 +125,8 @@ def _dimension(rows: list[Row]) -> list[str]:
         "of work. Solves are moves from word to word, start after start, until the last fixed point is "
         f"met; at most {dimension.SOLVES:,}, and {dimension.OPERATIONS:g} operations (3 M^3 each). Pieces are of paths "
         f"followed one after the other, {dimension.PATHS} at most. The default has {dimension.DEFAULT_SECONDS:g} s. "
-        "Numbers are medians over the networks that have fixed points, often very few; in brackets, in how many the "
-        "complete set was reached (the proof finished), where not in all. In the figure: medians and quartiles; hollow "
+        "Numbers are medians (the upper of two) over networks with fixed points, often very few; in brackets, in how many "
+        "the complete set was reached (the proof finished), where not in all. In the figure: medians and quartiles; hollow "
         "marks at the top, where most networks did not get there. The solve of a uniform word itself, before the first "
         "comparison, is not counted.",
         table(head, lines),
