@@ -126,8 +126,8 @@ def _dimension(rows: list[Row]) -> list[str]:
         f"met; at most {dimension.SOLVES:,}, and {dimension.OPERATIONS:g} operations (3 M^3 each). Pieces are of paths "
         f"followed one after the other, {dimension.PATHS} at most. The default has {dimension.DEFAULT_SECONDS:g} s. "
         "Numbers are medians (the upper of two) over networks with fixed points, often very few; in brackets, in how "
-        "many the complete set was reached (the proof finished), where not in all. In the figure: medians and quartiles; "
-        "hollow marks at the top, where most networks did not get there. The solve of a uniform word itself, before the "
+        "many the complete set was reached (the proof finished), where not in all. In the figure: medians, quartiles; "
+        "hollow marks at the top, where most did not get there. The solve of a uniform word itself, before the "
         "first comparison, is not counted.",
         table(head, lines),
         f"Growth with M, from M = {_FITTED_FROM} on: b of log(work) = a + b M, its standard error, and how many "
