@@ -3,6 +3,7 @@
 from cyclax.bifurcations.compare import compare
 from cyclax.bifurcations.continue_cycle import Continued, continue_cycle
 from cyclax.bifurcations.curve import Curve
+from cyclax.bifurcations.distance import Distance, distance_to_bifurcation
 from cyclax.bifurcations.event import Event
 from cyclax.bifurcations.input_diagram import InputDiagram
 from cyclax.bifurcations.inputs import follow_input
@@ -103,6 +104,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "trace",
     "trace_all",
     "continue_cycle",
+    "distance_to_bifurcation",
     "track",
     "Tracker",
     "JumpRule",
@@ -152,6 +154,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "Curve",
     "Curves",
     "Continued",
+    "Distance",
     "Track",
     "Jump",
     "Fit",

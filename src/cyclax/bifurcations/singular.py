@@ -115,7 +115,7 @@ def _held(model, parameters, window, words, unknowns):
     return model, *jax.vmap(jax.vmap(one))(words)
 
 
-def _cyclic(jacobians, offsets, turn):
+def cyclic_matrix(jacobians, offsets, turn):
     """Give the matrix of x_{t+1} - J_t x_t - o_t s, where x_k is `turn` x_0."""
     order, size = offsets.shape
     steps = jnp.arange(order)
@@ -132,7 +132,7 @@ def _system(model, parameters, window, kind, words, at, unknowns):
     order, size = offsets.shape[1:]
     zero = jnp.zeros(size)
     gradients, levels = jax.jacfwd(model.preactivations)(zero), model.preactivations(zero)
-    cyclic = _cyclic(jacobians[0], offsets[0], 1.0)
+    cyclic = cyclic_matrix(jacobians[0], offsets[0], 1.0)
     if kind == "border collision":
         row = jnp.zeros((order, size)).at[at[0]].set(gradients[at[1]]).reshape(-1)
         matrix = jnp.concatenate([cyclic, jnp.append(row, levels[at[1]])[None]])
@@ -140,7 +140,7 @@ def _system(model, parameters, window, kind, words, at, unknowns):
         matrix = jnp.concatenate([cyclic, jnp.zeros((1, order * size + 1)).at[0, -1].set(1.0)])
     else:
         turn = -1.0 if kind == "degenerate flip" else jnp.exp(1j * unknowns[2])
-        matrix = _cyclic(jacobians[0], offsets[0], turn)[:, :-1]
+        matrix = cyclic_matrix(jacobians[0], offsets[0], turn)[:, :-1]
     return matrix, cyclic, (gradients, levels), jacobians
 
 
