@@ -64,9 +64,11 @@ def test_the_center_of_the_normal_form():
     model = cx.BorderCollisionNormalForm(left=[[0.3, 1], [-0.4, 0]], right=[[0.2, 1], [-0.9, 0]], h=[1.0, 0.0])
     found = cx.distance_to_bifurcation(model, np.ones((1, 1), bool))
     assert found.type == "center"
-    right = np.asarray(found.place.right)
-    assert np.linalg.det(right) == pytest.approx(1, abs=1e-12)
-    assert 2 * np.cos(found.angle) == pytest.approx(np.trace(right), abs=1e-12)
+    # Open, the gate takes the first column of `right`, and the second of `left`, as the map is continuous.
+    J = np.stack([found.place.right[:, 0], found.place.left[:, 1]], axis=1)
+    assert np.linalg.det(J) == pytest.approx(1, abs=1e-12)
+    assert found.angle is not None
+    assert 2 * np.cos(found.angle) == pytest.approx(np.trace(J), abs=1e-12)
     # The nearest matrix of determinant 1 has the singular vectors of J, and s1 s2 = 1.
     s1, s2 = np.linalg.svd(np.array([[0.2, 1], [-0.9, 0]]), compute_uv=False)
     grid = np.linspace(0.5, 2, 1_500_001)

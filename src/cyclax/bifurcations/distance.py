@@ -233,7 +233,8 @@ def _met_before(model, boundary: Distance, start: _State, gates):
         if len(changed):
             step, gate = changed[0]
             return place, ("border collision", (int(step), gates[gate]), 0.0)
-        for i, kind in enumerate(("degenerate transcritical", "degenerate flip", "center")):
+        kinds: tuple[Kind, ...] = ("degenerate transcritical", "degenerate flip", "center")
+        for i, kind in enumerate(kinds):
             if look.counts[i] != start.counts[i]:
                 return place, (kind, (0, 0), (0.0, np.pi, float(np.append(look.angles, np.pi / 2)[0]))[i])
     return None
@@ -251,14 +252,19 @@ def _held(model, word):
     return jax.vmap(model.preactivations)(points), jacobians
 
 
+def _cyclic(model, word, turn):
+    jacobians, offsets = pieces.shared(model, word)
+    return cyclic_matrix(jacobians, offsets, turn)
+
+
 @jax.jit
 def _matrix(model, word, angle):
-    return cyclic_matrix(*pieces.shared(model, word), jnp.exp(1j * angle))[:, :-1]
+    return _cyclic(model, word, jnp.exp(1j * angle))[:, :-1]
 
 
 def _bordered(model, word, at):
     """Give K with the row of a height: singular on the border, without the pole that a height has at det(I - P) = 0."""
-    cyclic = cyclic_matrix(*pieces.shared(model, word), 1.0)
+    cyclic = _cyclic(model, word, 1.0)
     zero = jnp.zeros(model.num_states)
     row = jnp.zeros((len(word), len(zero))).at[at[0]].set(jax.jacfwd(model.preactivations)(zero)[at[1]])
     return jnp.concatenate([cyclic, jnp.append(row.reshape(-1), model.preactivations(zero)[at[1]])[None]])
@@ -276,7 +282,7 @@ def _look(flat, unravel, word, at, angle, kind: Kind):
         if kind == "center":
             return _matrix(unravel(p), word, angle)
         turn = 1.0 if kind == "degenerate transcritical" else -1.0
-        return cyclic_matrix(*pieces.shared(unravel(p), word), turn)[:, :-1]
+        return _cyclic(unravel(p), word, turn)[:, :-1]
 
     left, sizes, right = jnp.linalg.svd(turned(flat, angle))
     left, value, right = left[:, -1].conj(), sizes[-1], right[-1].conj()
