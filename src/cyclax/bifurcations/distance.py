@@ -142,11 +142,12 @@ def _nearest(model, word: np.ndarray) -> Distance:
     wrong = start.heights * np.where(word[:, firsts], 1, -1) < 0
     if np.any(wrong) or not np.all(np.isfinite(start.heights)):
         raise ValueError("cycle: its word is no cycle of this model: the points that it fixes do not meet its gates.")
-    tests: list[tuple[Kind, tuple[int, int], float]] = [
-        ("border collision", (step, gate), 0.0) for step in range(len(word)) for gate in firsts
-    ]
-    tests += [("degenerate transcritical", (0, 0), 0.0), ("degenerate flip", (0, 0), np.pi)]
-    tests += [("center", (0, 0), float(angle)) for angle in _angles(model, word, start)]
+    border: Kind = "border collision"
+    circle: list[tuple[Kind, float]] = [("degenerate transcritical", 0.0), ("degenerate flip", np.pi)]
+    center: Kind = "center"
+    tests = [(border, (step, gate), 0.0) for step in range(len(word)) for gate in firsts]
+    tests += [(kind, (0, 0), angle) for kind, angle in circle]
+    tests += [(center, (0, 0), float(angle)) for angle in _angles(model, word, start)]
     estimates = np.array([float(_estimate(model, word, at, angle, kind=kind)) for kind, at, angle in tests])
     if not np.any(np.isfinite(estimates)):
         raise ValueError("model: no weight of this model moves any test of this cycle, so that it has no boundary.")
@@ -223,7 +224,9 @@ def _angles(model, word, start: _State) -> np.ndarray:
     return np.append(start.angles, _ANGLES[least])
 
 
-def _met_before(model, boundary: Distance, start: _State, gates):
+def _met_before(
+    model, boundary: Distance, start: _State, gates
+) -> tuple[Any, tuple[Kind, tuple[int, int], float]] | None:
     """Give the first place on the way to a boundary beyond another one, and the test that has changed; or None."""
     word = boundary.word
     for share in np.linspace(0, 1 - _BEFORE, _LOOKS)[1:]:
