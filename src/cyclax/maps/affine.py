@@ -268,7 +268,10 @@ def state_sizes(bounds: AffineForm) -> tuple[float, float]:
         away = np.abs(bounds.offsets) / lengths_of(bounds.gradients)
         image = float(np.max(np.abs(bounds.step(np.zeros(len(bounds.shift)), bounds.offsets > 0))))
     away = away[bounds.effective & np.isfinite(away)]
-    return image if np.isfinite(image) else 0.0, float(np.median(away)) if len(away) else 0.0
+    with np.errstate(all="ignore"):
+        median = float(np.median(away)) if len(away) else 0.0
+    # The mean of two numbers near the largest that there is may be none.
+    return image if np.isfinite(image) else 0.0, median if np.isfinite(median) else float(np.max(away))
 
 
 def state_scale(bounds: AffineForm) -> float:
