@@ -110,6 +110,15 @@ def held(paths: Paths, pairs: np.ndarray, places: np.ndarray, words: np.ndarray)
     return Branch(*map(np.concatenate, columns), bounds, models)  # pyright: ignore[reportCallIssue]
 
 
+def held_in(models: Callable[[np.ndarray], Any], number: int, matter: np.ndarray, word: np.ndarray) -> Branch:
+    """Solve one word `(k, G)` in so many models, of which `models` gives those of some numbers, stacked.
+
+    `matter` `(G,)`: the gates that matter. Must be called under `numerics()`.
+    """
+    paths = Paths(lambda pairs, _: models(pairs), np.tile(matter, (number, 1)), np.zeros(number, bool))
+    return held(paths, np.arange(number), np.zeros(number), np.tile(word, (number, 1, 1)))
+
+
 def _held(paths: Paths, pairs, places, words, num_states: int) -> Branch:
     number, order, _ = words.shape
     models = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), paths.models(pairs, places))

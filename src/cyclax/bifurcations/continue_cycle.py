@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 
-from cyclax.bifurcations.branch import Paths, held
+from cyclax.bifurcations.branch import held_in
 from cyclax.bifurcations.compare import Comparison, Groups, balanced_path
 from cyclax.bifurcations.event import Event, Side
 from cyclax.core.checks import whole
@@ -101,7 +101,7 @@ def continue_cycle(
     wanted = np.unique(np.asarray(values, float))
     if wanted.ndim != 1 or len(wanted) < 2 or not np.all(np.isfinite(wanted)):
         raise ValueError("values: expected two or more finite numbers.")
-    own = 0.0 if checked.offset else checked.entry(model)
+    own = checked.own(model)
     if not wanted[0] <= own <= wanted[-1]:
         raise ValueError(
             f"values: {checked.label} is {own:g} in the model, and they go from {wanted[0]:g} to {wanted[-1]:g}."
@@ -190,8 +190,6 @@ def _solved(model, parameter: Parameter, word: np.ndarray, low: float, high: flo
     if not number:
         order, size = len(word), model.num_states
         return Stretch(word, low, high, values, np.empty((0, order, size)), np.empty((0, size), complex))
-    matter = np.tile(affine_form(model).effective, (number, 1))
-    paths = Paths(lambda pairs, _: moved_stack(model, (parameter,), values[pairs][:, None]), matter,
-                  np.zeros(number, bool))  # fmt: skip
-    found = held(paths, np.arange(number), np.zeros(number), np.tile(word, (number, 1, 1)))
+    matter = affine_form(model).effective
+    found = held_in(lambda some: moved_stack(model, (parameter,), values[some][:, None]), number, matter, word)
     return Stretch(word, low, high, values, found.points, found.multipliers())

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 from jaxtyping import Bool, Float
 
-from cyclax.bifurcations.branch import Paths, held
+from cyclax.bifurcations.branch import held_in
 from cyclax.bifurcations.event import EventType, feigin
 from cyclax.bifurcations.singular import critical
 from cyclax.core.archive import Archive, write_archive
@@ -15,13 +15,13 @@ from cyclax.core.numerics import numerics
 from cyclax.maps.affine import affine_form
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.io.registry import from_dict, to_dict
-from cyclax.maps.parameter import Parameter, moved_stack
+from cyclax.maps.parameter import PARAMETER, Parameter, moved_stack
 
 _FORMAT = 1
 _FORM = {
     "format": frozenset({_FORMAT}),
     "model": {"model": str},
-    "parameters": [(str, [int], bool)],
+    "parameters": [PARAMETER],
     "window": [(float, float)],
     "ends": [str],
     "arcs": [
@@ -114,9 +114,8 @@ class Curve:
     - `ends`: why the curve stops, at its beginning and at its end: "window", "closed" (only one), "infinity" (the
       cycle runs there), "border" (the cycle that changes its stability ceases), "resonance" (its multipliers meet on
       the real axis), "rim" (beyond, a word repeats a shorter one), "order 1", .. (the cycle shrinks onto one of that
-      order), "degenerate" (several things happen at once, or
-      Newton's method fails), "steps" (there were too many), "joined" (what follows
-      is part of another curve of `trace_all`).
+      order), "degenerate" (several things happen at once, or Newton's method fails), "steps" (there were too many),
+      "joined" (what follows is part of another curve of `trace_all`).
     """
 
     model: AbstractPiecewiseLinearMap
@@ -155,15 +154,13 @@ class Curve:
     def check(self) -> Checked:
         """Recompute every point from the model: what is singular there, the gates of the cycle, and Feigin's types."""
         worst, wrong = 0.0, []
-        matter = affine_form_of(self.model).effective
+        with numerics():
+            matter = affine_form(self.model).effective
         for arc in self.arcs:
             number, word = len(arc.points), arc.words[0]
             with numerics():
-                paths = Paths(lambda pairs, _, arc=arc: self.models(arc.points[pairs]), np.tile(matter, (number, 1)),
-                              np.zeros(number, bool))  # fmt: skip
-                found = [
-                    held(paths, np.arange(number), np.zeros(number), np.tile(w, (number, 1, 1))) for w in arc.words
-                ]
+                models = lambda some, arc=arc: self.models(arc.points[some])  # noqa: E731
+                found = [held_in(models, number, matter, one) for one in arc.words]
             residual, heights = _recomputed(arc, found[0])
             worst = max(worst, float(np.max(residual)))
             if np.max(residual) > _NEAR:
@@ -197,7 +194,7 @@ class Curve:
         header = {
             "format": _FORMAT,
             "model": {name: np.asarray(v).tolist() if isinstance(v, np.ndarray) else v for name, v in model.items()},
-            "parameters": [[p.leaf, list(p.index), p.offset] for p in self.parameters],
+            "parameters": [parameter.to_list() for parameter in self.parameters],
             "window": self.window.tolist(),
             "ends": list(self.ends),
             "arcs": [
@@ -225,7 +222,7 @@ class Curve:
         header = archive.header
         with archive.reading():
             model = from_dict(header["model"], source=str(path))
-            parameters = tuple(Parameter(leaf, *index, offset=offset) for leaf, index, offset in header["parameters"])
+            parameters = tuple(map(Parameter.from_list, header["parameters"]))
             arcs = tuple(_read_arc(archive, i, content, model.num_gates) for i, content in enumerate(header["arcs"]))
             if len(parameters) != 2 or len(header["window"]) != 2 or not arcs:
                 archive.refuse("it has not two parameters, or no arcs")
@@ -252,12 +249,6 @@ def _read_arc(archive: Archive, i: int, content: dict[str, Any], num_gates: int)
     points = archive.array(f"points.{i}", float, f"n{i} 2")
     angles = archive.array(f"angles.{i}", float, f"n{i}" if content["type"] == "center" else "0")
     return Arc(content["type"], words, gate, step, content["flip"], points, angles)
-
-
-def affine_form_of(model: AbstractPiecewiseLinearMap):
-    """Read the borders off a model, whatever the settings of JAX."""
-    with numerics():
-        return affine_form(model)
 
 
 def _recomputed(arc: Arc, found) -> tuple[np.ndarray, np.ndarray]:

@@ -19,14 +19,14 @@ from cyclax.grids.boundaries import Boundaries, boundaries
 from cyclax.grids.cells import REPORT, filed, unfiled
 from cyclax.grids.grid import AbstractGrid, ParameterGrid
 from cyclax.maps.io.registry import from_dict
-from cyclax.maps.parameter import Parameter
+from cyclax.maps.parameter import PARAMETER, Parameter
 
 _FORMAT = 2
 # The header of a file, as far as anything here relies on it.
 _FORM = {
     "format": frozenset({_FORMAT}),
     "model": {"model": str},
-    "parameters": [(str, [int], bool)],
+    "parameters": [PARAMETER],
     "orders": [int],
     "report": REPORT,
 }
@@ -250,7 +250,7 @@ class BifurcationMap:
         if any(parameter.set is not None for parameter in self.grid.parameters):
             raise TypeError("save: a parameter given by a function cannot be written; use to_xarray for the layers.")
         header, arrays = filed(self)
-        parameters = [[p.leaf, list(p.index), p.offset] for p in self.grid.parameters]
+        parameters = [parameter.to_list() for parameter in self.grid.parameters]
         axes = {f"axis.{i}": values for i, values in enumerate(self.grid.axes)}
         write_archive(
             path, {"format": _FORMAT, "parameters": parameters, **header}, {**arrays, **axes}, compressed=True
@@ -266,7 +266,7 @@ class BifurcationMap:
         header = archive.header
         with archive.reading():
             model = from_dict(header["model"], source=str(path))
-            parameters = [Parameter(leaf, *index, offset=offset) for leaf, index, offset in header["parameters"]]
+            parameters = [Parameter.from_list(content) for content in header["parameters"]]
             axes = {p: archive.array(f"axis.{i}", float, f"axis{i}") for i, p in enumerate(parameters)}
             if not 0 < len(axes) == len(parameters):
                 archive.refuse("it has no parameters, or one of them twice")

@@ -14,6 +14,8 @@ from jaxtyping import Float
 from cyclax.core.checks import whole
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
+# What `Parameter.to_list` gives, as `cyclax.core.archive` compares it.
+PARAMETER = (str, [int], bool)
 _ENTRY = re.compile(r"^\s*([A-Za-z_]\w*)\s*(?:\[([\d\s,]+)\])?\s*$")
 
 
@@ -47,6 +49,16 @@ class Parameter:
             raise ValueError(f"{text!r} is no parameter; write the name of a weight and an entry, such as W[0,1].")
         index = [int(i) for i in match[2].split(",")] if match[2] else []
         return cls(match[1], *index, offset=offset)
+
+    @classmethod
+    def from_list(cls, content: list) -> "Parameter":
+        """Give the parameter of which `to_list` gave this."""
+        leaf, index, offset = content
+        return cls(leaf, *index, offset=offset)
+
+    def to_list(self) -> list:
+        """Give plain Python values, for files; of a parameter that is no function."""
+        return [self.leaf, list(self.index), self.offset]
 
     @property
     def name(self) -> str:
@@ -96,6 +108,10 @@ class Parameter:
     def entry(self, model: AbstractPiecewiseLinearMap) -> float:
         """Give what the model has where this parameter, no function, moves it."""
         return float(np.asarray(getattr(model, self.leaf), np.float64)[self.index])
+
+    def own(self, model: AbstractPiecewiseLinearMap) -> float:
+        """Give the value at which the model is as it is; of no function."""
+        return 0.0 if self.offset else self.entry(model)
 
     def place(self, model: AbstractPiecewiseLinearMap) -> tuple | None:
         """Tell entries apart: name and index counted from the front; None for a function."""
