@@ -9,7 +9,7 @@ import numpy as np
 from cyclax.bifurcations.branch import LOST, Branch
 from cyclax.bifurcations.event import Event, EventType, Feigin, Flip, Side, feigin
 from cyclax.cycles.exact_form import exact_form
-from cyclax.cycles.multipliers import multipliers_of
+from cyclax.cycles.multipliers import composed_multipliers
 from cyclax.cycles.word import canonical_rotation, minimal_period
 from cyclax.maps.affine import AffineForm, in_chunks, lengths_of, pieces
 
@@ -196,10 +196,7 @@ def _at_the_rim(walk: Continued, own: Event, shorter: np.ndarray, opposite, only
     """
     base, times = len(shorter), len(walk.word) // len(shorter)
     # Its Jacobians are those of the partner along one of its rounds.
-    product = np.eye(opposite.shape[1])
-    for jacobian in opposite[:base]:
-        product = jacobian @ product
-    values = multipliers_of(opposite[None, :base], product[None])[0]
+    values = composed_multipliers(opposite[:base])
     noun = "fixed point" if base == 1 else f"{base}-cycle"
     kind: EventType = "border collision"
     reason = f"codimension two: its partner is a {noun} repeated {times} times"

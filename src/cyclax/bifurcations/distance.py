@@ -17,9 +17,9 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from cyclax.bifurcations.classify import plane_group
-from cyclax.bifurcations.singular import Kind, cyclic_matrix
-from cyclax.bifurcations.tracer import composed_multipliers
+from cyclax.bifurcations.singular import Kind, cyclic_matrix, with_height
 from cyclax.core.numerics import numerics, on_host
+from cyclax.cycles.multipliers import composed_multipliers
 from cyclax.cycles.orders import checked_words
 from cyclax.maps.affine import affine_form, pieces
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -216,7 +216,7 @@ def _state(model, word, gates) -> _State:
 
 def _angles(model, word, start: _State) -> np.ndarray:
     """Give angles from which to look for centers: of multipliers, and where e^{i angle} is nearly one."""
-    if len(_held(model, word)[1][0]) < 2:
+    if model.num_states < 2:
         return np.empty(0)
     sizes = np.array([np.linalg.svd(np.asarray(_matrix(model, word, a)), compute_uv=False)[-1] for a in _ANGLES])
     least = (sizes <= np.roll(sizes, 1)) & (sizes <= np.roll(sizes, -1))
@@ -265,14 +265,6 @@ def _matrix(model, word, angle):
     return _cyclic(model, word, jnp.exp(1j * angle))[:, :-1]
 
 
-def _bordered(model, word, at):
-    """Give K with the row of a height: singular on the border, without the pole that a height has at det(I - P) = 0."""
-    cyclic = _cyclic(model, word, 1.0)
-    zero = jnp.zeros(model.num_states)
-    row = jnp.zeros((len(word), len(zero))).at[at[0]].set(jax.jacfwd(model.preactivations)(zero)[at[1]])
-    return jnp.concatenate([cyclic, jnp.append(row.reshape(-1), model.preactivations(zero)[at[1]])[None]])
-
-
 def _look(flat, unravel, word, at, angle, kind: Kind):
     """Give a test g, dg/dp, and (of a center) how far off its angle is, in all, and by each p.
 
@@ -281,7 +273,10 @@ def _look(flat, unravel, word, at, angle, kind: Kind):
 
     def turned(p, angle):
         if kind == "border collision":
-            return _bordered(unravel(p), word, at)
+            model = unravel(p)
+            zero = jnp.zeros(model.num_states)
+            gradients, levels = jax.jacfwd(model.preactivations)(zero), model.preactivations(zero)
+            return with_height(_cyclic(model, word, 1.0), at[0], gradients[at[1]], levels[at[1]])
         if kind == "center":
             return _matrix(unravel(p), word, angle)
         turn = 1.0 if kind == "degenerate transcritical" else -1.0

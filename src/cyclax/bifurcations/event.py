@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 
-from cyclax.cycles.multipliers import ROUGH_PRODUCT, multipliers_of, sound_multipliers
+from cyclax.cycles.multipliers import ROUGH_PRODUCT, multipliers_of, product_of, sound_multipliers
 
 EventType = Literal[
     "persistence",
@@ -186,7 +186,7 @@ def feigin(closed: Float[np.ndarray, "k M M"], opened: Float[np.ndarray, "k M M"
 
     **Returns:** `Feigin`; its type is "border collision" where a multiplier is +1 and the rule is void.
     """
-    left, right = _product(closed), _product(opened)
+    left, right = product_of(closed), product_of(opened)
     values = multipliers_of(np.stack([closed, opened]), np.stack([left, right]))
     large = not np.max(np.abs([closed, opened])) * max(np.max(np.abs(left)), np.max(np.abs(right))) < ROUGH_PRODUCT
     if large:
@@ -212,14 +212,6 @@ def feigin(closed: Float[np.ndarray, "k M M"], opened: Float[np.ndarray, "k M M"
         doubled = -plus_right * _sign(twice, -1) if np.all(np.abs(twice - 1) > _ON_THE_UNIT) else 0
     reason = "codimension two: a multiplier of w_L w_R is +1" if flips and not doubled else ""
     return Feigin(kind, flips and bool(doubled), -minus_left, minus_right, doubled, both, reason)
-
-
-def _product(jacobians: np.ndarray) -> np.ndarray:
-    product = jacobians[0]
-    with np.errstate(all="ignore"):
-        for jacobian in jacobians[1:]:
-            product = jacobian @ product
-    return product
 
 
 def _sign(values: np.ndarray, which: int) -> int:

@@ -126,6 +126,15 @@ def cyclic_matrix(jacobians, offsets, turn):
     return jnp.concatenate([blocks.reshape(order * size, -1), -offsets.reshape(-1, 1)], axis=1)
 
 
+def with_height(cyclic, step, gradient, level):
+    """Give K with the row of a height: singular on that border, without the pole that a height has at det(I - P) = 0.
+
+    `gradient` `(M,)`, `level`: of the gate; `step`: of which point.
+    """
+    row = jnp.zeros((cyclic.shape[0] // len(gradient), len(gradient))).at[step].set(gradient)
+    return jnp.concatenate([cyclic, jnp.append(row.reshape(-1), level)[None]])
+
+
 def _system(model, parameters, window, kind, words, at, unknowns):
     """Give the matrix that is singular, K, heights of y as a matrix `(k G, n)`, and the Jacobians."""
     model, jacobians, offsets = _held(model, parameters, window, words, unknowns)
@@ -134,8 +143,7 @@ def _system(model, parameters, window, kind, words, at, unknowns):
     gradients, levels = jax.jacfwd(model.preactivations)(zero), model.preactivations(zero)
     cyclic = cyclic_matrix(jacobians[0], offsets[0], 1.0)
     if kind == "border collision":
-        row = jnp.zeros((order, size)).at[at[0]].set(gradients[at[1]]).reshape(-1)
-        matrix = jnp.concatenate([cyclic, jnp.append(row, levels[at[1]])[None]])
+        matrix = with_height(cyclic, at[0], gradients[at[1]], levels[at[1]])
     elif kind == "degenerate transcritical":
         matrix = jnp.concatenate([cyclic, jnp.zeros((1, order * size + 1)).at[0, -1].set(1.0)])
     else:

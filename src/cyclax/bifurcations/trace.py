@@ -9,9 +9,10 @@ import numpy as np
 from cyclax.bifurcations.curve import Curve
 from cyclax.bifurcations.event import Event, EventType
 from cyclax.bifurcations.singular import Kind, Singular
-from cyclax.bifurcations.tracer import CONVERGED, FIRST, ZERO, Place, Tracer, composed_multipliers, tangent_of
+from cyclax.bifurcations.tracer import CONVERGED, FIRST, ZERO, Place, Tracer, tangent_of
 from cyclax.core.checks import real, whole
 from cyclax.core.numerics import numerics, on_host
+from cyclax.cycles.multipliers import composed_multipliers
 from cyclax.cycles.orders import checked_words
 from cyclax.maps.affine import lengths_of
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -104,7 +105,7 @@ def _checked_event(model, cycle: Any, event: Any, at: Any) -> tuple[Kind, np.nda
 def _both_ways(tracer: Tracer, word: np.ndarray, at: tuple[int, int] | None, start: np.ndarray | None) -> Curve:
     """Find the curve, and follow it both ways."""
     if start is None:
-        start = np.array([0.0 if p.offset else p.entry(tracer.model) for p in tracer.parameters])
+        start = np.array([parameter.own(tracer.model) for parameter in tracer.parameters])
     first = (start - tracer.window[:, 0]) / np.ptp(tracer.window, axis=1)
     test, begin = _begun(tracer, word, at, first)
     way = tangent_of(begin.look)

@@ -10,7 +10,7 @@ from cyclax.bifurcations.classify import plane_group
 from cyclax.bifurcations.curve import Arc, CodimensionTwoPoint
 from cyclax.bifurcations.event import feigin
 from cyclax.bifurcations.singular import Frame, Kind, Look, Singular
-from cyclax.cycles.multipliers import multipliers_of
+from cyclax.cycles.multipliers import composed_multipliers
 from cyclax.cycles.orders import divisors
 from cyclax.cycles.word import minimal_period
 from cyclax.maps.affine import AffineForm, affine_form
@@ -371,16 +371,6 @@ def tangent_of(look: Look, along: np.ndarray | None = None) -> np.ndarray:
     """Give the unit vector along the curve, in the direction of another."""
     tangent = np.linalg.svd(look.slope)[2][-1]
     return -tangent if along is not None and tangent @ along < 0 else tangent
-
-
-def composed_multipliers(jacobians: np.ndarray) -> np.ndarray:
-    """Give the multipliers of a word with Jacobians `(k, M, M)`; M may be 0."""
-    if not jacobians.shape[-1]:
-        return np.empty(0)
-    product = jacobians[0]
-    for jacobian in jacobians[1:]:
-        product = jacobian @ product
-    return multipliers_of(jacobians[None], product[None])[0]
 
 
 def _collapsed_period(look: Look, order: int) -> int:

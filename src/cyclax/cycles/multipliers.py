@@ -42,6 +42,22 @@ def multipliers_of(
         return _ranked(values)
 
 
+def product_of(jacobians: Float[np.ndarray, "k M M"]) -> Float[np.ndarray, "M M"]:
+    """Give J_{k-1} .. J_0 as float64 has it."""
+    product = jacobians[0]
+    with np.errstate(all="ignore"):
+        for jacobian in jacobians[1:]:
+            product = jacobian @ product
+    return product
+
+
+def composed_multipliers(jacobians: Float[np.ndarray, "k M M"]) -> Complex[np.ndarray, " M"]:
+    """Give the multipliers of one cycle with these Jacobians; M may be 0."""
+    if not jacobians.shape[-1]:
+        return np.empty(0, complex)
+    return multipliers_of(jacobians[None], product_of(jacobians)[None])[0]
+
+
 def doubtful(jacobians: Float[np.ndarray, "n k M M"], values: Complex[np.ndarray, "n M"]) -> Bool[np.ndarray, " n"]:
     """Whether rounding in the product of the Jacobians may have moved the multipliers.
 

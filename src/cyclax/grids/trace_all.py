@@ -115,9 +115,8 @@ def _seeds(result: BifurcationMap) -> dict[Identity, list[tuple[np.ndarray, Even
         for event in events:
             kind = KINDS.get(event.type)
             # A word that ends where another bifurcation is (at the rim of a disk, say) has no curve of its own.
-            if kind is None or len(event.words) != 1 + (kind == "border collision") or (event.gate is None) == (
-                kind == "border collision"
-            ):  # fmt: skip
+            border = kind == "border collision"
+            if kind is None or len(event.words) != 1 + border or (event.gate is not None) != border:
                 continue
             identity = kind, tuple(sorted(map(word_key, event.words)))
             seeds.setdefault(identity, []).append((first + event.at * (second - first), event))

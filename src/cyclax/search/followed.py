@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.linalg
 
+from cyclax.cycles.multipliers import product_of
 from cyclax.maps.affine import AffineForm
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -102,10 +103,8 @@ def _at_one(product: np.ndarray, near: float) -> tuple[np.ndarray, float]:
 
 def multiplicity_of_one(bounds: AffineForm, word: np.ndarray) -> int:
     """Count the multipliers of a word `(k, G)` that are 1, to what rounding leaves of those of a Jordan block."""
-    product = np.eye(len(bounds.shift))
-    for jacobian in bounds.jacobians(word):
-        product = jacobian @ product
-    return int(np.sum(np.abs(np.linalg.eigvals(product) - 1) < _OF_A_BLOCK))
+    values = np.linalg.eigvals(product_of(bounds.jacobians(word)))
+    return int(np.sum(np.abs(values - 1) < _OF_A_BLOCK))
 
 
 def _clear(bounds: AffineForm, word: np.ndarray, added: np.ndarray) -> bool:
