@@ -290,6 +290,11 @@ def test_what_cannot_be_is_refused(direction, values, words):
         cx.follow_input(closed_form(), direction, values, key=0)
 
 
+def test_a_direction_of_no_real_numbers_is_refused():
+    with pytest.raises(TypeError, match=r"direction: .*complex"):
+        cx.follow_input(closed_form(), [1.0 + 1.0j], (0.0, 1.0), key=0)
+
+
 def test_a_map_without_a_bias_is_refused():
     with pytest.raises(TypeError, match="no bias"):
         cx.follow_input(cx.TentMap(1.5), [1.0], (0.0, 1.0), key=0)

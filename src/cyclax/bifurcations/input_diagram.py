@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Bool, Complex, Float, Int
 
 from cyclax.core.archive import Archive, write_archive
 from cyclax.paths.lines import RAY
@@ -87,7 +87,7 @@ class InputDiagram:
     multipliers: Complex[np.ndarray, "n M"]
     stability: tuple[str, ...]
     residual: Float[np.ndarray, " n"]
-    meets: np.ndarray
+    meets: Int[np.ndarray, "n 2"]
     corners: tuple[Corner, ...]
     report: dict[str, Any]
 
@@ -144,18 +144,8 @@ class InputDiagram:
         **Raises:** `FileNotFoundError`; `ValueError` where the file is not one, or is truncated.
         """
         archive = Archive(path, "not a file written by InputDiagram.save", _FORM)
-        parts = {
-            name: archive.array(name, kind, axes)
-            for name, kind, axes in (
-                ("direction", float, "I"),
-                ("words", bool, "n G"),
-                ("s", float, "n 2"),
-                ("points", float, "n 2 M"),
-                ("multipliers", complex, "n M"),
-                ("residual", float, "n"),
-                ("meets", int, "n 2"),
-            )
-        }
+        others = ("values", "stability", "corners", "report")
+        parts = archive.fields(cls, "", but=others)
         stability = tuple(archive.array("stability", str, "n").tolist())
         s, points = archive.array("corners/s", float, "c"), archive.array("corners/points", float, "c M")
         gates, types = archive.array("corners/gates", bool, "c G"), archive.array("corners/type", str, "c").tolist()

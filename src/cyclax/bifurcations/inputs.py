@@ -4,7 +4,6 @@ import collections
 import math
 from typing import Any
 
-import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -21,8 +20,8 @@ from cyclax.cycles.exact_form import exact_form
 from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.result import Cycles
 from cyclax.maps.affine import AffineForm, in_chunks, state_scale, visit
-from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.maps.driven import InputAsState
+from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array, with_bias
+from cyclax.maps.driven import InputAsState, under
 from cyclax.maps.stack import checked_model
 from cyclax.paths.lines import RANGE, RAY, Lines, solution_lines
 from cyclax.paths.lines import Corner as LineCorner
@@ -108,14 +107,10 @@ def _checked(model, direction, values) -> tuple[np.ndarray, float, float]:
         raise ValueError(f"values: expected two strengths (s0, s1), got {values!r}.") from None
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"values: expected two finite strengths s0 < s1, got ({low:g}, {high:g}).")
-    direction = np.asarray(direction, float)
+    direction = np.asarray(real_array(direction, "direction"), np.float64)
     if not np.all(np.isfinite(direction)):
         raise ValueError("direction: it holds NaN or inf.")
-    try:
-        moved = model.with_input(direction)
-    except ValueError as error:
-        raise ValueError(f"direction: {str(error).removeprefix('s: ')}") from error
-    leaf = str(model.input_leaf)
+    moved, leaf = under(model, direction, "direction"), str(model.input_leaf)
     if np.array_equal(getattr(moved, leaf), getattr(model, leaf)):
         raise ValueError("direction: it changes nothing of the bias.")
     return direction, low, high
@@ -127,29 +122,29 @@ class _Diagram:
     def __init__(self, model: AbstractPiecewiseLinearMap, direction: np.ndarray, low: float, high: float):
         self.model, self.direction, self.low, self.high = model, direction, low, high
         leaf = str(model.input_leaf)
-        bare = eqx.tree_at(lambda one: getattr(one, leaf), model, np.zeros_like(getattr(model, leaf)))
-        added = np.asarray(getattr(bare.with_input((high - low) * direction), leaf))  # pyright: ignore[reportArgumentType]
+        bare = with_bias(model, np.zeros_like(getattr(model, leaf)))
+        added = np.asarray(getattr(bare.with_input((high - low) * direction), leaf))
         self.extended = InputAsState(model.with_input(low * direction), added)  # pyright: ignore[reportArgumentType]
-        units = units_of(exact_form(self.extended))
+        bounds = exact_form(self.extended)
+        self.box = default_box(self.extended, bounds)
+        self.box.lower[-1], self.box.upper[-1] = 0.0, 1.0
+        units = units_of(bounds)
         self.units = np.ones(self.extended.num_states) if units is None else units
         self.units[-1] = 1  # t has its own
-        self.balanced = Balanced(self.extended, self.units)  # pyright: ignore[reportArgumentType]
-        self.bounds: AffineForm = exact_form(self.balanced)
+        self.bounds: AffineForm = exact_form(Balanced(self.extended, self.units))  # pyright: ignore[reportArgumentType]
         self.gates: Gates = merged_gates(self.bounds)
         self.proof: dict[str, Any] = {}
         self.proved, self.stopped = False, ""
         self.listed: list[tuple[Cycle | Degenerate, np.ndarray]] = []
-        self.missed = 0
         self.lines: Lines
 
     def prove(self, budget: Budget | None, progress: bool) -> None:
         """Seek all words that have fixed points at any strength, by a tree."""
-        box = default_box(self.extended, exact_form(self.extended))
-        box.lower[-1], box.upper[-1] = 0.0, 1.0
-        budget = budget or Budget(math.inf, max(1, int(_NODES / len(box.lower) ** 2)))
+        box = self.box.lower, self.box.upper
+        budget = budget or Budget(math.inf, max(1, int(_NODES / self.extended.num_states**2)))
         try:
             listed = enumerate_cycles(
-                self.extended, 1, box=(box.lower, box.upper), method=BranchAndBound(), budget=budget, progress=progress
+                self.extended, 1, box=box, method=BranchAndBound(), budget=budget, progress=progress
             )
         except (ImportError, ValueError) as error:
             self.proof = {"refused": str(error)}
@@ -177,24 +172,33 @@ class _Diagram:
             and entry.gates[0, self.bounds.effective].tobytes() not in followed
             for entry, point in known
         )
+        self._recheck()
 
-    def _refuted(self) -> int:
-        """Count the pieces on whose middle the model itself meets other gates, or goes elsewhere."""
-        middle = np.mean(self.lines.ends, axis=1)
-        heights, images = in_chunks(visit, self.extended, middle * self.units)
-        gradients, effective = self.bounds.gradients, self.bounds.effective
-        terms = np.abs(middle) @ np.abs(gradients).T + np.abs(self.bounds.offsets)
-        other = ((heights > 0) != self.words) & effective & (np.abs(heights) > _RECHECKED * terms)
-        away = np.max(np.abs(images / self.units - middle), axis=1)
+    def _recheck(self) -> None:
+        """Visit the ends and the middle of every piece with the model itself.
+
+        `residual` `(n,)`: the largest |F(z) - z|; `refuted`: of how many pieces the model moves the middle, or meets
+        other gates there.
+        """
+        ends = self.lines.ends
+        points = np.stack([ends[:, 0], ends[:, 1], np.mean(ends, axis=1)])
+        visited = in_chunks(visit, self.extended, (points * self.units).reshape(-1, len(self.units)))
+        heights, images = (part.reshape(*points.shape[:2], part.shape[1]) for part in visited)
+        self.residual = np.max(np.abs(images - points * self.units), axis=(0, 2))
+        middle = points[2]
+        terms = np.abs(middle) @ np.abs(self.bounds.gradients).T + np.abs(self.bounds.offsets)
+        other = ((heights[2] > 0) != self.words) & (np.abs(heights[2]) > _RECHECKED * terms)
+        away = np.max(np.abs(images[2] / self.units - middle), axis=1)
         size = np.max(np.abs(middle), axis=1) + np.max(np.abs(self.bounds.shift))
-        return int(np.sum(np.any(other, axis=1) | ~(away <= _RECHECKED * size)))
+        refuted = np.any(other & self.bounds.effective, axis=1) | ~(away <= _RECHECKED * size)
+        self.refuted = int(np.sum(refuted))
 
     def report(self, places: np.ndarray, found: tuple[Cycles, ...]) -> dict[str, Any]:
         """Say what was found at each strength, and whether anything can be missing."""
         stopped = filter(None, [self.stopped, *(cycles.report.get("interrupted") for cycles in found)])
         notes = [*list(stopped)[:1], *self.lines.notes]
-        if refuted := self._refuted():
-            notes.append(f"{refuted} pieces are not fixed points of the model, as it is computed")
+        if self.refuted:
+            notes.append(f"{self.refuted} pieces are not fixed points of the model, as it is computed")
         ends = sum(len(corner.pieces) == 1 for corner in self.lines.corners)
         if ends:
             notes.append(f"{ends} pieces end where nothing was found that goes on")
@@ -228,9 +232,6 @@ class _Diagram:
         corners = [self._corner(corner, words, jacobians, s, kinds) for corner in lines.corners]
         turn = sorted(range(len(corners)), key=lambda i: corners[i].s)
         rank = np.append(np.argsort(turn), [RAY, RANGE])  # these stay as they are
-        middle = (ends[:, 0] + ends[:, 1]) / 2
-        residual = np.maximum(*map(self._residual, (ends[:, 0], ends[:, 1])))
-        residual = np.maximum(residual, self._residual(middle))
         return InputDiagram(
             direction=self.direction,
             values=(self.low, self.high),
@@ -239,7 +240,7 @@ class _Diagram:
             points=ends[..., :-1],
             multipliers=multipliers,
             stability=kinds,
-            residual=residual,
+            residual=self.residual,
             meets=rank[lines.meets],
             corners=tuple(corners[i] for i in turn),
             report=report,
@@ -248,11 +249,6 @@ class _Diagram:
     def strength(self, t: np.ndarray) -> np.ndarray:
         """Give s, exactly at both ends of the range."""
         return np.where(t < 0.5, self.low + t * (self.high - self.low), self.high - (1 - t) * (self.high - self.low))
-
-    def _residual(self, x: np.ndarray) -> np.ndarray:
-        """|F(z) - z| under the input, of the true map."""
-        _, images = in_chunks(visit, self.extended, x)
-        return np.max(np.abs(images - x), axis=1)
 
     def _corner(self, corner: LineCorner, words, jacobians, s, kinds) -> Corner:
         """Say what happens at a corner."""

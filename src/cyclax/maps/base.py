@@ -145,7 +145,12 @@ class AbstractPiecewiseLinearMap(eqx.Module):
             shape, which = weights.shape[-1:], f"one for each column of {self.input_matrix}"
         if s.shape != shape:
             raise ValueError(f"s: expected shape {shape} ({which}), got {s.shape}.")
-        return eqx.tree_at(lambda model: getattr(model, leaf), self, bias + (s if weights is None else weights @ s))
+        return with_bias(self, bias + (s if weights is None else weights @ s))
+
+
+def with_bias(model: Any, bias: Any) -> Any:
+    """Give a model with another bias: that which its `input_leaf` names."""
+    return eqx.tree_at(lambda one: getattr(one, str(model.input_leaf)), model, bias)
 
 
 def require_shape(model: object, name: str, expected: tuple[int, ...], why: str) -> None:

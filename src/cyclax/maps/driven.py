@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array
+from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array, with_bias
 
 
 class Unrolled(AbstractPiecewiseLinearMap):
@@ -31,13 +31,9 @@ class Unrolled(AbstractPiecewiseLinearMap):
         return self.biases.shape[0] * self.model.num_states
 
     def _steps(self, z: Any) -> list[tuple[AbstractPiecewiseLinearMap, Any]]:
-        leaf, size = str(self.model.input_leaf), self.model.num_states
+        size = self.model.num_states
         return [
-            (
-                eqx.tree_at(lambda model: getattr(model, leaf), self.model, self.biases[t]),
-                z[t * size : (t + 1) * size],
-            )
-            for t in range(self.biases.shape[0])
+            (with_bias(self.model, self.biases[t]), z[t * size : (t + 1) * size]) for t in range(self.biases.shape[0])
         ]
 
     def preactivations(self, z):
@@ -70,9 +66,7 @@ class InputAsState(AbstractPiecewiseLinearMap):
         return self.model.num_states + 1
 
     def _under(self, t: Any) -> AbstractPiecewiseLinearMap:
-        leaf = str(self.model.input_leaf)
-        bias = getattr(self.model, leaf) + t * self.added
-        return eqx.tree_at(lambda model: getattr(model, leaf), self.model, bias)
+        return with_bias(self.model, getattr(self.model, str(self.model.input_leaf)) + t * self.added)
 
     def preactivations(self, z):
         """Give those under the input."""
@@ -93,11 +87,16 @@ def checked_inputs(model: AbstractPiecewiseLinearMap, inputs: Any) -> Float[np.n
         raise ValueError(f"inputs: expected shape (p, K), a row for each step of the period, got {rows.shape}.")
     if not np.all(np.isfinite(rows)):
         raise ValueError(f"inputs: row {int(np.argwhere(~np.isfinite(rows))[0][0])} holds NaN or inf.")
-    try:
-        model.with_input(rows[0])
-    except ValueError as error:
-        raise ValueError(f"inputs: each row: {str(error).removeprefix('s: ')}") from error
+    under(model, rows[0], "inputs: each row")
     return rows
+
+
+def under(model: AbstractPiecewiseLinearMap, s: Any, name: str) -> AbstractPiecewiseLinearMap:
+    """Give the model under a constant input, which errors call by `name`."""
+    try:
+        return model.with_input(s)
+    except ValueError as error:
+        raise ValueError(f"{name}: {str(error).removeprefix('s: ')}") from error
 
 
 def unrolled(model: AbstractPiecewiseLinearMap, inputs: Float[np.ndarray, "p K"], periods: int) -> Unrolled:

@@ -175,12 +175,11 @@ class _Tracer:
         with np.errstate(all="ignore"):
             cut = -room / rate
             leaves = -point[:, -1] / direction[:, -1], (1 - point[:, -1]) / direction[:, -1]
+            blur = rounding * terms / np.abs(along)  # of the cuts
         # A line within a border belongs to the region that is closed.
         wrong = flat & np.where(words, y <= rounding * terms, y > rounding * terms)
         low = np.max(np.where(rate > 0, cut, -np.inf), axis=1, initial=-np.inf)
         high = np.min(np.where(rate < 0, cut, np.inf), axis=1, initial=np.inf)
-        with np.errstate(all="ignore"):
-            blur = rounding * terms / np.abs(along)  # of the cuts
         first_cut, last_cut = (rate > 0) & (cut >= low[:, None]), (rate < 0) & (cut <= high[:, None])
         rounding = np.maximum(rounding[:, 0], np.max(np.where(first_cut | last_cut, blur, 0), axis=1, initial=0))
         rests = direction[:, -1] == 0
