@@ -2,7 +2,9 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 import pytest
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -15,14 +17,20 @@ def code_blocks(page: Path) -> list[tuple[int, str]]:
     return [(text.count("\n", 0, block.start(1)), block.group(1)) for block in blocks]
 
 
-def test_writing_a_model(capsys):
-    page = DOCS / "writing_a_model.md"
-    blocks = code_blocks(page)
-    assert len(blocks) >= 4
-    namespace = {"__name__": page.stem}
-    for line, code in blocks:
+def run(name: str, blocks: slice = slice(None)) -> dict[str, Any]:
+    """Run blocks of a page, all by default; give the names that they leave."""
+    matplotlib.use("Agg")
+    page = DOCS / name
+    namespace: dict[str, Any] = {"__name__": page.stem}
+    for line, code in code_blocks(page)[blocks]:
         # Lines in a traceback are those of the page.
         exec(compile("\n" * line + code, str(page), "exec"), namespace)
+    return namespace
+
+
+def test_writing_a_model(capsys):
+    assert len(code_blocks(DOCS / "writing_a_model.md")) >= 4
+    namespace = run("writing_a_model.md")
     printed = capsys.readouterr().out
     assert "Nested.step does not add up gate by gate" in printed
     assert "is not one of the classes a file can hold" in printed
@@ -30,13 +38,7 @@ def test_writing_a_model(capsys):
 
 
 def test_your_network(capsys):
-    import matplotlib
-
-    matplotlib.use("Agg")
-    page = DOCS / "your_network.md"
-    namespace = {"__name__": page.stem}
-    for line, code in code_blocks(page):
-        exec(compile("\n" * line + code, str(page), "exec"), namespace)
+    namespace = run("your_network.md")
     printed = capsys.readouterr().out
     assert "is a leaky integrator, and neither its weights nor what stands beside them" in printed
     assert "RateRNN 4 (4, 2)" in printed
@@ -45,13 +47,7 @@ def test_your_network(capsys):
 
 
 def test_coming_from_fixed_point_finder(capsys):
-    import matplotlib
-
-    matplotlib.use("Agg")
-    page = DOCS / "coming_from_fixed_point_finder.md"
-    namespace = {"__name__": page.stem}
-    for line, code in code_blocks(page):
-        exec(compile("\n" * line + code, str(page), "exec"), namespace)
+    run("coming_from_fixed_point_finder.md")
     printed = capsys.readouterr().out
     assert "7 cycles (3 stable)" in printed
     assert printed.count("lies between") == 3
@@ -61,15 +57,9 @@ def test_coming_from_fixed_point_finder(capsys):
 
 
 def test_curves(capsys, monkeypatch, tmp_path):
-    import matplotlib
-
-    matplotlib.use("Agg")
     (tmp_path / "examples").symlink_to(DOCS.parent / "examples")
     monkeypatch.chdir(tmp_path)
-    page = DOCS / "curves.md"
-    namespace = {"__name__": page.stem}
-    for line, code in code_blocks(page):
-        exec(compile("\n" * line + code, str(page), "exec"), namespace)
+    namespace = run("curves.md")
     printed = capsys.readouterr().out
     assert "Curve of a 16-cycle over A[0], A[1]: nonsmooth fold, persistence" in printed
     assert "4 curves: 3 degenerate flip, 1 nonsmooth fold" in printed
@@ -79,9 +69,8 @@ def test_curves(capsys, monkeypatch, tmp_path):
 
 
 def test_extending(capsys):
-    page = DOCS / "extending.md"
-    ((line, code),) = code_blocks(page)
-    exec(compile("\n" * line + code, str(page), "exec"), {"__name__": page.stem})
+    assert len(code_blocks(DOCS / "extending.md")) == 1
+    run("extending.md")
     assert "proved incomplete for orders 2" in capsys.readouterr().out
 
 
@@ -105,14 +94,8 @@ def test_what_the_pages_name_is_there():
 
 @pytest.mark.slow
 def test_tracking_a_training(capsys, monkeypatch, tmp_path):
-    import matplotlib
-
-    matplotlib.use("Agg")
     monkeypatch.chdir(tmp_path)
-    page = DOCS / "training.md"
-    line, code = code_blocks(page)[-1]  # those above train for long
-    namespace = {"__name__": page.stem}
-    exec(compile("\n" * line + code, str(page), "exec"), namespace)
+    namespace = run("training.md", slice(-1, None))  # those above train for long
     printed = capsys.readouterr().out
     assert "degenerate flip of a fixed point" in printed
     assert "Track of 21 models (SkewTentMap)" in printed

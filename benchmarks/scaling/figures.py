@@ -37,6 +37,11 @@ def _axes(number: int, size: tuple[float, float]):
     return figure, figure.subplots(-(-number // columns), columns, squeeze=False).ravel()
 
 
+def _titled(ax, title: str) -> None:
+    ax.set_title(title, loc="left")
+    ax.grid(alpha=0.25)
+
+
 def dimension(rows: list[Row], path: Path) -> None:
     """Draw work against M: a panel for each family, medians and quartiles."""
     figure, axes = _axes(4, (12, 8))
@@ -68,9 +73,8 @@ def dimension(rows: list[Row], path: Path) -> None:
         ax.set(yscale="log", xscale="log", ylim=(0.7, 1e6), xlim=(1.8, 140), xlabel="latent dimension M")
         ax.set_xticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
         ax.minorticks_off()
-        ax.set_title(f"mean largest |eigenvalue| {target}", loc="left")
+        _titled(ax, f"mean largest |eigenvalue| {target}")
         ax.set_ylabel("work to the complete set")
-        ax.grid(alpha=0.25)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path, dpi=110)
@@ -90,8 +94,7 @@ def regions(rows: list[Row], path: Path) -> None:
     ax.plot(moves, words, ls="", color="black", marker="x", ms=7, label="published (mean)")
     ax.set_xticks(range(0, 21, 2))
     ax.set(yscale="log", xlabel="moves from word to word", ylabel="distinct words left, of 1,024")
-    ax.set_title("10-D networks: regions still visited", loc="left")
-    ax.grid(alpha=0.25)
+    _titled(ax, "10-D networks: regions still visited")
     ax.legend(**BESIDE)
     figure.savefig(path, dpi=110)
 
@@ -113,8 +116,7 @@ def orders(rows: list[Row], path: Path) -> None:
     k = np.linspace(1, 50, 50)
     ax.plot(k, order_fit(k), "--", color="black", label="SCYFI as published (its fit, its draws)")
     ax.set(yscale="log", xlabel="order k", ylabel="work until all k-cycles are known")
-    ax.set_title("2-D networks with an attracting k-cycle (median, quartiles)", loc="left")
-    ax.grid(alpha=0.25)
+    _titled(ax, "2-D networks with an attracting k-cycle (median, quartiles)")
     ax.legend(**BESIDE)
     figure.savefig(path, dpi=110)
 
@@ -139,7 +141,6 @@ def chaos(rows: list[Row], path: Path) -> None:
         ax.minorticks_off()
         counts = sorted({count for points in lines.values() for count, *_ in points})
         ax.set_xticks(counts, [str(count) for count in counts])
-        ax.set_title(f"{name}: all (solid), 90 % (dotted)", loc="left")
-        ax.grid(alpha=0.25)
+        _titled(ax, f"{name}: all (solid), 90 % (dotted)")
     axes[len(maps) - 1].legend(**BESIDE)
     figure.savefig(path, dpi=110)
