@@ -159,6 +159,7 @@ class _Basins:
         self.scale = state_scale(bounds)
         self.decider = Decider(model, bounds.effective)
         self.accepted: dict[int, Verified] = {}
+        self.checked: dict[bytes, WordKey | None] = {}  # the identities of words that have been checked
         self.curves: list[tuple[Hashable, Curve]] = []
         # What is said of each place that samples have come to, as fields of `Attractor`.
         self.places: dict[Hashable, dict[str, Any]] = {}
@@ -279,8 +280,10 @@ class _Basins:
 
     def _checked(self, word: np.ndarray) -> WordKey | None:
         """Check a word, and give the identity of what it is, which `accepted` holds; None where it is nothing."""
-        known = self.accepted.setdefault(len(word), Verified())
-        return verify_words(self.model, self.bounds, word[None], known, self.decider)[0]
+        known, bits = self.accepted.setdefault(len(word), Verified()), word.tobytes()
+        if bits not in self.checked:  # thousands of orbits may follow it
+            self.checked[bits] = verify_words(self.model, self.bounds, word[None], known, self.decider)[0]
+        return self.checked[bits]
 
     def _settle(self, sample: int, word: np.ndarray, period: int, family: bool) -> None:
         """The orbit comes to points of that period, beside or on the cycle of the word."""

@@ -35,7 +35,7 @@ def leap(
     **Returns:** the state, whose next steps meet the word; None where it leaves the word soon, or what a lap adds is
     lost in rounding.
     """
-    found, laps = None, 0.0
+    found, laps, last = None, 0.0, np.inf
     for _ in range(_LEAPS):
         with np.errstate(all="ignore"):
             ahead = _ahead(bounds, word, state)
@@ -46,6 +46,9 @@ def leap(
             break
         laps += ahead[0]
         found = state = ahead[1]
+        if ahead[0] >= last:  # toward a border leaps become shorter: this orbit comes to rest instead
+            break
+        last = ahead[0]
     return found if laps * len(word) >= least else None
 
 
