@@ -761,3 +761,34 @@ def test_a_gate_whose_weights_vanish_switches_alone():
     assert [(event.type, event.sides) for event in events] == [("persistence", ("after", "before"))]
     assert abs(events[0].at - 2.5 / 4.8) < 1e-12
     assert [word.tolist() for word in events[0].words] == [[[False, False]], [[True, False]]]
+
+
+def test_a_fixed_point_that_stays_on_its_border_has_no_event_there():
+    """Without an offset 0 is a fixed point of every tent map, on the border of its gate."""
+    first = cx.SkewTentMap(left=-1.0, right=-1.0, offset=0.0)
+    last = cx.SkewTentMap(left=-0.86, right=-1.18, offset=0.0)
+    (event,) = cx.compare(first, last, *(cx.enumerate_cycles(model, 1, progress=False) for model in (first, last)))
+    assert (event.type, event.missing) == ("unexplained", None)
+    assert "border all along" in event.reason
+
+
+def test_a_cycle_that_comes_out_of_a_border_that_switches_nothing_at_its_end():
+    """At s = 0 two of the gates cancel where the cycle is, which is not on the list there."""
+    ends = [
+        cx.ClippedDendriticPLRNN(A=[0.0], W=[[1.0]], h=[h], alpha=[-2.0, 0.0], thresholds=[[t, 0.0]])
+        for h, t in ((0.0, 0.0), (0.05, 0.24))
+    ]
+    (event,) = cx.compare(*ends, *(cx.enumerate_cycles(model, 1, progress=False) for model in ends))
+    assert (event.type, event.at, event.sides, event.missing) == ("border collision", 0.0, ("after",), None)
+
+
+def test_a_multiplier_that_passes_one_where_a_border_is_met():
+    """The slope goes from -5e39 to 5e39 within one place, at which the fixed point of the other side meets the border.
+
+    Its own is a cycle on both sides: x = h / (1 - a) < 0 with h and 1 - a both changing sign.
+    """
+    ends = [cx.SkewTentMap(left=s * 5e39, right=2.0, offset=s * 0.5) for s in (-1.0, 1.0)]
+    events = cx.compare(*ends, *(cx.enumerate_cycles(model, 1, progress=False) for model in ends))
+    (border,) = [event for event in events if event.gate is not None]
+    assert (border.type, border.sides, border.change) == ("border collision", ("undecided", "before"), "continues")
+    assert "passes +1 or -1 at the same place" in border.reason

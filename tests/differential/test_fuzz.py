@@ -49,3 +49,76 @@ def test_all_verbs():
     left, verdicts = undecided_share(tally)
     assert left < 0.01 * verdicts
     assert not tally.hard, failures(tally)
+
+
+@pytest.mark.parametrize(
+    ("model", "number"),
+    [
+        # A fixed point that stays on its border: it has no crossing.
+        (cx.SkewTentMap(left=-1.0, right=-1.0, offset=0.0), 43),
+        (cx.SkewTentMap(left=2.0, right=2.0, offset=0.0), 22),
+        # One that ends on borders that switch nothing at that end.
+        (cx.ClippedDendriticPLRNN(A=[0.0], W=[[1.0]], h=[0.0], alpha=[-2.0, 0.0], thresholds=[[0.0, 0.0]]), 31),
+        # A cycle whose gates differ from those on the list where these switch nothing.
+        (
+            cx.ShallowPLRNN(A=[-2.0], W1=[[2.0, -1.0, 0.0]], W2=[[0.0], [-2.0], [0.0]], h1=[2.0], h2=[0.0, 1.0, 0.0]),
+            33,
+        ),
+        # No cycle at s = 0, which only exact numbers tell.
+        (
+            cx.LeakyReLURNN(
+                W=[[6.799302378178386e113, 1.0347231209058033e114], [1.1538240856018649e114, 1.6023359301796586e113]],
+                b=[-0.25149058468917884, -0.10450334383073323],
+                slope=0.25,
+            ),
+            0,
+        ),
+        # Two gates that one side cannot tell apart, and the other can; multipliers that pass 1 between two places.
+        (
+            cx.ClippedDendriticPLRNN(
+                A=[0.21653977204129637],
+                W=[[-0.8030535867968843]],
+                h=[1.3991744092402124e186],
+                alpha=[5.907052764568501e185, -1.5343197789543446e186],
+                thresholds=[[-0.20243656147744155, 1.3805546139293812]],
+            ),
+            1,
+        ),
+        (
+            cx.ClippedDendriticPLRNN(
+                A=[-9.553185011387975e55],
+                W=[[-2.1209179605489673e56]],
+                h=[-0.07916775619362168],
+                alpha=[2.0563258696499392e55, -1.1920038769458657e56],
+                thresholds=[[-3.08016866380951, 0.4853190313880247]],
+            ),
+            71,
+        ),
+        # A multiplier that passes +1 between two places, so that the cycle is on both sides at once.
+        (
+            cx.ShallowPLRNN(
+                A=[3.7677785258894064e87],
+                W1=[[0.8311910751533554, 0.5620543326899066, 0.6672207813331494]],
+                W2=[[-0.1437018352892137], [-0.06224705610467699], [0.3813361515222222]],
+                h1=[0.4687816160226155],
+                h2=[1.0807926815206153e88, -2.778854836935269e88, 4.8684090616643765e87],
+            ),
+            3,
+        ),
+        # Units of the size of the weights, whose products leave float64.
+        (
+            cx.PLRNN(
+                A=[6.369258429490756e-191, 6.514958541968299e-191],
+                W=[
+                    [3.412370849654497e-191, -1.327677443677943e-190],
+                    [3.6922121649838034e-190, 1.4929183176469536e-190],
+                ],
+                h=[6.188638502033506e-191, -6.246032876934404e-190],
+            ),
+            18,
+        ),
+    ],
+)
+def test_what_fuzzing_found_in_compare(model, number):
+    """The neighbors are those that `compare` was asked about when it said something false."""
+    assert ask(model, "compare", number) == []

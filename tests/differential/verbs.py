@@ -267,7 +267,7 @@ def of_events(model_at: Callable, events, begin: float, end: float) -> list[Find
     said_there: dict[tuple, list[tuple[bool, bool]]] = {}
     for event in events:
         for word, side in zip(event.words, event.sides, strict=True):
-            said_there.setdefault(_spot(event, places, word), []).append(_THERE.get(side, (False, False)))
+            said_there.setdefault(_spot(event, places, word), []).append(_THERE.get(side))
     for event in events:
         steps = [factor * max(4 * event.bracket, BESIDE * (end - begin)) for factor in (1, 16)]
         near = any(1e-12 < abs(at - event.at) < 2 * steps[-1] for at in places)
@@ -277,7 +277,8 @@ def of_events(model_at: Callable, events, begin: float, end: float) -> list[Find
         sides = [[ExactMap(model_at(event.at + sign * step)) for sign in (-1, 1)] for step in steps]
         for word, said in zip(event.words, event.sides, strict=True):
             seen = [tuple(one.solve(one.word_of(word)).kind == "cycle" for one in pair) for pair in sides]
-            if said in _THERE and not _passed(said_there[_spot(event, places, word)]) & set(seen):
+            chain = said_there[_spot(event, places, word)]
+            if None not in chain and not _passed(chain) & set(seen):
                 text = f"{event}: word {word.astype(int).tolist()} is a cycle (before, after) {seen}, said {said!r}"
                 found.append(Finding("false event", event.order, text))
     return found

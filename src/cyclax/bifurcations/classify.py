@@ -27,6 +27,8 @@ _CANCELED = 1e-14
 _SAME_POINT = 1e-7
 # At an event a multiplier is a root of unity to within this.
 _ROOT = 1e-6
+# Jacobians that change by more than this between neighboring places may have multipliers on both sides of +-1 there.
+_MOVED = 1e-6
 # I - P has a solution where it is singular if q is so close to its range.
 _IN_RANGE = 1e-8
 
@@ -105,17 +107,28 @@ def of_stability(walk: Continued, flips: bool, values, both, place: float, width
 
 
 def at_border(
-    walk: Continued, found: Branch, row: int, values, near, matter, scale: float, place: float, width: float
+    walk: Continued,
+    found: Branch,
+    row: int,
+    values,
+    near,
+    matter,
+    scale: float,
+    place: float,
+    width: float,
+    beyond: Branch | None = None,
 ) -> SpecialPoint:
-    """One or more points of a word are on borders: `near (k, G)`; `scale` is the size of its points elsewhere."""
+    """One or more points of a word are on borders: `near (k, G)`; `scale` is the size of its points elsewhere.
+
+    `found` is just before the event, and `beyond` just past it.
+    """
     word, side, order = walk.word, walk.side, len(walk.word)
     bounds = AffineForm(*(part[row] for part in found.bounds))
     far = _far(found, row, scale)
     near, crossed = _heard(found, row, word, near & bounds.effective, far)
     if not np.any(near):
         return SpecialPoint("none", (word,), None, (Emanating(walk.pair, crossed, _other(side)),))
-    jacobians, points = found.jacobians[row], found.points[row]
-    period = _collapsed_period(points, word, near, matter, scale)
+    period = _collapsed_period(found.points[row], word, near, matter, scale)
     steps, gates = np.nonzero(np.any(near.reshape(-1, period, near.shape[1]), axis=0))
     own = Event(
         type="border collision",
@@ -139,14 +152,16 @@ def at_border(
     gate = group[0]
     root, partner = word[:period], word[:period].copy()
     partner[step, group] = ~partner[step, group]
-    opposite = jacobians[:period].copy()
-    opposite[step] = _beyond(found, row, opposite[step], partner[step], _jump(bounds, root[step], group))
-    pieces = (opposite, jacobians[:period]) if root[step, gate] else (jacobians[:period], opposite)
+    opposite, rule = _ruled(found, row, period, step, group, partner)
     closed, opened = (partner, root) if root[step, gate] else (root, partner)
     shorter = minimal_period(partner & matter)
     if period == order and shorter < order:
         return _at_the_rim(walk, replace(own, gate=gate, step=step), partner[:shorter], opposite, only)
-    rule = feigin(*pieces)
+    if beyond is not None and _changing(found, beyond, row):
+        other = _ruled(beyond, row, period, step, group, partner)[1]
+        if other[:5] != rule[:5]:
+            reason = "codimension two: a multiplier passes +1 or -1 at the same place"
+            rule = rule._replace(type="border collision", flips=False, reason=reason)
     doubles = period < order and 2 * period == order and rule.flips
     if period < order and not doubles:
         noun = "fixed point" if period == 1 else f"{period}-cycle"
@@ -156,6 +171,23 @@ def at_border(
     return _by_rule(walk, own, rule, here, closed, opened, gate, step, matter)
 
 
+def _ruled(found: Branch, row: int, period: int, step: int, group: list[int], partner) -> tuple[np.ndarray, Feigin]:
+    """Ask Feigin's rule of a word, and the one with a group of gates switched at a step.
+
+    **Returns:** the Jacobians of that one, and what the rule says.
+    """
+    own, opposite = found.jacobians[row, :period], found.jacobians[row, :period].copy()
+    bounds = AffineForm(*(part[row] for part in found.bounds))
+    opposite[step] = _beyond(found, row, opposite[step], partner[step], _jump(bounds, ~partner[step], group))
+    return opposite, feigin(*((own, opposite) if partner[step, group[0]] else (opposite, own)))
+
+
+def _changing(found: Branch, beyond: Branch, row: int) -> bool:
+    """Whether multipliers may pass +1 or -1 between two neighboring places: where weights are huge."""
+    parts = [(one.jacobians[row], one.bounds.jumps[row]) for one in (found, beyond)]
+    return any(np.max(np.abs(one - other), initial=0.0) > _MOVED for one, other in zip(*parts, strict=True))
+
+
 def _by_rule(walk: Continued, own: Event, rule: Feigin, here: int, closed, opened, gate, step, matter) -> SpecialPoint:
     """Write down what Feigin's rule says; `here` is the sign of the common test function on the side of the walk."""
     turn = canonical_rotation(closed & matter)
@@ -163,9 +195,10 @@ def _by_rule(walk: Continued, own: Event, rule: Feigin, here: int, closed, opene
     step = (step - turn) % len(closed)
     own = replace(own, gate=gate, step=step, order=len(closed), reason=rule.reason)
     if rule.type == "border collision":
-        event = replace(own, words=(closed, opened), sides=("neither", "neither"), multipliers=rule.multipliers)
+        event = replace(own, words=(closed, opened), sides=("undecided", "undecided"), multipliers=rule.multipliers)
         sides: list[Side] = [
-            walk.side if np.array_equal(word, np.roll(walk.word, -turn, axis=0)) else "neither" for word in event.words
+            walk.side if np.array_equal(word, np.roll(walk.word, -turn, axis=0)) else "undecided"
+            for word in event.words
         ]
         event = replace(event, sides=tuple(sides))
         return SpecialPoint("border", (closed, opened), event, (Emanating(walk.pair, walk.word, walk.side),))

@@ -19,7 +19,10 @@ _PASSING = 1e-7
 # So often, at most, the place past an event where signs are read off is taken eight times closer to it.
 _CLOSER = 10
 # A height vanishes at an event where it is so much smaller there than what it changes by on this way.
-_VANISHED, _WAY = 2.0**-10, 2.0**-32
+_VANISHED, WAY = 2.0**-10, 2.0**-32
+
+# A point stays on a border where, at this share of the way, it is there to this share of the preactivation's terms.
+_BETWEEN, _STAYS = 0.618, 1e-12
 
 
 @dataclasses.dataclass(eq=False)
@@ -115,10 +118,33 @@ def _loses_multipliers(found: Branch) -> np.ndarray:
 
 def vanishing(paths: Paths, pair: np.ndarray, places: np.ndarray, words: np.ndarray, heights: np.ndarray) -> np.ndarray:
     """Whether heights `(n, k, G)` vanish at events: by how they change on a short way on both sides."""
-    beside = [held(paths, pair, np.clip(places + way, 0, 1), words) for way in (-_WAY, _WAY)]
+    beside = [held(paths, pair, np.clip(places + way, 0, 1), words) for way in (-WAY, WAY)]
     with np.errstate(all="ignore"):
         change = np.fmax(*(np.abs(one.heights - heights) for one in beside))
         return np.abs(heights) <= _VANISHED * change
+
+
+def staying(
+    paths: Paths, pair: np.ndarray, start: np.ndarray, places: np.ndarray, words: np.ndarray, near: np.ndarray
+) -> np.ndarray:
+    """Whether points that are `near (n, k, G)` borders at places have been on one of them all the way, `(n,)`.
+
+    So are the fixed points at 0 of networks without bias; there is no crossing then. Where float64 says so of a pair,
+    it is looked at in more digits from now on.
+    """
+    along, rows = np.zeros(len(pair), bool), np.arange(len(pair))
+    while len(rows):
+        place = start[rows] + _BETWEEN * (places - start)[rows]
+        there = held(paths, pair[rows], place, words[rows])
+        terms = np.abs(there.points) @ np.abs(np.swapaxes(there.bounds.gradients, 1, 2))
+        terms += np.abs(there.bounds.offsets)[:, None]
+        limit = _STAYS * np.where(there.fine[:, None, None], terms, there.sizes)
+        on = np.any(near[rows] & (np.abs(there.heights) <= limit), axis=(1, 2))
+        known = paths.fine[pair[rows]]
+        along[rows] = on
+        rows = rows[on & ~known]
+        paths.fine[pair[rows]] = True
+    return along
 
 
 class Ends(NamedTuple):

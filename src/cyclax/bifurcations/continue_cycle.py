@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Complex, Float
 
 from cyclax.bifurcations.branch import held_in
-from cyclax.bifurcations.compare import Comparison, Groups, balanced_path
+from cyclax.bifurcations.compare import balanced_path
+from cyclax.bifurcations.comparison import Comparison, Groups
 from cyclax.bifurcations.event import Event, Side
 from cyclax.core.checks import whole
 from cyclax.core.numerics import numerics

@@ -22,7 +22,7 @@ EventType = Literal[
     "border collision",
     "unexplained",
 ]
-Side = Literal["before", "after", "both", "neither"]
+Side = Literal["before", "after", "both", "undecided"]
 
 # What `Event.to_dict` gives, as `cyclax.core.archive` compares it.
 _SIDES = frozenset(get_args(Side))
@@ -75,7 +75,7 @@ class Event:
     - `order`: of the cycle.
     - `at`: the place s; `bracket`: the width of the interval to which it was narrowed.
     - `words`: `(k, G)` each. At a border first the word with the gate closed (w_L), then that with it open (w_R).
-    - `sides`: where each of them is a cycle: "before", "after" the event, "both", or, undecided, "neither".
+    - `sides`: where each of them is a cycle: "before", "after" the event, "both", or "undecided".
     - `gate`, `step`: the gate whose border is met, and the row of `words[0]` at which; None away from borders.
     - `multipliers`: at a border those of both words at the event; else just before and just after it.
     - `flip`: the cycle of order 2k with the word w_L w_R, where Feigin's rule says that it exists.

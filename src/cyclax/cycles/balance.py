@@ -26,6 +26,8 @@ _GAIN, _MOST = 0.5, 400
 # States of a size beyond 2^+-this share a unit at least, for their squares and products would leave float64; it goes
 # no further than this, so that what is computed in it has room.
 _FAR, _FARTHEST = 200, 900
+# Units times weights stay between 2^+-this: below, digits are lost, and with them that units are powers of two.
+_NORMAL = 1000
 # Sweeps of reweighting toward the least sum of moduli, and the floor of the residuals that count the most.
 _SWEEPS, _FLOOR = 20, 0.5
 
@@ -60,11 +62,20 @@ def units_of(bounds: AffineForm) -> np.ndarray | None:
     state j to i, |log2 size - s_i| over offsets, and the same for the terms of each gate: moduli, so that a few weights
     of quite another size do not count. Other units of z change s by just as much.
     """
-    common = _common_unit(bounds)
+    least, most = _room(bounds)
+    common = min(max(_common_unit(bounds), least), most)
     each = _relative_units(bounds, common)
     if each is None:
         return np.full(len(bounds.shift), 2.0**common) if common else None
-    return 2.0 ** np.clip(common + each, -_FARTHEST, _FARTHEST)
+    return 2.0 ** np.clip(common + each, least, most)
+
+
+def _room(bounds: AffineForm) -> tuple[int, int]:
+    """Give the logarithms between which units may lie."""
+    weights = np.abs(np.concatenate([part.ravel() for part in (bounds.closed, bounds.jumps, bounds.gradients)]))
+    logarithms = np.log2(weights[(weights > 0) & np.isfinite(weights)])
+    least, most = np.min(logarithms, initial=0.0), np.max(logarithms, initial=0.0)
+    return max(-_FARTHEST, math.ceil(-_NORMAL - least)), min(_FARTHEST, math.floor(_NORMAL - most))
 
 
 def _common_unit(bounds: AffineForm) -> int:
@@ -72,7 +83,7 @@ def _common_unit(bounds: AffineForm) -> int:
     sizes = [math.log2(size) for size in state_sizes(bounds) if size > 0]
     if not sizes or min(map(abs, sizes)) <= _FAR or min(sizes) < 0 < max(sizes):
         return 0
-    return min(max(round(sum(sizes) / len(sizes)), -_FARTHEST), _FARTHEST)
+    return round(sum(sizes) / len(sizes))
 
 
 def _relative_units(bounds: AffineForm, common: int) -> np.ndarray | None:
