@@ -105,6 +105,8 @@ def test_all_verbs():
             ),
             3,
         ),
+        # Two planes that are one at s = 0, where a 2-cycle shrinks to a point: not the one of the rule.
+        (cx.ClippedDendriticPLRNN(A=[-1.0], W=[[-1.5]], h=[0.75], alpha=[1.25, 0.5], thresholds=[[0.0, -1.0]]), 56),
         # Units of the size of the weights, whose products leave float64.
         (
             cx.PLRNN(

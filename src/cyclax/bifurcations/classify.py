@@ -162,13 +162,19 @@ def at_border(
         if other[:5] != rule[:5]:
             reason = "codimension two: a multiplier passes +1 or -1 at the same place"
             rule = rule._replace(type="border collision", flips=False, reason=reason)
-    doubles = period < order and 2 * period == order and rule.flips
+    # Two planes that are one at the event alone leave words of which the rule does not speak.
+    twice = np.concatenate([root, partner]) & matter
+    doubles = rule.flips and 2 * period == order and np.array_equal(_turned(twice), _turned(word & matter))
     if period < order and not doubles:
         noun = "fixed point" if period == 1 else f"{period}-cycle"
         reason = f"born, or ending, with the border collision of a {noun}, onto which it shrinks"
         return SpecialPoint("border", (word,), replace(own, gate=gate, step=step, reason=reason), (only,))
     here = rule.doubled if doubles else rule.open if root[step, gate] else rule.closed
     return _by_rule(walk, own, rule, here, closed, opened, gate, step, matter)
+
+
+def _turned(word: np.ndarray) -> np.ndarray:
+    return np.roll(word, -canonical_rotation(word), axis=0)
 
 
 def _ruled(found: Branch, row: int, period: int, step: int, group: list[int], partner) -> tuple[np.ndarray, Feigin]:
