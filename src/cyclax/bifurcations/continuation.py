@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cyclax.bifurcations.branch import Branch, Paths, held, narrowed
-from cyclax.bifurcations.classify import OUTSIDE
+from cyclax.bifurcations.classify import NEAR, OUTSIDE
 from cyclax.bifurcations.event import Side
 from cyclax.cycles.multipliers import ROUGH_PRODUCT, beyond_float64
 
@@ -21,8 +21,8 @@ _CLOSER = 10
 # A height vanishes at an event where it is so much smaller there than what it changes by on this way.
 _VANISHED, WAY = 2.0**-10, 2.0**-32
 
-# A point stays on a border where, at this share of the way, it is there to this share of the preactivation's terms.
-_BETWEEN, _STAYS = 0.618, 1e-12
+# A point stays on a border where it is on it at this share of the way too.
+_BETWEEN = 0.618
 
 
 @dataclasses.dataclass(eq=False)
@@ -138,7 +138,7 @@ def staying(
         there = held(paths, pair[rows], place, words[rows])
         terms = np.abs(there.points) @ np.abs(np.swapaxes(there.bounds.gradients, 1, 2))
         terms += np.abs(there.bounds.offsets)[:, None]
-        limit = _STAYS * np.where(there.fine[:, None, None], terms, there.sizes)
+        limit = NEAR * np.where(there.fine[:, None, None], terms, there.sizes)
         on = np.any(near[rows] & (np.abs(there.heights) <= limit), axis=(1, 2))
         known = paths.fine[pair[rows]]
         along[rows] = on
