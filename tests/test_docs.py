@@ -163,6 +163,27 @@ def test_the_page_of_the_api_has_every_public_name_once():
     assert sorted(entries) == sorted(public())
 
 
+def test_every_public_name_says_what_it_takes_and_returns():
+    wrong = {name: problem for name, thing in public().items() if (problem := unsaid(thing))}
+    assert not wrong
+
+
+def unsaid(thing: Any) -> str:
+    """Say what a docstring lacks: of a function, arguments and what it returns; of a class or result, what is in it."""
+    text = (vars(thing).get("__doc__") if isinstance(thing, type) else thing.__doc__) or ""
+    if not text or (isinstance(thing, type) and issubclass(thing, Exception)):
+        return "" if text else "it has none of its own"
+    signature = inspect.signature(thing)
+    named = [one.name for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    if missing := [argument for argument in named if not re.search(rf"`{argument}\b[^`]*`", text)]:
+        return f"it does not say what these are: {', '.join(missing)}"
+    if isinstance(thing, type):
+        return ""
+    if named and "**Arguments:**" not in text:
+        return "no **Arguments:**"
+    return "" if signature.return_annotation in (None, "None") or "**Returns:**" in text else "no **Returns:**"
+
+
 def test_every_public_room_is_looked_at():
     tree = ast.parse((SOURCE / "__init__.py").read_text())
     rooms = next(

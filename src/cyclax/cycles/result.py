@@ -17,6 +17,7 @@ from cyclax.cycles.cycle import ARRAYS, FORM, Cycle, Degenerate, NearMiss, Proof
 class Cycles(Sequence[Cycle]):
     """A sequence of cycles, sorted by (order, word), with the report on the search.
 
+    - `cycles`: the same as a tuple; `orders`: those that were searched.
     - `counts`: {order: number} for every searched order, 0 included; orders not searched are absent.
     - `degenerate`: families and cycles on borders, not counted.
     - `near_misses`: virtual cycles and ghosts, where asked for.

@@ -110,7 +110,7 @@ class RateRNN(_Full):
 class RectifiedRNN(_Full):
     """z' = relu((1 - alpha) z + alpha (W z + b)): the leak stands inside the ReLU. An input u gives b + C u.
 
-    **Arguments:** those of `RateRNN`.
+    **Arguments:** `W` `(M, M)`, `b` `(M,)`, `alpha` (or `tau` and `dt`) and `C` `(M, I)`: as for `RateRNN`.
     """
 
     def preactivations(self, z):
@@ -126,7 +126,7 @@ class RectifiedRNN(_Full):
 class CurrentRNN(_Full):
     """z' = (1 - alpha) z + alpha (W relu(z) + b): the current form; relu(z) are its rates. An input u gives b + C u.
 
-    **Arguments:** those of `RateRNN`.
+    **Arguments:** `W` `(M, M)`, `b` `(M,)`, `alpha` (or `tau` and `dt`) and `C` `(M, I)`: as for `RateRNN`.
 
     **Reference:** Mante et al., *Context-dependent computation by recurrent dynamics in prefrontal cortex*, 2013.
     """
