@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
+from benchmarks import tables
 
 import cyclax as cx
 
@@ -192,6 +193,31 @@ def test_every_public_room_is_looked_at():
         if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["_ROOMS"]
     )
     assert ast.literal_eval(rooms) == ROOMS
+
+
+# -- figures ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", tables.PAGES, ids=lambda page: page.name)
+def test_tables_of_figures_are_those_of_the_results(page):
+    text = page.read_text()
+    assert text.count("<!-- from ") == len(re.findall(r"^<!-- from .* -->\n\n\|.*\n\| ---", text, re.MULTILINE)) > 0
+    assert tables.refreshed(text) == text, "python -m benchmarks.tables writes it anew"
+
+
+def test_figures_in_the_text_stand_in_the_results_that_it_names():
+    """Numbers of two digits and more: in the file that a paragraph names, or in any where it names none."""
+    number = r"\d[\d,]*\d(?:\.\d+)?|\d\.\d+"
+    text = re.sub(r"^(\|.*|<!--.*|#.*)$", "", (DOCS / "performance.md").read_text(), flags=re.MULTILINE)
+    results = {file.name: set(re.findall(number, file.read_text())) for file in tables.RESULTS.glob("*.md")}
+    seen = 0
+    for paragraph in re.split(r"\n\s*\n|\n- ", text):
+        named = re.findall(r"benchmarks/results/(\w+\.md)", paragraph)
+        known = set.union(*(results[name] for name in named or results))
+        figures = re.findall(number, re.sub(r"`[^`]*`|float64", "", paragraph))
+        assert set(figures) <= known, paragraph
+        seen += len(figures)
+    assert seen > 20
 
 
 # -- words and names --------------------------------------------------------------------------------------------------
