@@ -47,11 +47,17 @@ def run(name: str, blocks: slice = slice(None)) -> dict[str, Any]:
 # What each page with code prints, among other things. Pages assert more themselves.
 PRINTS = {
     "checkpoints.md": [],
+    "coming_from_bifurcationkit.md": ["persistence of a fixed point", "with a 2-cycle 0 1 (after)"],
     "coming_from_fixed_point_finder.md": [
         "7 cycles (3 stable)",
         "1 fixed point, and [ghost of a fixed point",
         "[7, 5, 1]",
         "at s = 0: 7 (3 stable)",
+    ],
+    "coming_from_neuralrnn.md": ["complete? proved complete for orders 1..4", "RateRNN {1: "],
+    "coming_from_scyfi.md": [
+        "3 cycles (1 stable) in orders 1..16: 1 of order 1, 2 of order 16",
+        "16 proved complete - word",
     ],
     "curves.md": [
         "Curve of a 16-cycle over A[0], A[1]: nonsmooth fold, persistence",
