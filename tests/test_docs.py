@@ -77,7 +77,7 @@ PRINTS = {
     "index.md": [],  # see below
     "lyapunov.md": ["2 of 2 exponents, nats per step"],
     "mathematics.md": [],
-    "scanning.md": ["BifurcationMap of PLRNN: A[0]+ (201 values"],
+    "scanning.md": ["BifurcationMap of PLRNN: offset of A[0] (201 values, -1 to 1)"],
     "training.md": ["degenerate flip of a fixed point", "Track of 21 models (SkewTentMap)"],
     "writing_a_model.md": [
         "Nested.step does not add up gate by gate",
