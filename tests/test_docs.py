@@ -64,7 +64,7 @@ PRINTS = {
         "4 curves: 3 degenerate flip, 1 nonsmooth fold",
         "persistence of a fixed point",
     ],
-    "extending.md": ["proved incomplete for orders 2"],
+    "extending.md": ["proved incomplete for order 2"],
     "how_sure.md": [
         "not counted: attracting line of fixed points through (0, 2), along (1, 0)",
         "proved incomplete - the index sum is 3, and would be 1 were nothing missing",
