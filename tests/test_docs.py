@@ -172,13 +172,13 @@ def test_the_page_of_the_api_has_every_public_name_once():
     assert len(entries) == len(set(entries))
 
 
-def test_every_public_name_says_what_it_takes_and_returns():
+def test_every_public_name_says_what_it_takes_returns_and_raises():
     wrong = {name: problem for name, thing in public().items() if (problem := unsaid(thing))}
     assert not wrong
 
 
 def unsaid(thing: Any) -> str:
-    """Say what a docstring lacks: of a function, arguments and what it returns; of a class or result, what is in it."""
+    """Say what a docstring lacks: of a function, arguments, what it returns and raises; of a class, what is in it."""
     text = (vars(thing).get("__doc__") if isinstance(thing, type) else thing.__doc__) or ""
     if not text or (isinstance(thing, type) and issubclass(thing, Exception)):
         return "" if text else "it has none of its own"
@@ -188,9 +188,9 @@ def unsaid(thing: Any) -> str:
         return f"it does not say what these are: {', '.join(missing)}"
     if isinstance(thing, type):
         return ""
-    if named and "**Arguments:**" not in text:
-        return "no **Arguments:**"
-    return "" if signature.return_annotation in (None, "None") or "**Returns:**" in text else "no **Returns:**"
+    returns = signature.return_annotation not in (None, "None")
+    wanted = [*(["Arguments"] if named else []), *(["Returns"] if returns else []), "Raises"]
+    return ", ".join(f"no **{part}:**" for part in wanted if f"**{part}:**" not in text)
 
 
 def test_every_public_room_is_looked_at():

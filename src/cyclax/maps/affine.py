@@ -178,6 +178,8 @@ def affine_form(model: AbstractPiecewiseLinearMap) -> AffineForm:
     **Arguments:** `model`: any map of cyclax.
 
     **Returns:** its `AffineForm`, of NumPy arrays.
+
+    **Raises:** what the methods of the model raise.
     """
     planes = in_chunks(_planes, model, np.zeros((1, model.num_states)))
     single = _read(*planes, *in_chunks(pieces, model, _one_by_one(planes[1].shape[1])))
