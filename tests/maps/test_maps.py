@@ -228,3 +228,26 @@ def test_a_model_names_its_bias_or_says_its_dimension():
     assert cx.testing.check_map(Named([1.0, 2.0])) is None
     with pytest.raises(TypeError, match=r"Bare: write num_states .*input_leaf"):
         cx.testing.check_map(Bare([1.0, 2.0]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [
+        (cx.PLRNN, (3,)),
+        (cx.ShallowPLRNN, (2, 3)),
+        (cx.DendriticPLRNN, (3, 2)),
+        (cx.AlmostLinearRNN, (3, 1)),
+        (cx.LowRankPLRNN, (3, 1)),
+        (cx.ReLURNN, (3,)),
+        (cx.LeakyReLURNN, (3,)),
+        (cx.RateRNN, (3,)),
+        (cx.LowRankRNN, (4, 2)),
+        (cx.TanhCell, (3, 2)),
+        (cx.Affine, (2, 3)),
+    ],
+)
+def test_random_weights_take_a_seed_as_verbs_do(kind, sizes):
+    seeded, keyed = kind.random(*sizes, key=7), kind.random(*sizes, key=jax.random.key(7))
+    assert jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b), seeded, keyed))
+    other = kind.random(*sizes, key=8)
+    assert not jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b), seeded, other))

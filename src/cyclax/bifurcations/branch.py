@@ -50,20 +50,28 @@ class Paths:
 
 
 class Branch(NamedTuple):
-    """What n words of order k fix, each at its place; every array has the words on its first axis."""
+    """What n words of order k fix, each at its place; every array has the words on its first axis.
 
-    points: np.ndarray  # (n, k, M)
-    heights: np.ndarray  # (n, k, G) preactivations, positive where the gate of the word is met; inf where none matters
-    sizes: np.ndarray  # (n, k, G) of the terms that the preactivations are the sums of, the largest along the cycle
-    jacobians: np.ndarray  # (n, k, M, M)
-    product: np.ndarray  # (n, M, M) P
-    offset: np.ndarray  # (n, M) q
-    minus: np.ndarray  # (n,) det(I - P)
-    plus: np.ndarray  # (n,) det(I + P)
-    largest: np.ndarray  # (n,) the largest entry of J_0, J_1 J_0, .., P
-    exact: np.ndarray  # (n,) P in balls, for words that were solved in more digits; else None
-    bounds: AffineForm  # of each model
-    models: Any  # the models, as one map with stacked leaves
+    - `points` `(n, k, M)`; `jacobians` `(n, k, M, M)`; `product` `(n, M, M)`: P; `offset` `(n, M)`: q.
+    - `heights` `(n, k, G)`: preactivations, positive where the gate of the word is met; inf where none matters;
+      `sizes`: of the terms that they are the sums of, the largest along the cycle.
+    - `minus`, `plus` `(n,)`: det(I - P), det(I + P); `largest`: the largest entry of J_0, J_1 J_0, .., P.
+    - `exact` `(n,)`: P in balls, for words that were solved in more digits; else None.
+    - `bounds`: the `AffineForm` of each model; `models`: these, as one map with stacked leaves.
+    """
+
+    points: np.ndarray
+    heights: np.ndarray
+    sizes: np.ndarray
+    jacobians: np.ndarray
+    product: np.ndarray
+    offset: np.ndarray
+    minus: np.ndarray
+    plus: np.ndarray
+    largest: np.ndarray
+    exact: np.ndarray
+    bounds: AffineForm
+    models: Any
 
     def multipliers(self) -> np.ndarray:
         """Eigenvalues of P, `(n, M)`."""

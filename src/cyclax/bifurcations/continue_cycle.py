@@ -63,7 +63,9 @@ class Continued:
     events: tuple[Event, ...]
 
     def __repr__(self) -> str:
-        lines = [f"Cycles over {self.parameter.label}: {len(self.stretches)} stretches, {len(self.events)} events"]
+        events = f"{len(self.events)} event{'' if len(self.events) == 1 else 's'}"
+        stretches = f"{len(self.stretches)} stretch{'' if len(self.stretches) == 1 else 'es'}"
+        lines = [f"Cycles over {self.parameter.label}: {stretches}, {events}"]
         rows = [*((one.low, repr(one)) for one in self.stretches), *((event.at, str(event)) for event in self.events)]
         return "\n".join(lines + [f"  {text}" for _, text in sorted(rows)])
 

@@ -127,6 +127,7 @@ ARRAYS = [field.name for field in dataclasses.fields(Cycle) if field.name != "ce
 class Degenerate:
     """What was found but is no isolated cycle that float64 can vouch for: reported, not counted.
 
+    - `order` k, `gates` `(k, G)`: of the word; `points` `(k, M)`.
     - `kind` "family": I - P is singular, and `points` is one of a whole family of solutions: within the region,
       `points[0] + directions @ s` is another. Line attractors are families.
     - `kind` "slow": the same to within the rounding of P, as for a line attractor in turned coordinates: along
@@ -183,7 +184,7 @@ class NearMiss:
       where, and `distance` is how far, at most, a point lies beyond a border of its region.
     - `kind` "ghost": `points[0]` is a local minimum of |F^k(z) - z|, and `distance` is its value; `points` and `gates`
       follow the true map from there.
-    - `multipliers` `(M,)`: of the k-th iterate with the gates held.
+    - `order` k; `multipliers` `(M,)`: of the k-th iterate with the gates held.
     """
 
     kind: str

@@ -17,6 +17,7 @@ from cyclax.cycles.cycle import ARRAYS, FORM, Cycle, Degenerate, NearMiss, Proof
 class Cycles(Sequence[Cycle]):
     """A sequence of cycles, sorted by (order, word), with the report on the search.
 
+    - `cycles`: the same as a tuple; `orders`: those that were searched.
     - `counts`: {order: number} for every searched order, 0 included; orders not searched are absent.
     - `degenerate`: families and cycles on borders, not counted.
     - `near_misses`: virtual cycles and ghosts, where asked for.
@@ -188,7 +189,7 @@ def _headline(cycles: Cycles) -> str:
     stable = sum(cycle.stability == "stable" for cycle in cycles)
     present = ", ".join(f"{number} of order {order}" for order, number in cycles.counts.items() if number) or "none"
     noun = "cycle" if len(cycles) == 1 else "cycles"
-    orders = "all orders" if _of_all_orders(cycles) else f"orders {_ranges(cycles.orders)}"
+    orders = "all orders" if _of_all_orders(cycles) else _named(cycles.orders)
     return f"{len(cycles)} {noun} ({stable} stable) in {orders}: {present}"
 
 
@@ -229,7 +230,7 @@ def _verdict_lines(cycles: Cycles) -> list[str]:
     for verdict, reasons in by_verdict.items():
         orders = sorted(order for _, some in reasons for order in some)
         first = f" (order {reasons[0][1][0]}: {reasons[0][0]})" if len(reasons) > 1 else f" ({reasons[0][0]})"
-        which = "all orders" if _of_all_orders(cycles) else f"orders {_ranges(orders)}"
+        which = "all orders" if _of_all_orders(cycles) else _named(orders)
         lines.append(f"complete? {verdict} for {which}{first}")
     return lines
 
@@ -255,15 +256,16 @@ def _certificate_lines(cycles: Cycles) -> list[str]:
     return lines
 
 
-def _ranges(orders: Sequence[int]) -> str:
-    """Write 1, 2, 3, 7 as "1..3, 7"."""
+def _named(orders: Sequence[int]) -> str:
+    """Write 1, 2, 3, 7 as "orders 1..3, 7", and 2 alone as "order 2"."""
     parts: list[list[int]] = []
     for order in orders:
         if parts and order == parts[-1][-1] + 1:
             parts[-1].append(order)
         else:
             parts.append([order])
-    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}..{part[-1]}" for part in parts)
+    ranges = ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}..{part[-1]}" for part in parts)
+    return f"order{'' if len(orders) == 1 else 's'} {ranges}"
 
 
 def _steps_of(header: dict[str, Any]) -> int:

@@ -60,6 +60,8 @@ class Lorenz63(AbstractSystem):
     The attractor's largest Lyapunov exponent is 0.906 per unit of time. The fixed points that it turns around are at
     x = y = +-sqrt(beta (rho - 1)), z = rho - 1.
 
+    **Arguments:** `sigma`, `rho`, `beta`: Lorenz' 10, 28, 8/3 by default.
+
     Source: E. N. Lorenz, "Deterministic nonperiodic flow", Journal of the Atmospheric Sciences 20, 130 (1963).
     """
 
@@ -86,6 +88,8 @@ class Lorenz96(AbstractSystem):
     """x_i' = (x_{i+1} - x_{i-2}) x_{i-1} - x_i + forcing, on a ring of `num_states` sites, 4 or more. Dimensionless.
 
     A unit of time stands for about five days of weather. Chaotic for the default forcing of 8.
+
+    **Arguments:** `forcing`; `sites`: 40 by default.
 
     Source: E. N. Lorenz, "Predictability: a problem partly solved", ECMWF Seminar on Predictability (1996); with 40
     sites: E. N. Lorenz, K. A. Emanuel, Journal of the Atmospheric Sciences 55, 399 (1998).
@@ -117,6 +121,8 @@ class Roessler(AbstractSystem):
 
     Its largest Lyapunov exponent is 0.071 per unit of time, for one turn in about 5.9.
 
+    **Arguments:** `a`, `b`, `c`: 0.2, 0.2, 5.7 by default.
+
     Source: O. E. Rössler, "An equation for continuous chaos", Physics Letters A 57, 397 (1976).
     """
 
@@ -145,6 +151,8 @@ class Duffing(AbstractSystem):
     Two wells, forced: chaotic with the default parameters (largest Lyapunov exponent 0.10). Time enters, so that a
     series depends on the time at which it begins; samples at multiples of 2 pi / omega are a stroboscopic map.
     `gamma=0` is the free oscillator.
+
+    **Arguments:** `alpha`, `beta`, `gamma`, `delta`, `omega`: -1, 1, 0.5, 0.3, 1.2 by default.
 
     Source: G. Duffing, "Erzwungene Schwingungen bei veränderlicher Eigenfrequenz" (Vieweg, 1918); with two wells:
     P. Holmes, "A nonlinear oscillator with a strange attractor", Philosophical Transactions A 292, 419 (1979).
@@ -189,6 +197,8 @@ class VanDerPol(AbstractSystem):
 
     One stable limit cycle; its period is 6.6633 for mu = 1. For mu of 100 and more give `integrate` an implicit solver,
     such as `diffrax.Kvaerno5()`.
+
+    **Arguments:** `mu`: 1 by default.
 
     Source: B. van der Pol, "On relaxation-oscillations", Philosophical Magazine 2, 978 (1926).
     """

@@ -24,6 +24,7 @@ _APART = 1e-6
 class Boundaries:
     """Edges between neighboring cells with their events.
 
+    - `grid`: that of the map.
     - `first`, `second`: the cells at the ends of each edge, numbered in C order; `axis`: which parameter differs.
     - `events`: for each edge a tuple of `Event`; `event.at` is a share of the way from the first cell to the second.
     """

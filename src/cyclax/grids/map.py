@@ -38,7 +38,7 @@ class BifurcationMap:
 
     - `grid`: `.names`, `.axes` (values of each parameter), `.shape`, `.at(cell)` (the model of a cell).
     - `orders`: those that were searched. `found[k]`: all cycles of order k as arrays (`cell`, `words`, `points`,
-      `multipliers`, `margin`), sorted by cell.
+      `multipliers`, `margin`), sorted by cell. `uncounted[k]`: families, solutions on borders and undecided words.
     - `layers`: `exponent` (largest Lyapunov exponent of orbits that stay, nats per step; nan where none stays; that of
       the cycle where an orbit is held by one), `period` (of what attracts: 0 not periodic, -1 all orbits leave for
       infinity), `bounded` (share of orbits that stay), and `proved`, each where it was asked for.

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from cyclax.core.checks import checked_key
+
 
 @final
 class StateFirst(eqx.Module):
@@ -40,9 +42,9 @@ class _VanillaCell(eqx.Module):
             raise ValueError(f"{name}: expected U ({num_states}, inputs) or None, got {np.shape(self.U)}.")
 
     @classmethod
-    def random(cls, num_states: int, num_inputs: int = 0, *, key: Array, gain: float = 1.0) -> Self:
+    def random(cls, num_states: int, num_inputs: int = 0, *, key: Array | int, gain: float = 1.0) -> Self:
         """Draw W with standard deviation gain / sqrt(M), U with 1 / sqrt(inputs); b is 0."""
-        key_W, key_U = jax.random.split(key)
+        key_W, key_U = jax.random.split(checked_key(key))
         W = gain / np.sqrt(num_states) * jax.random.normal(key_W, (num_states, num_states))
         scale = 1 / np.sqrt(max(num_inputs, 1))
         U = scale * jax.random.normal(key_U, (num_states, num_inputs)) if num_inputs else None

@@ -97,15 +97,21 @@ def in_chunks(kernel: _Kernel, model, rows: np.ndarray, owner: np.ndarray | None
 
 
 class AffineForm(NamedTuple):
-    """The borders of a model: gate g opens where `gradients[g] @ z + offsets[g] > 0`."""
+    """The borders of a model: gate g opens where `gradients[g] @ z + offsets[g] > 0`.
 
-    gradients: np.ndarray  # (G, M)
-    offsets: np.ndarray  # (G,)
-    effective: np.ndarray  # (G,) the gates that matter: their gradient is not zero, and neither is what they switch
-    closed: np.ndarray  # (M, M) the Jacobian with all gates closed
-    jumps: np.ndarray  # (G, M, M) what opening gate g adds to the Jacobian
-    shift: np.ndarray  # (M,) the image of 0 with all gates closed
-    shift_jumps: np.ndarray  # (G, M) what opening gate g adds to that
+    - `gradients` `(G, M)`, `offsets` `(G,)`: of the preactivations.
+    - `effective` `(G,)`: the gates that matter: their gradient is not zero, and neither is what they switch.
+    - `closed` `(M, M)`: the Jacobian with all gates closed; `jumps` `(G, M, M)`: what opening gate g adds to it.
+    - `shift` `(M,)`: the image of 0 with all gates closed; `shift_jumps` `(G, M)`: what opening gate g adds to that.
+    """
+
+    gradients: np.ndarray
+    offsets: np.ndarray
+    effective: np.ndarray
+    closed: np.ndarray
+    jumps: np.ndarray
+    shift: np.ndarray
+    shift_jumps: np.ndarray
 
     @property
     def settled(self) -> np.ndarray:
@@ -167,7 +173,14 @@ def proportional(one: np.ndarray, other: np.ndarray) -> int:
 
 
 def affine_form(model: AbstractPiecewiseLinearMap) -> AffineForm:
-    """Read the borders off the model. Must be called under `numerics()`."""
+    """Read the borders off the model. Must be called under `numerics()`, in float64.
+
+    **Arguments:** `model`: any map of cyclax.
+
+    **Returns:** its `AffineForm`, of NumPy arrays.
+
+    **Raises:** what the methods of the model raise.
+    """
     planes = in_chunks(_planes, model, np.zeros((1, model.num_states)))
     single = _read(*planes, *in_chunks(pieces, model, _one_by_one(planes[1].shape[1])))
     return AffineForm(*(part[0] for part in single))

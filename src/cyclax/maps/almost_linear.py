@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cyclax.core.checks import plain, whole
+from cyclax.core.checks import checked_key, plain, whole
 from cyclax.maps.base import (
     AbstractPiecewiseLinearMap,
     real_array,
@@ -41,9 +41,9 @@ class AlmostLinearRNN(AbstractPiecewiseLinearMap):
         whole(self.num_gated, "AlmostLinearRNN: num_gated", 1, num_states)
 
     @classmethod
-    def random(cls, num_states: int, num_gated: int, *, key: Array, gain: float = 1.0) -> Self:
+    def random(cls, num_states: int, num_gated: int, *, key: Array | int, gain: float = 1.0) -> Self:
         """Draw diagonal A in (0.5, 0.95), W with standard deviation gain / sqrt(M), h standard normal."""
-        key_A, key_W, key_h = jax.random.split(key, 3)
+        key_A, key_W, key_h = jax.random.split(checked_key(key), 3)
         return cls(
             A=uniform_transition(key_A, num_states),
             W=gaussian(key_W, (num_states, num_states), gain / np.sqrt(num_states)),

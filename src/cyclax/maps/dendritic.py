@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from cyclax.core.checks import checked_key
 from cyclax.maps.base import (
     AbstractPiecewiseLinearMap,
     real_array,
@@ -37,9 +38,9 @@ class _Dendritic(AbstractPiecewiseLinearMap):
         require_shape(self, "thresholds", (num_states, num_bases), "M x B, with M from h and B from alpha")
 
     @classmethod
-    def random(cls, num_states: int, num_bases: int, *, key: Array, gain: float = 1.0) -> Self:
+    def random(cls, num_states: int, num_bases: int, *, key: Array | int, gain: float = 1.0) -> Self:
         """Draw A in (0.5, 0.95), W and alpha with deviations gain / sqrt(M), 1 / sqrt(B), the rest standard normal."""
-        key_A, key_W, key_h, key_alpha, key_thresholds = jax.random.split(key, 5)
+        key_A, key_W, key_h, key_alpha, key_thresholds = jax.random.split(checked_key(key), 5)
         return cls(
             A=uniform_transition(key_A, num_states),
             W=gaussian(key_W, (num_states, num_states), gain / np.sqrt(num_states)),

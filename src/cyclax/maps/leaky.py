@@ -12,6 +12,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from cyclax.core.checks import checked_key
 from cyclax.maps.base import (
     AbstractPiecewiseLinearMap,
     real_array,
@@ -66,9 +67,11 @@ class _Full(_Leaky):
         require_input_weights(self, num_states)
 
     @classmethod
-    def random(cls, num_states: int, *, key: Array, gain: float = 1.0, alpha: float = 0.1, num_inputs: int = 0) -> Self:
+    def random(
+        cls, num_states: int, *, key: Array | int, gain: float = 1.0, alpha: float = 0.1, num_inputs: int = 0
+    ) -> Self:
         """Draw W with standard deviation gain / sqrt(M), b and C standard normal."""
-        key_W, key_b, key_C = jax.random.split(key, 3)
+        key_W, key_b, key_C = jax.random.split(checked_key(key), 3)
         return cls(
             W=gaussian(key_W, (num_states, num_states), gain / np.sqrt(num_states)),
             b=gaussian(key_b, (num_states,), 1.0),
@@ -110,7 +113,7 @@ class RateRNN(_Full):
 class RectifiedRNN(_Full):
     """z' = relu((1 - alpha) z + alpha (W z + b)): the leak stands inside the ReLU. An input u gives b + C u.
 
-    **Arguments:** those of `RateRNN`.
+    **Arguments:** `W` `(M, M)`, `b` `(M,)`, `alpha` (or `tau` and `dt`) and `C` `(M, I)`: as for `RateRNN`.
     """
 
     def preactivations(self, z):
@@ -126,7 +129,7 @@ class RectifiedRNN(_Full):
 class CurrentRNN(_Full):
     """z' = (1 - alpha) z + alpha (W relu(z) + b): the current form; relu(z) are its rates. An input u gives b + C u.
 
-    **Arguments:** those of `RateRNN`.
+    **Arguments:** `W` `(M, M)`, `b` `(M,)`, `alpha` (or `tau` and `dt`) and `C` `(M, I)`: as for `RateRNN`.
 
     **Reference:** Mante et al., *Context-dependent computation by recurrent dynamics in prefrontal cortex*, 2013.
     """
@@ -181,10 +184,10 @@ class LowRankRNN(_Leaky):
 
     @classmethod
     def random(
-        cls, num_units: int, rank: int, *, key: Array, gain: float = 1.0, alpha: float = 0.1, num_inputs: int = 0
+        cls, num_units: int, rank: int, *, key: Array | int, gain: float = 1.0, alpha: float = 0.1, num_inputs: int = 0
     ) -> Self:
         """Draw m, b and C standard normal, n with standard deviation gain."""
-        key_m, key_n, key_b, key_C = jax.random.split(key, 4)
+        key_m, key_n, key_b, key_C = jax.random.split(checked_key(key), 4)
         return cls(
             m=gaussian(key_m, (num_units, rank), 1.0),
             n=gaussian(key_n, (num_units, rank), gain),

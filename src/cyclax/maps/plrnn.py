@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from cyclax.core.checks import checked_key
 from cyclax.maps.base import (
     AbstractPiecewiseLinearMap,
     real_array,
@@ -35,9 +36,9 @@ class _StateGated(AbstractPiecewiseLinearMap):
         require_shape(self, "W", (num_states, num_states), "M x M, with M from h")
 
     @classmethod
-    def random(cls, num_states: int, *, key: Array, gain: float = 1.0) -> Self:
+    def random(cls, num_states: int, *, key: Array | int, gain: float = 1.0) -> Self:
         """Draw diagonal A in (0.5, 0.95), W with standard deviation gain / sqrt(M), h standard normal."""
-        key_A, key_W, key_h = jax.random.split(key, 3)
+        key_A, key_W, key_h = jax.random.split(checked_key(key), 3)
         return cls(
             A=uniform_transition(key_A, num_states),
             W=gaussian(key_W, (num_states, num_states), gain / np.sqrt(num_states)),
@@ -97,9 +98,9 @@ class LowRankPLRNN(AbstractPiecewiseLinearMap):
         require_shape(self, "V", (rank, num_states), "R x M, with R from U and M from h")
 
     @classmethod
-    def random(cls, num_states: int, rank: int, *, key: Array, gain: float = 1.0) -> Self:
+    def random(cls, num_states: int, rank: int, *, key: Array | int, gain: float = 1.0) -> Self:
         """Draw A in (0.5, 0.95), U and V with deviations gain / sqrt(R) and 1 / sqrt(M), h standard normal."""
-        key_A, key_U, key_V, key_h = jax.random.split(key, 4)
+        key_A, key_U, key_V, key_h = jax.random.split(checked_key(key), 4)
         return cls(
             A=uniform_transition(key_A, num_states),
             U=gaussian(key_U, (num_states, rank), gain / np.sqrt(rank)),

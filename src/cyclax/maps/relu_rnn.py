@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from cyclax.core.checks import checked_key
 from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array, relu_where, require_shape, require_vector, times
 from cyclax.maps.initial import gaussian
 
@@ -24,8 +25,8 @@ class _InsideTheReLU(AbstractPiecewiseLinearMap):
         require_shape(self, "W", (num_states, num_states), "M x M, with M from b")
 
     @staticmethod
-    def _random_weights(num_states: int, key: Array, gain: float) -> dict[str, np.ndarray]:
-        key_W, key_b = jax.random.split(key)
+    def _random_weights(num_states: int, key: Array | int, gain: float) -> dict[str, np.ndarray]:
+        key_W, key_b = jax.random.split(checked_key(key))
         return {
             "W": gaussian(key_W, (num_states, num_states), gain / np.sqrt(num_states)),
             "b": gaussian(key_b, (num_states,), 1.0),
@@ -44,7 +45,7 @@ class ReLURNN(_InsideTheReLU):
     """
 
     @classmethod
-    def random(cls, num_states: int, *, key: Array, gain: float = 1.0) -> Self:
+    def random(cls, num_states: int, *, key: Array | int, gain: float = 1.0) -> Self:
         """Draw W with standard deviation gain / sqrt(M), b standard normal."""
         return cls(**cls._random_weights(num_states, key, gain))
 
@@ -66,7 +67,7 @@ class LeakyReLURNN(_InsideTheReLU):
         require_shape(self, "slope", (), "a number")
 
     @classmethod
-    def random(cls, num_states: int, *, key: Array, gain: float = 1.0, slope: float = 0.01) -> Self:
+    def random(cls, num_states: int, *, key: Array | int, gain: float = 1.0, slope: float = 0.01) -> Self:
         """Draw W with standard deviation gain / sqrt(M), b standard normal."""
         return cls(**cls._random_weights(num_states, key, gain), slope=slope)  # pyright: ignore[reportArgumentType]
 

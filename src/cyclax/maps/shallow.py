@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from cyclax.core.checks import checked_key
 from cyclax.maps.base import (
     AbstractPiecewiseLinearMap,
     real_array,
@@ -38,9 +39,9 @@ class _Shallow(AbstractPiecewiseLinearMap):
         require_shape(self, "W2", (num_hidden, num_states), "H x M, with M from h1 and H from h2")
 
     @classmethod
-    def random(cls, num_states: int, num_hidden: int, *, key: Array, gain: float = 1.0) -> Self:
+    def random(cls, num_states: int, num_hidden: int, *, key: Array | int, gain: float = 1.0) -> Self:
         """Draw A in (0.5, 0.95), W1 and W2 with deviations gain / sqrt(H) and 1 / sqrt(M), biases standard normal."""
-        key_A, key_1, key_2, key_h1, key_h2 = jax.random.split(key, 5)
+        key_A, key_1, key_2, key_h1, key_h2 = jax.random.split(checked_key(key), 5)
         return cls(
             A=uniform_transition(key_A, num_states),
             W1=gaussian(key_1, (num_states, num_hidden), gain / np.sqrt(num_hidden)),

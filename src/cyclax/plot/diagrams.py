@@ -80,7 +80,9 @@ def bifurcation_diagram(
 def scan_picture(result: BifurcationMap, ax: "Axes | None" = None, *, boundaries: bool = True) -> "Axes":
     """Draw a scan as is usual: one parameter as a diagram, two as a map.
 
-    **Arguments**, **Returns** and **Raises:** as `bifurcation_diagram` and `bifurcation_map`.
+    **Arguments:** `result`, `ax`, and for two parameters `boundaries`: as for `bifurcation_diagram`, `bifurcation_map`.
+
+    **Returns:** the axes. **Raises:** what these two raise.
     """
     require_map(result, "scan_picture")
     if len(result.shape) == 1:

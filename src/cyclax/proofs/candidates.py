@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float
 class Box:
     """The part of state space in which cycles are sought: all their points must lie in it.
 
-    `derived`: every cycle that there is lies in it, as was proved; what is complete inside is complete everywhere.
+    `lower`, `upper` `(M,)`: its corners. `derived`: every cycle that there is lies in it, as was proved; what is
+    complete inside is complete everywhere.
     """
 
     lower: Float[np.ndarray, " M"]

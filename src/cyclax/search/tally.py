@@ -128,7 +128,11 @@ class StartTally:
 
 
 class Network:
-    """A model under search: what is known of it, and how its starts fared. Must be made under `numerics()`."""
+    """A model under search: what is known of it, and how its starts fared. Must be made under `numerics()`.
+
+    **Arguments:** `model`, and `bounds`, its affine form; `key`: a JAX random key; `orders`: those searched, with their
+    divisors. A source of words is given one, and may ask for `model`, `bounds`, and what `inventory` knows.
+    """
 
     def __init__(self, model: AbstractPiecewiseLinearMap, bounds: AffineForm, key: Array, orders: list[int]):
         self.inventory, self.key = Inventory(model, bounds, orders), key

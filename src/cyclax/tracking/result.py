@@ -63,7 +63,7 @@ class Track:
 
     - `cycles`: what was found, as a `BifurcationMap` along the sequence; `track[i]` gives the `Cycles` of model i.
     - `events`: in order; `event.at` is the number of the model before it, plus the share of the way to the next.
-    - `losses`, `gradient_norms`: `(n,)` as given, or None.
+    - `losses`, `gradient_norms`: `(n,)` as given, or None; `rule`: the `JumpRule` by which `jumps` are found.
     """
 
     cycles: BifurcationMap

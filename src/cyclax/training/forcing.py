@@ -156,7 +156,7 @@ class AbstractForcing(eqx.Module):
 
 @final
 class FreeRunning(AbstractForcing):
-    """No forcing: what the network does by itself is compared with the data."""
+    """No forcing: what the network does by itself is compared with the data. Nothing is given; its `strength` is 0."""
 
     strength: AbstractStrength = Constant(0.0)
 
@@ -170,6 +170,7 @@ class SparseForcing(AbstractForcing):
     """The state is replaced by its estimate every `interval` steps.
 
     **Arguments:** `interval`: tau; a good one is log 2 over the largest Lyapunov exponent (`cyclax.forcing_interval`).
+    Its `strength`, at these steps, is 1.
     """
 
     interval: int = eqx.field(static=True, converter=plain)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from cyclax.core.checks import whole
+from cyclax.core.checks import checked_key, whole
 from cyclax.core.numerics import numerics
 from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array
 from cyclax.maps.initial import gaussian
@@ -82,9 +82,9 @@ class Affine(AbstractObservation):
             raise ValueError(f"Affine: B must be (N, M) and b (N,), got {np.shape(self.B)} and {np.shape(self.b)}.")
 
     @classmethod
-    def random(cls, num_observed: int, num_states: int, *, key: Array) -> Self:
+    def random(cls, num_observed: int, num_states: int, *, key: Array | int) -> Self:
         """Draw B with orthonormal rows or columns (condition number 1), b = 0."""
-        square = gaussian(key, (max(num_observed, num_states), min(num_observed, num_states)), 1.0)
+        square = gaussian(checked_key(key), (max(num_observed, num_states), min(num_observed, num_states)), 1.0)
         Q = np.linalg.qr(square)[0]
         return cls(B=Q if num_observed >= num_states else Q.T, b=np.zeros(num_observed))  # pyright: ignore
 

@@ -79,7 +79,7 @@ class Contents:
 def inspect(path: str | Path, *, index: int | None = None, **stated: Unpack[Stated]) -> Contents:
     """Look into a file: what is in it, which model it would be, what is missing.
 
-    **Arguments:** those of `cyclax.load`.
+    **Arguments:** `path`; `index` and all else as for `cyclax.load`.
 
     **Returns:** `Contents`, to be printed.
 
@@ -106,6 +106,8 @@ def _in_words(value: Any) -> str:
 
 def save(path: str | Path, model: AbstractPiecewiseLinearMap) -> None:
     """Write a network to a `.json` or `.npz` file; numbers survive bitwise.
+
+    **Arguments:** `path`: where to; its suffix says which. `model`: one of the classes of cyclax.
 
     **Raises:** `ValueError` for another suffix or a class that `load` does not know; `OSError` where the path cannot
     be written.
