@@ -1,6 +1,5 @@
 """The default of `find_cycles`: proofs, paths and starts in turns."""
 
-import itertools
 import sys
 
 import jax
@@ -56,7 +55,7 @@ def test_many_dimensions_are_proved():
     assert words_of(found) == words_of(cx.enumerate_cycles(model, 1, method=cx.BranchAndBound(), progress=False))
 
 
-def test_few_nodes_are_followed_by_as_many_as_the_tree_promises(monkeypatch):
+def test_what_is_proved_is_not_tried_again(monkeypatch):
     given = []
     original = cx.BranchAndBound.candidates
 
@@ -70,17 +69,11 @@ def test_few_nodes_are_followed_by_as_many_as_the_tree_promises(monkeypatch):
     model = cx.PLRNN(A=A, W=W, h=rng.normal(size=30))
     with jax.enable_x64(True):
         attempts = Attempts(made(model), [1])
-        attempts.attempt(800 * 30**2 * 301, never())
-        first, *_ = given
-        attempts.attempt(800 * 30**2 * 2777, never())
-        number = len(given)
-        attempts.attempt(800 * 30**2 * 2777, never())
+        attempts.attempt(2e9, never())
+        assert 1 in attempts.proved
+        attempts.attempt(1e10, never())
     assert not attempts.refused
-    assert first == 301
-    assert 1 in attempts.proved
-    assert len(given) == number  # what is proved is not tried again
-    assert 1 < number < 5
-    assert all(later >= 2 * earlier for earlier, later in itertools.pairwise(given))
+    assert len(given) == 1
     assert len(attempts.inventory.cycles) == 9
 
 

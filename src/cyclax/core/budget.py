@@ -78,6 +78,10 @@ class Budget:
             return f"the memory budget of {self.memory / 2**20:.0f} MiB ran out"
         return None
 
+    def hopeless(self, nodes: int, expected: float) -> str | None:
+        """Say why not to go on with a proof after so many nodes, where that many are expected in all."""
+        return None
+
     def check(self, nodes: int = 0, memory: int = 0) -> None:
         """Raise `SpentError` where something has run out."""
         reason = self.spent(nodes, memory)

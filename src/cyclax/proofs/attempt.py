@@ -16,6 +16,7 @@ from cyclax.proofs.candidates import Box, Candidates
 from cyclax.proofs.certificate import certificate, sentence
 from cyclax.proofs.methods import AbstractMethod, BranchAndBound, Exhaustive, WordGraph
 from cyclax.proofs.nearby import search_nearby
+from cyclax.proofs.promise import Promise, TreeBudget
 
 # How many times larger than the states that matter the default box is.
 _DEFAULT_BOX = 1e4
@@ -23,16 +24,8 @@ _DEFAULT_BOX = 1e4
 MANY_DIMENSIONS = 8
 # Up to so many words (as a power of two) all of them are tried.
 _FEW_BITS = 10
-# Operations, about, of one node of a tree (times M^2), of a graph, and of one word (times k M^3).
-_TREE_NODE, _GRAPH_NODE, _WORD = 800.0, 4e5, 200.0
-# Nodes for each state below which it is not worth beginning with a tree: its columns are narrowed first.
-_LEAST = 10
-# After so many nodes of a tree it is known what it will take.
-_TELLING = 1000
-# What a tree will take is known, from what it took so far, to within this factor and its square, mostly (measured at
-# M = 30 and 50; up to 26 times too much was told); where it may be ended with so many times more operations than it was
-# allowed, it is given them.
-_UNSURE, _PROMISING = 3.0, 20.0
+# Operations, about, of one node of a graph (times M), and of one word (times k M^3).
+_GRAPH_NODE, _WORD = 4e5, 200.0
 # A graph begins anew each time: with so many times as many nodes as the last, at least.
 _AGAIN = 4
 # The lowest orders are sought outside the box too: words of so many letters together.
@@ -65,7 +58,8 @@ class Attempts:
         self.tried: dict[int, dict[str, Any]] = {}  # the latest that left an order open
         self.refused = ""  # why nothing can be proved of it
         self._box: Box | None = None
-        self._spent: dict[str, int] = {}  # the most nodes that each method has been given
+        self._spent: dict[str, int] = {}  # the most nodes that each method has been given, but for trees
+        self._promise: Promise | None = None  # of the tree
 
     def open(self) -> list[int]:
         """List the orders that are not proved complete, with their divisors."""
@@ -92,35 +86,28 @@ class Attempts:
         names = ("method", "orders", "where", "box", "rigor", "tolerance", "nodes", "programs", "unfinished")
         return {"proof": {name: certified[name] for name in names}}
 
-    def attempt(self, operations: float, stop: Stop, *, only_promising: bool = False) -> None:
-        """Try to prove what is open, with about so many operations for each method.
+    def attempt(self, operations: float, stop: Stop) -> None:
+        """Try to prove what is open, with about so many operations for each method: those that each search is given.
 
-        `only_promising`: only where what was tried promises to come to an end.
+        A tree may take more, as far as its `Promise` goes.
         """
         if self.refused or not (open_ := self.open()):
             return
         try:
             for method, orders in self._methods(open_, operations):
-                while not stop() and (nodes := self._nodes(method, max(orders), operations, only_promising)):
+                if not stop() and (nodes := self._nodes(method, max(orders), operations)):
                     self._prepare(stop)
-                    self._spent[method.name] = nodes
                     self._try(method, orders, nodes, stop)
         except (ImportError, ValueError, SpentError) as error:
             self.refused = str(error)
 
-    def _nodes(self, method: AbstractMethod, order: int, operations: float, only_promising: bool) -> int:
+    def _nodes(self, method: AbstractMethod, order: int, operations: float) -> int:
         """Give the nodes to try it with now; 0 where that would do no more than was done."""
-        nodes, spent = int(operations / self._each(method, order)), self._spent.get(method.name, 0)
-        if not isinstance(method, BranchAndBound):
-            return 0 if only_promising or nodes < max(1, _AGAIN * spent) else nodes
-        if not spent:
-            least = _LEAST * self.inventory.model.num_states
-            return 0 if only_promising or nodes < least else min(nodes, max(least, _TELLING))
-        if 1 in self.proved:
-            return 0
-        whole, most = self.tried[1]["notes"].get("nodes expected") or np.inf, int(_PROMISING * nodes)
-        enough = min(_UNSURE**2 * whole, most)
-        return int(enough) if whole <= most and enough >= 2 * spent else 0
+        if isinstance(method, BranchAndBound):
+            self._promise = self._promise or Promise(self.inventory.bounds)
+            return self._promise.nodes(operations)
+        nodes = int(operations / self._each(method, order))
+        return 0 if nodes < max(1, _AGAIN * self._spent.get(method.name, 0)) else nodes
 
     def _prepare(self, stop: Stop) -> None:
         """Choose the box, once."""
@@ -155,20 +142,25 @@ class Attempts:
         size = self.inventory.model.num_states
         if isinstance(method, Exhaustive):
             return _WORD * order * size**3
-        return _TREE_NODE * size**2 if isinstance(method, BranchAndBound) else _GRAPH_NODE * size
+        return _GRAPH_NODE * size
 
     def _try(self, method: AbstractMethod, orders: list[int], nodes: int, stop: Stop) -> None:
         known, box = self.inventory, self._box
         assert box is not None
         began = Budget.clock()
-        budget = Budget(seconds=max(stop.left(), 1e-3), nodes=max(nodes, 1))
+        tree = self._promise if isinstance(method, BranchAndBound) else None
+        budget = (TreeBudget if tree else Budget)(seconds=max(stop.left(), 1e-3), nodes=nodes)
         budget.start(stop.interruption, began)
         try:
             found = method.candidates(known.model, known.bounds, orders, box, budget, lambda text: None)
         except (SpentError, TooExpensiveError) as error:
             found = Candidates({}, (), False, nodes, 0, 0.0, str(error))
-        if found.unfinished and isinstance(method, BranchAndBound):
-            found.words.clear()  # which leaves were met depends on the threads
+        if tree is None:
+            self._spent[method.name] = nodes
+        else:
+            tree.absorb(found)
+            if found.unfinished:
+                found.words.clear()  # which leaves were met depends on the threads
         if method.needs_box and not box.derived:
             # What is complete inside the box need not be so outside.
             budget.until(1.0)

@@ -24,8 +24,8 @@ from cyclax.search.tally import Network, StartTally
 Work = tuple[int, int, int]
 # Operations, about, that each source may spend on an order in the first turn, and how many times more in each next.
 _FIRST, _MORE = 1e8, 4
-# Before anything is compiled a proof may take this much; and in the end, where it promises to come to one.
-_PROOF_FIRST, _PROOF_LAST = 2e9, 6.4e9
+# Before anything is compiled a proof may take this much.
+_PROOF_FIRST = 2e9
 # Paths are the better source of fixed points, starts of cycles, for which paths get only so small a part of the work.
 _CYCLES = 16
 # Moves of a start, before any was made; and operations of a move that do not depend on the dimension, for each step.
@@ -42,7 +42,9 @@ class Combined(AbstractFinder):
 
     In each turn every source does about as much work as all others, and four times as much as in the turn before:
 
-    - proofs (all words where they are few; the word graph; branch and bound): they find all cycles there are, or stop;
+    - proofs (all words where they are few; the word graph; branch and bound): they find all cycles there are, or stop.
+      A tree of branch and bound may take some times as long where it tells that this will be enough, and is asked again
+      as it grows;
     - `PathFollowing`, which finds fixed points in many dimensions;
     - `SCYFI`, which finds cycles in few.
 
@@ -140,18 +142,17 @@ class _Turns:
                 first, second = second, first
             first(open_, work)
             second(self._open(), work)
-        self._prove(_PROOF_LAST, last=True)
         for network in self.networks:
             for tally in network.tallies.values():
                 for part in (tally, tally.paths):
                     if part is not None:
                         part.complete_look = not self.stop()
 
-    def _prove(self, work: float, *, last: bool = False) -> None:
-        for i in range(len(self.networks)) if last else sorted({i for _, i, _ in self._open()}):
+    def _prove(self, work: float) -> None:
+        for i in sorted({i for _, i, _ in self._open()}):
             if (attempts := self.networks[i].attempts) is not None and not self.stop():
                 self.say(f"proof, {work:.0e} operations")
-                attempts.attempt(work, self.stop, only_promising=last)
+                attempts.attempt(work, self.stop)
 
     def _follow(self, open_: list[Work], work: float) -> None:
         for order, i, effort in open_:

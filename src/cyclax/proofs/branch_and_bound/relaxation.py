@@ -267,9 +267,10 @@ class Simplex:
     """One HiGHS object, which keeps its basis from one set of bounds to the next.
 
     `stop` is asked within large programs, between pivots: where it says yes, there is neither a point nor a proof.
+    `primal`: what changes from one program to the next is the cost, not the bounds.
     """
 
-    def __init__(self, program: Program, stop: Callable[[], Any] = lambda: None):
+    def __init__(self, program: Program, stop: Callable[[], Any] = lambda: None, *, primal: bool = False):
         self.highspy = _highspy()
         self.solved = 0
         self._columns = np.arange(len(program.lower), dtype=np.int32)
@@ -279,7 +280,7 @@ class Simplex:
             "output_flag": False,
             "presolve": "off",
             "solver": "simplex",
-            "simplex_strategy": 1,  # dual: the basis of a parent is dual feasible for its children
+            "simplex_strategy": 4 if primal else 1,  # the basis of a parent is dual feasible for its children
             "parallel": "off",
             "threads": 1,
             "primal_feasibility_tolerance": 1e-9,
