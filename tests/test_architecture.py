@@ -14,6 +14,7 @@ ROOMS = [
     "cli",
     "recipes",
     "api",
+    "reports",
     "plot",
     "tracking",
     "grids",

@@ -40,6 +40,8 @@ from cyclax.maps.shallow import ClippedShallowPLRNN, ShallowPLRNN
 from cyclax.proofs.certify import certify
 from cyclax.proofs.enumerate import enumerate_cycles
 from cyclax.proofs.methods import BranchAndBound, Exhaustive, WordGraph
+from cyclax.reports.report import report
+from cyclax.reports.result import Report
 from cyclax.search.attractors import attractors
 from cyclax.search.combined import Combined
 from cyclax.search.destinations import Attractor, Attractors
@@ -110,6 +112,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "JumpRule",
     "attractor_points",
     "simulate",
+    "report",
     "fit",
     "FreeRunning",
     "SparseForcing",
@@ -157,6 +160,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "Distance",
     "Track",
     "Jump",
+    "Report",
     "Fit",
     "Spectrum",
     "CovariantVectors",

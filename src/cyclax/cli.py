@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     cycles.add_argument("--box", type=float, metavar="B", help="with --exact: cycles with all |z_i| <= B")
     cycles.add_argument("--certify", action="store_true", help="prove each cycle in ball arithmetic")
     _add_checkpoint(cycles)
+    _add_report(commands)
     inspect = _add_command(
         commands,
         "inspect",
@@ -143,6 +144,28 @@ def _add_checkpoint(command: argparse.ArgumentParser) -> None:
     checkpoint.add_argument("--prefix", metavar="NAME", help="of several networks, take the one below this name")
     checkpoint.add_argument("--ignore", action="append", metavar="NAME", help="leave out this entry (may be repeated)")
     checkpoint.add_argument("--index", type=int, metavar="I", help="of a sequence of models, take number I (from 0)")
+
+
+def _add_report(commands: Any) -> None:
+    what = "write one page with all that is found out of a network"
+    long = (
+        "Find out what a network does and write one page of HTML: cycles, and how sure it is that none is missing, "
+        "attractors and their shares, Lyapunov exponents, the nearest bifurcations, with pictures."
+    )
+    report = _add_command(commands, "report", _report, what, long)
+    report.add_argument("model", metavar="MODEL", help=_MODEL)
+    report.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="the page (.html)")
+    report.add_argument("--orders", default=8, type=_orders, help="27 means 1 to 27; 8,16 means exactly these")
+    samples = "initial states that are followed to their attractors (default: 1000)"
+    report.add_argument("--samples", type=int, default=1000, metavar="N", help=samples)
+    counted = "steps that count for Lyapunov exponents (default: 20000)"
+    report.add_argument("--steps", type=int, default=20_000, metavar="N", help=counted)
+    near = "stable cycles of which the nearest bifurcation is looked for (default: 4)"
+    report.add_argument("--bifurcations", type=int, default=4, metavar="N", help=near)
+    report.add_argument("--seed", type=int, default=0, help="seed of the starts and initial states (default: 0)")
+    report.add_argument("--seconds", type=float, metavar="S", help="stop the search for cycles after S seconds")
+    report.add_argument("--starts", type=int, metavar="N", help="most starts of the search for each order")
+    _add_checkpoint(report)
 
 
 def _add_lyapunov(commands: Any) -> None:
@@ -310,6 +333,27 @@ def _lyapunov(arguments: argparse.Namespace) -> int:
     return 0 if read else 141
 
 
+def _report(arguments: argparse.Namespace) -> int:
+    import cyclax as cx
+
+    model = cx.load(arguments.model, **_stated(arguments))
+    _require_writable(arguments.output, (".html",), "--output")
+    if arguments.orders == "all":
+        raise ValueError("--orders all: a search cannot look at every order; give an order.")
+    # What the work needs is imported before Ctrl-C may raise.
+    finder, report = _finder(arguments), cx.report
+    to_work()
+    settings = {name: getattr(arguments, name) for name in ("samples", "steps", "bifurcations")}
+    name = Path(arguments.model).name
+    result = report(model, arguments.orders, key=arguments.seed, finder=finder, name=name, **settings)
+    read = _print(str(result))
+    result.save(arguments.output)
+    print(f"wrote {arguments.output}", file=sys.stderr)
+    if result.stopped:
+        return 130
+    return 0 if read else 141
+
+
 def _prepare(arguments: argparse.Namespace) -> tuple[Any, Any]:
     """Read the network and see that what is asked for can be written; give the axes to draw in, if any."""
     import cyclax as cx
@@ -357,9 +401,14 @@ def _search(model, arguments: argparse.Namespace) -> Any:
         raise ValueError("--orders all: a search cannot look at every order; add --exact, or give an order.")
     if arguments.box is not None:
         raise ValueError("--box: a search needs no box; add --exact.")
+    return cx.find_cycles(model, arguments.orders, key=arguments.seed, finder=_finder(arguments))
+
+
+def _finder(arguments: argparse.Namespace) -> Any:
+    import cyclax as cx
+
     starts = cx.SCYFI() if arguments.starts is None else cx.SCYFI(starts=arguments.starts)
-    finder = cx.Combined(starts=starts, seconds=arguments.seconds)
-    return cx.find_cycles(model, arguments.orders, key=arguments.seed, finder=finder)
+    return cx.Combined(starts=starts, seconds=arguments.seconds)
 
 
 def _exact(model, arguments: argparse.Namespace) -> Any:

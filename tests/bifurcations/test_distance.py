@@ -31,6 +31,8 @@ def test_the_skew_tent_map():
         ("degenerate flip", 0.4),
         ("degenerate transcritical", 1.6),
     ]
+    assert found.moves == [("offset", pytest.approx(-0.1, abs=1e-14))]
+    assert found.name == "border collision of gate 0 at step 0"
     assert "offset by -0.1" in repr(found)
     assert "then a degenerate flip at 0.4" in repr(found)
     near_flip = cx.SkewTentMap(0.5, -0.9, 1.3)

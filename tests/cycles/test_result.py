@@ -1,5 +1,7 @@
 """Results: order, invariants, saving, printing."""
 
+import dataclasses
+import html
 import json
 
 import numpy as np
@@ -89,7 +91,11 @@ def test_print_tells_the_story(cycles):
     assert "in orders 1..8" in text
     assert "saddle" in text
     assert "complete? proved complete for orders 1..8" in text
-    assert "<table>" in cycles._repr_html_()
+    page = cycles._repr_html_()
+    assert page.count("<tr>") == len(cycles) + 1
+    assert html.escape(text.splitlines()[-1]) in page
+    stopped = dataclasses.replace(cycles, report={**cycles.report, "interrupted": "a <b>reason</b>"})
+    assert "STOPPED EARLY: a &lt;b&gt;reason&lt;/b&gt;" in stopped._repr_html_()
     assert "Cycle(order 1, saddle" in repr(cycles[0])
 
 

@@ -89,22 +89,27 @@ class Distance:
         return jnp.nanmin(jnp.stack(values))
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """The type with its place: "border collision of gate 1 at step 9", "center at angle 1.2"."""
         return _named(self.type, (self.step, self.gate)) + (f" at angle {self.angle:.4g}" if self.angle else "")
 
-    def __repr__(self) -> str:
-        paths = jax.tree_util.tree_leaves_with_path(self.direction)
+    @property
+    def moves(self) -> list[tuple[str, float]]:
+        """The weights that move on the way to the boundary, each with its change: ("W[0,1]", -0.002); largest first."""
         entries = [
-            (float(value), jax.tree_util.keystr(path).lstrip(".") + (f"[{','.join(map(str, at))}]" if at else ""))
-            for path, leaf in paths
+            (jax.tree_util.keystr(path).lstrip(".") + (f"[{','.join(map(str, at))}]" if at else ""), float(value))
+            for path, leaf in jax.tree_util.tree_leaves_with_path(self.direction)
             for at, value in np.ndenumerate(leaf)
+            if value
         ]
-        largest = sorted(entries, key=lambda entry: -abs(entry[0]))[:3]
-        moves = ", ".join(f"{name} by {value * self.distance:+.4g}" for value, name in largest if value)
-        text = f"Distance {self.distance:.6g} to a {self._name}: {moves}{', ..' if len(entries) > 3 else ''}"
+        return [(name, value * self.distance) for name, value in sorted(entries, key=lambda entry: -abs(entry[1]))]
+
+    def __repr__(self) -> str:
+        moves = ", ".join(f"{name} by {change:+.4g}" for name, change in self.moves[:3])
+        text = f"Distance {self.distance:.6g} to a {self.name}: {moves}{', ..' if len(self.moves) > 3 else ''}"
         for one in self.nearest[:1]:
             equal = one.distance - self.distance <= _EQUAL * self.distance
-            text += f"; {'as near is a' if equal else 'then a'} {one._name} at {one.distance:.6g}"
+            text += f"; {'as near is a' if equal else 'then a'} {one.name} at {one.distance:.6g}"
         return text + (f"; not reached: {', '.join(self.unreached)}" if self.unreached else "")
 
 

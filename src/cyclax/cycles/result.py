@@ -159,19 +159,7 @@ class Cycles(Sequence[Cycle]):
             lines.extend(_row(*_cells(cycle)) for cycle in shown)
             if len(shown) < len(self.cycles):
                 lines.append(f"  .. and {len(self.cycles) - len(shown)} more")
-        lines.extend(f"not counted: {entry!r}" for entry in self.degenerate[:5])
-        if len(self.degenerate) > 5:
-            lines.append(f"not counted: {len(self.degenerate) - 5} more families or cycles on borders; see .degenerate")
-        for kind in ("virtual", "ghost"):
-            some = [entry for entry in self.near_misses if entry.kind == kind]
-            lines.extend(f"near miss: {entry!r}" for entry in some[:3])
-            if len(some) > 3:
-                lines.append(f"near miss: {len(some) - 3} more of kind {kind}; see .near_misses")
-        lines.extend(_verdict_lines(self))
-        lines.extend(_certificate_lines(self))
-        if self.report.get("interrupted"):
-            lines.append(f"STOPPED EARLY: {self.report['interrupted']}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *_remarks(self)])
 
     def _repr_html_(self) -> str:
         head = "".join(
@@ -181,8 +169,9 @@ class Cycles(Sequence[Cycle]):
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(cycle)) + "</tr>"
             for cycle in self.cycles[:100]
         )
-        verdicts = "<br>".join(map(html.escape, [*_verdict_lines(self), *_certificate_lines(self)]))
-        return f"<p>{html.escape(_headline(self))}</p><table><tr>{head}</tr>{rows}</table><p>{verdicts}</p>"
+        remarks = [f".. and {len(self) - 100} more"] if len(self) > 100 else []
+        tail = "<br>".join(map(html.escape, [*remarks, *_remarks(self)]))
+        return f"<p>{html.escape(_headline(self))}</p><table><tr>{head}</tr>{rows}</table><p>{tail}</p>"
 
 
 def _headline(cycles: Cycles) -> str:
@@ -216,6 +205,25 @@ def _cells(cycle: Cycle) -> tuple[str, ...]:
 def _row(*cells: str) -> str:
     order, stability, multiplier, margin, residual, start = cells
     return f"  {order:>5}  {stability:<9}  {multiplier:>12}  {margin:>8}  {residual:>8}  {start}"
+
+
+def _remarks(cycles: Cycles) -> list[str]:
+    """Give what is said below the table: what was not counted, how sure it is that nothing is missing, what stopped."""
+    lines = [f"not counted: {entry!r}" for entry in cycles.degenerate[:5]]
+    if len(cycles.degenerate) > 5:
+        lines.append(f"not counted: {len(cycles.degenerate) - 5} more families or cycles on borders; see .degenerate")
+    for kind in ("virtual", "ghost"):
+        some = [entry for entry in cycles.near_misses if entry.kind == kind]
+        lines.extend(f"near miss: {entry!r}" for entry in some[:3])
+        if len(some) > 3:
+            lines.append(f"near miss: {len(some) - 3} more of kind {kind}; see .near_misses")
+    stopped = cycles.report.get("interrupted")
+    return [
+        *lines,
+        *_verdict_lines(cycles),
+        *_certificate_lines(cycles),
+        *([f"STOPPED EARLY: {stopped}"] if stopped else []),
+    ]
 
 
 def _verdict_lines(cycles: Cycles) -> list[str]:

@@ -8,6 +8,7 @@ from cyclax.plot.cycles import cycles
 from cyclax.plot.diagrams import bifurcation_diagram, scan_picture
 from cyclax.plot.inputs import input_diagram
 from cyclax.plot.maps import bifurcation_map
+from cyclax.plot.multipliers import multipliers
 from cyclax.plot.spectrum import running_exponents, spectrum
 from cyclax.plot.track import track
 from cyclax.plot.training import training
@@ -18,6 +19,7 @@ __all__ = [
     "bifurcation_map",
     "cycles",
     "input_diagram",
+    "multipliers",
     "running_exponents",
     "scan_picture",
     "spectrum",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Marker, line style, filled. The shape says it once more, for prints without color.
-_STYLES: dict[str, tuple[str, Any, bool]] = {
+LOOKS: dict[str, tuple[str, Any, bool]] = {
     "stable": ("o", "-", True),
     "saddle": ("o", (0, (4, 2)), False),
     "repeller": ("s", (0, (4, 2)), False),
@@ -62,7 +62,7 @@ def cycles(result: Cycles, ax: "Axes | None" = None, *, components: Sequence[int
     from matplotlib.ticker import MaxNLocator
 
     plane = result[0].points.shape[1] > 1
-    groups = _grouped(result)
+    groups = grouped(result)
     paths, labels = _coordinates(result, chosen)
     # The phase shows where a cycle of a map with one state begins; in a crowd, rings would hide others.
     rings = plane and len(result) <= len(COLORS) and any(cycle.order > 1 for cycle in result)
@@ -71,7 +71,7 @@ def cycles(result: Cycles, ax: "Axes | None" = None, *, components: Sequence[int
     if not plane:
         ax.xaxis.set_major_locator(MaxNLocator(10, integer=True))
     ax.margins(0.07)
-    _add_legend(ax, groups, rings=rings)
+    add_legend(ax, groups, rings=rings)
     return ax
 
 
@@ -91,7 +91,7 @@ def _checked_components(components: Sequence[int], result: Cycles) -> tuple[int,
 
 
 @dataclasses.dataclass
-class _Group:
+class Group:
     """Cycles that are drawn alike and share an entry of the legend."""
 
     order: int
@@ -101,14 +101,14 @@ class _Group:
     color: Any = None
 
 
-def _grouped(result: Cycles) -> list[_Group]:
-    """One group a cycle while the colors last; else one for each order and stability."""
+def grouped(result: Cycles) -> list[Group]:
+    """Give one group a cycle while the colors last; else one for each order and stability."""
     if len(result) <= len(COLORS):
-        return [_Group(c.order, c.stability, [i], _label(c), COLORS[i]) for i, c in enumerate(result)]
-    groups: dict[tuple[int, str], _Group] = {}
+        return [Group(c.order, c.stability, [i], _label(c), COLORS[i]) for i, c in enumerate(result)]
+    groups: dict[tuple[int, str], Group] = {}
     for i, cycle in enumerate(result):
         kind = (cycle.order, cycle.stability)
-        groups.setdefault(kind, _Group(*kind, [])).members.append(i)
+        groups.setdefault(kind, Group(*kind, [])).members.append(i)
     orders = sorted({order for order, _ in groups})
     colors = dict(zip(orders, shades(len(orders)), strict=True))
     for group in groups.values():
@@ -154,7 +154,7 @@ def _coordinates(result: Cycles, chosen: tuple[int, int] | None) -> tuple[list[n
     return [cycle.points[:, [i, j]] for cycle in result], (f"$z_{{{i + 1}}}$", f"$z_{{{j + 1}}}$")
 
 
-def _draw(ax: "Axes", groups: list[_Group], paths: list[np.ndarray], *, closed: bool, rings: bool) -> None:
+def _draw(ax: "Axes", groups: list[Group], paths: list[np.ndarray], *, closed: bool, rings: bool) -> None:
     from matplotlib.collections import LineCollection
 
     total = sum(map(len, paths))
@@ -162,7 +162,7 @@ def _draw(ax: "Axes", groups: list[_Group], paths: list[np.ndarray], *, closed: 
     extent = np.ptp(np.concatenate(paths), axis=0)
     # Stable cycles come last and low orders after high ones, so that a crowd cannot bury them.
     for group in sorted(groups, key=lambda group: (group.stability == "stable", -group.order)):
-        marker, line, filled = _STYLES[group.stability]
+        marker, line, filled = LOOKS[group.stability]
         mine = [paths[i] for i in group.members]
         if group.order > 1:
             # The way back of a 2-cycle would fill the gaps of its dashes.
@@ -212,7 +212,7 @@ def _arrowheads(ax: "Axes", orbit: np.ndarray, extent: np.ndarray, **looks: Any)
     )
 
 
-def _add_legend(ax: "Axes", groups: list[_Group], *, rings: bool) -> None:
+def add_legend(ax: "Axes", groups: list[Group], *, rings: bool, lines: bool = True) -> None:
     """Beside the axes, where it hides nothing. Where it would be too long, stable cycles stay in it."""
     from matplotlib.lines import Line2D
 
@@ -222,8 +222,11 @@ def _add_legend(ax: "Axes", groups: list[_Group], *, rings: bool) -> None:
         shown = [groups[i] for i in sorted(ranks[:_MOST_ENTRIES])]
     handles = []
     for group in shown:
-        marker, line, filled = _STYLES[group.stability]
-        style: dict[str, Any] = {"ls": line if group.order > 1 else "none", "mfc": group.color if filled else "white"}
+        marker, line, filled = LOOKS[group.stability]
+        style: dict[str, Any] = {
+            "ls": line if lines and group.order > 1 else "none",
+            "mfc": group.color if filled else "white",
+        }
         handles.append(Line2D([], [], color=group.color, marker=marker, ms=5, lw=1.0, label=group.label, **style))
     if len(shown) < len(groups):
         left_out = sum(len(group.members) for group in groups) - sum(len(group.members) for group in shown)

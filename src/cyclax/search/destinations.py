@@ -95,7 +95,8 @@ class Attractors:
         return self.entries[index]
 
     def __str__(self) -> str:
-        head = f"{len(self.entries)} destinations of {len(self.samples)} initial states"
+        noun = "destination" if len(self.entries) == 1 else "destinations"
+        head = f"{len(self.entries)} {noun} of {len(self.samples)} initial states"
         tail = [f"STOPPED EARLY: {self.interrupted}"] if self.interrupted else []
         return "\n".join([head, *(f"  {entry!r}" for entry in self.entries), *tail])
 
