@@ -1,6 +1,6 @@
-"""Free running, the loss jumps by orders of magnitude where cycles bifurcate; forced, it hardly jumps.
+"""Free running, the loss of this run jumps by orders of magnitude where a cycle bifurcates; forced, by far less.
 
-One of the runs of examples/loss_jumps.py, which has the statistics over many.
+One run, chosen for its picture, of those of examples/loss_jumps.py, which has the statistics over many.
 """
 
 import sys
