@@ -18,6 +18,7 @@ from cyclax.core.numerics import numerics
 
 PLATFORMS = ("cuda", "rocm", "tpu")
 MODULES = (
+    "search.driver",
     "search.lanes",
     "search.rows",
     "search.starts",

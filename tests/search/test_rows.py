@@ -90,7 +90,9 @@ def test_given_states_meet_what_they_meet_alone(models, order):
     owner = np.repeat(np.arange(2), [40, 1])
     states = np.random.default_rng(0).normal(size=(len(owner), M))
     with numerics():
-        items, found = Queue(M, 8 // lanes_of_rows(M), 1, 64).given(stacked(models), owner, order, states)
+        items, found = Queue(M, 8 // lanes_of_rows(M), 1, 64).given(
+            stacked(models), owner, np.full(len(owner), order), states
+        )
         item, _, word = map(np.concatenate, zip(*found, strict=True))
         expected = set()
         for i, model in enumerate(models):

@@ -4,7 +4,8 @@ Cycles of one order are kept as arrays over all cells (`CycleTable`); a cycle is
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -173,11 +174,11 @@ class GridSearch:
         models = balanced_stack(self.grid.models(self.grid.values(cells)), len(cells), self.units)
         return Stack(cells, models, exact_forms(models, len(cells), self.num_states))
 
-    def drawn(self, stack: Stack, segments: dict[int, int], first, number) -> VerifiedTables:
+    def drawn(self, stack: Stack, segments: dict[int, int], first, number, known) -> VerifiedTables:
         """Search every cell of a stack with drawn starts `first` (even), `first` + 1, .. of each order.
 
         **Arguments:** `segments`: the orders, and how many segments each is shot in; `first`, `number` of starts: for
-        each order those of the cells, `{order: (N,)}`.
+        each order those of the cells, `{order: (N,)}`; `known`: cycles by order.
         """
         met = []
         for alike in sorted(set(segments.values())):
@@ -190,19 +191,20 @@ class GridSearch:
             items = Items(owner, orders[which], some, begin[which, owner] + place)
             found = self._queue(alike).drawn(stack.models, items, self.key, stack.cells, scales(stack))
             met += self._met(stack, items, found)
-        return self.check(stack, met)
+        return self.check(stack, met, known)
 
-    def moved(self, stack: Stack, owner: np.ndarray, states: np.ndarray, order: int) -> VerifiedTables:
-        """Search from states `(n, M)`, those of cell `owner[i]` of the stack, in one segment."""
-        turn = np.argsort(owner, kind="stable")
-        items, found = self._queue(1).given(stack.models, owner[turn], order, states[turn])
+    def moved(self, stack: Stack, starts: dict[int, tuple[np.ndarray, np.ndarray]]) -> VerifiedTables:
+        """Search from states, in one segment: for each order cells of the stack `(n,)` and states `(n, M)`."""
+        order = np.repeat(list(starts), [len(owner) for owner, _ in starts.values()])
+        owner, states = concatenated(list(starts.values()))
+        items, found = self._queue(1).given(stack.models, owner, order, states)
         return self.check(stack, self._met(stack, items, found))
 
     def _queue(self, segments: int) -> Queue:
         """Make the search of stacks: as many rows as fit the caches of a CPU, or the memory."""
         lanes = lanes_of_rows(self.num_states)
         if jax.default_backend() == "cpu":
-            rows = max(4, cached_lanes(self.num_states, segments) // lanes)
+            rows = max(4, cached_lanes(self.num_states, segments) // (2 * lanes))
         else:
             rows = max(4, int(_DEVICE_BYTES / (64 * segments * (self.num_states + 2) ** 2)) // lanes)
         return Queue(self.num_states, rows, segments, self.settings.moves)
@@ -220,13 +222,28 @@ class GridSearch:
             some = mine[order[mine] == k]
             yield owner[some], itineraries(stack.models, nodes[some], k, owner[some])[0]
 
-    def check(self, stack: Stack, words: Iterable[tuple[np.ndarray, np.ndarray]]) -> VerifiedTables:
-        """Check words from scratch: pairs of owners `(n,)`, cells of the stack, and words `(n, k, G)`."""
+    def check(
+        self,
+        stack: Stack,
+        words: Iterable[tuple[np.ndarray, np.ndarray]],
+        known: Mapping[int, CycleTable] = MappingProxyType({}),
+    ) -> VerifiedTables:
+        """Check words from scratch: pairs of owners `(n,)`, cells of the stack, and words `(n, k, G)`.
+
+        Cycles that are `known`, by order, have been: they are given as they are.
+        """
         found: dict[int, list[CycleTable]] = {}
         uncounted: dict[int, list[UncountedTable]] = {}
         refuted: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
         models = Models(stack.models, stack.bounds)
         for owner, some in _primitive(models, words):
+            if (order := some.shape[1]) in known:
+                codes = codes_of(stack.cells[owner], some & models.effective(owner)[:, None])
+                there, new = known[order].among(codes)
+                found.setdefault(order, []).append(there)
+                owner, some = owner[new], some[new]
+                if not len(new):
+                    continue
             for batch in settle(models, owner, some, moves=MOVES)[0]:
                 self._file(stack, models, batch, found, uncounted)
                 left = np.flatnonzero((batch.kind == REFUTED) & ~batch.solutions.singular)

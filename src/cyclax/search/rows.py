@@ -24,7 +24,7 @@ from cyclax.search.starts import drawn_pairs
 # Room for the starts of an item: a multiple of twice the lanes of a row.
 ROOM = 16
 # Words of each kind, solutions and loops, that a row remembers: a start that meets one has ended.
-_REMEMBERED = 8
+_REMEMBERED = 4
 # Rows take items when so large a share of them has nothing left to do.
 _IDLE = 1 / 8
 # Memory for what is recorded between two visits of the host.
@@ -283,13 +283,16 @@ class Queue:
             yield from self._run(some, block, mine, pool)
 
     def given(
-        self, models: AbstractPiecewiseLinearMap, owner: np.ndarray, order: int, states: np.ndarray
+        self, models: AbstractPiecewiseLinearMap, owner: np.ndarray, order: np.ndarray, states: np.ndarray
     ) -> tuple[Items, Iterator[Met]]:
-        """Search from states `(n, M)` of models `owner (n,)`, which ascend, in one segment; give items, too."""
-        rank = np.arange(len(owner)) - np.searchsorted(owner, owner)
+        """Search from states `(n, M)`, of a model and an order each, in one segment; give items, too."""
+        turn = np.lexsort((owner, order))
+        owner, order, states = owner[turn], order[turn], states[turn]
+        another = np.append(True, (owner[1:] != owner[:-1]) | (order[1:] != order[:-1]))[: len(owner)]
+        rank = np.arange(len(owner)) - np.flatnonzero(another)[np.cumsum(another) - 1]
         begins = np.flatnonzero(rank % ROOM == 0)
         number = np.diff(np.append(begins, len(owner)))
-        items = Items(owner[begins], np.full(len(begins), order), number, np.zeros_like(begins))
+        items = Items(owner[begins], order[begins], number, np.zeros_like(begins))
 
         def blocks():
             for some, block, mine in self._blocks(models, items):

@@ -101,15 +101,15 @@ def interleave(even, odd):
 
 def uniform_candidates(model, order, seeds: UInt64[Array, "2 n"], segments: int):
     """Solve words whose gates are independent fair coins."""
-    shifts = jnp.arange(64, dtype=jnp.uint64)[:, None]
     coins = jnp.tile(seeds[0], segments)
 
     def gates_at(steps, preactivations):
-        gate_words = -(-preactivations.shape[0] // 64)
+        number = preactivations.shape[0]
+        gate_words, shifts = -(-number // 64), jnp.arange(min(number, 64), dtype=jnp.uint64)[:, None]
         counters = jnp.arange(gate_words, dtype=jnp.uint64)[:, None] + jnp.uint64(gate_words) * steps.astype(jnp.uint64)
         bits = mixed(coins + jnp.uint64(GOLDEN) * counters)
         bits = (bits[:, None] >> shifts).reshape(-1, bits.shape[-1]) & 1
-        return bits[: preactivations.shape[0]] == 1
+        return bits[:number] == 1
 
     return word_candidates(model, order, gates_at, segments, seeds.shape[-1])
 
