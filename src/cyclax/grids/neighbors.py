@@ -32,7 +32,7 @@ def cells_at_once(model: AbstractPiecewiseLinearMap, starts: int) -> int:
     """Choose how many cells are searched at once."""
     leaves = sum(np.size(leaf) for leaf in jax.tree.leaves(model))
     each = 8 * (leaves * (1 + model.num_gates) + 2 * starts * model.num_states + 64 * model.num_states**2)
-    return int(2 ** np.clip(np.log2(_BYTES / each).round(), 2, 12))
+    return int(2 ** np.clip(np.log2(_BYTES / each).round(), 2, 11))
 
 
 class NeighborSearch(GridInventory):
