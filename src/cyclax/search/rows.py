@@ -90,7 +90,7 @@ def _of(models, some, lanes: int):
     return jax.tree.map(lambda leaf: leaf[some] if lanes > 1 else leaf[..., some], models)
 
 
-@functools.partial(jax.jit, static_argnames=("rows", "lanes", "segments"))
+@jax.jit(static_argnames=("rows", "lanes", "segments"))
 def drawn_items(models, items: Items, size, key, names, scales, *, rows: int, lanes: int, segments: int) -> Pool:
     """Draw the starts of the first `size` items `(I,)`, as `starts.drawn_starts` does.
 
@@ -141,7 +141,7 @@ def _alternating(even, odd):
     return both.reshape(*even.shape[:-2], 2 * even.shape[-2], even.shape[-1])
 
 
-@functools.partial(jax.jit, static_argnames="length")
+@jax.jit(static_argnames="length")
 def advance_rows(
     models, items: Items, pool: Pool, size, rows: Row, following, most_moves, *, length: int
 ) -> tuple[Row, Any, Any, Record]:
