@@ -142,7 +142,7 @@ class _Orbits:
             blocks = np.zeros(number, bool)
             still = away.copy()  # what is left of the distance, and is multiplied by `scaled`
             shrinking = np.broadcast_to(np.eye(size.shape[1]), scaled.shape).copy()  # the part of a distance that does
-            for i in np.flatnonzero(held & np.any(moduli > 1 - _NEAR_CIRCLE, axis=1)):
+            for i in np.flatnonzero(held & np.any(moduli > 1 - _NEAR_CIRCLE, axis=1)).tolist():
                 parted = _parted(scaled[i], away[i], order)
                 held[i] = parted is not None
                 blocks[i] = parted is None and np.sum(np.abs(values[i] - 1) < _OF_A_BLOCK) > 1
