@@ -18,6 +18,7 @@ from cyclax.core.numerics import numerics
 
 PLATFORMS = ("cuda", "rocm", "tpu")
 MODULES = (
+    "search.driver",
     "search.lanes",
     "search.rows",
     "search.starts",
@@ -66,8 +67,14 @@ def test_kernels_are_exported(recorded, monkeypatch, M):
     cx.find_cycles(model, 2, key=0, finder=cx.SCYFI(starts=64, lanes=16), progress=False)
     cx.find_cycles(model, 1, key=0, finder=cx.PathFollowing(paths=8), progress=False)
     cx.scan(model, {"A[0]": np.linspace(0.1, 0.3, 6)}, 2, key=0, starts=4, orbit_steps=8, longest_period=4, cells=4)
-    kernels = ("search.lanes.advance", "search.rows.advance_rows", "search.starts.drawn_starts", "paths.walk.advance")
-    assert {f"cyclax.{name}" for name in (*kernels, "grids.orbit_layers._run")} <= set(recorded)
+    kernels = (
+        "search.lanes.advance",
+        "search.starts.drawn_starts",
+        "search.rows.drawn_items",
+        "search.rows.advance_rows",
+    )
+    others = "paths.walk.advance", "grids.orbit_layers._run"
+    assert {f"cyclax.{name}" for name in (*kernels, *others)} <= set(recorded)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     libraries: set[str] = set()
     with numerics():

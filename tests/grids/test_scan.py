@@ -115,8 +115,8 @@ def test_an_index_sum_unlike_its_neighbors_has_a_cell_searched_again(monkeypatch
     """The first starts of one cell find nothing, and its neighbors hand nothing over."""
     real = GridSearch.drawn
 
-    def drawn(self, stack, segments, first, number):
-        checked = real(self, stack, segments, first, number)
+    def drawn(self, stack, segments, first, number, known):
+        checked = real(self, stack, segments, first, number, known)
         if any(map(np.any, first.values())):
             return checked
         return VerifiedTables(
@@ -135,7 +135,7 @@ def test_no_chunk_has_more_starts_than_memory_allows(monkeypatch):
     """Chunks are of cells and of starts: 12 million of these stand in no call together, and none is left out."""
     numbers = []
 
-    def drawn(self, stack, segments, first, number):
+    def drawn(self, stack, segments, first, number, known):
         numbers.append(sum(map(np.sum, number.values())))
         return VerifiedTables({}, {}, {})
 

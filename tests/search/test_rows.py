@@ -1,4 +1,4 @@
-"""Rows of lanes: many models and orders side by side, each start to the end that it has alone."""
+"""Rows of lanes that take models and orders from a queue: what they meet is what each start meets alone."""
 
 import jax
 import numpy as np
@@ -8,64 +8,110 @@ from conftest import MODELS
 import cyclax as cx
 from cyclax.core.numerics import numerics
 from cyclax.search.lanes import Fate, Rounds
-from cyclax.search.rows import Rows, advance_rows
+from cyclax.search.rows import Items, Queue, advance_rows, lanes_of_rows
 from cyclax.search.starts import drawn_starts
 
 NUMBER = 32
+KEY = jax.random.key(0)
 
 
 def stacked(models):
     return jax.tree.map(lambda *leaves: np.stack(leaves), *models)
 
 
-def drawn(models, order, segments=1):
-    """Starts of each model: nodes `(B, M, S, n)` and hashes `(B, n)`."""
-    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(np.arange(len(models)))
+def alone(models, order, segments):
+    """The words met by drawn starts, each model and order for itself: pairs of a model and a hash."""
+    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.fold_in(KEY, i), order))(np.arange(len(models)))
     first, scales = np.zeros(len(models), int), np.ones(len(models))
     shape = dict(pool=NUMBER, segments=segments, lanes=8)
-    z, word = drawn_starts(stacked(models), order, keys, first, scales, NUMBER, **shape)
-    return np.asarray(z), np.asarray(word)
+    z, word = map(np.asarray, drawn_starts(stacked(models), order, keys, first, scales, NUMBER, **shape))
+    outcome = Rounds(8, 64, NUMBER).run(stacked(models), order, z, word, np.full(len(models), NUMBER))
+    model, start = np.nonzero(outcome.fate == Fate.HIT)
+    return {(int(i), order, int(outcome.word[i, n])) for i, n in zip(model, start, strict=True)}
 
 
-@pytest.mark.parametrize(
-    ("models", "orders", "segments"),
-    [
-        ([cx.PLRNN.random(3, key=jax.random.key(i), gain=0.8) for i in range(4)], (1, 3, 8), 1),
-        ([MODELS["LoziMap"](), cx.LoziMap(1.3, 0.3)], (2, 5, 7), 1),
-        ([cx.ShallowPLRNN.random(5, 6, key=jax.random.key(i)) for i in range(3)], (2, 5), 2),
-    ],
-    ids=["PLRNN", "Lozi", "segments"],
-)
-@pytest.mark.parametrize(("rows", "lanes"), [(64, 1), (7, 4)])
-def test_every_start_ends_as_it_does_alone(models, orders, segments, rows, lanes):
+def queued(rows, models, items, segments):
+    """The same from a queue, with the nodes of each."""
+    queue = Queue(models[0].num_states, rows, segments, 64)
+    names, scales = np.arange(len(models)), np.ones(len(models))
+    met = list(queue.drawn(stacked(models), items, KEY, names, scales))
+    item, nodes, word = map(np.concatenate, zip(*met, strict=True))
+    pairs = zip(items.owner[item].tolist(), items.order[item].tolist(), word.tolist(), strict=True)
+    return dict(zip(pairs, nodes, strict=True))
+
+
+def every_item(models, orders):
+    """All starts of every model and order, in items of 16 at most."""
+    owner, order, first = (
+        part.reshape(-1) for part in np.meshgrid(np.arange(len(models)), orders, [0, 16], indexing="ij")
+    )
+    return Items(owner, order, np.full(len(owner), NUMBER // 2), first)
+
+
+CASES = [
+    ([cx.PLRNN.random(3, key=jax.random.key(i), gain=2.0) for i in range(4)], (1, 3, 8), 1),
+    ([MODELS["LoziMap"](), cx.LoziMap(1.3, 0.3)], (2, 5, 7), 1),
+    ([cx.ShallowPLRNN.random(2, 9, key=jax.random.key(i), gain=2.0) for i in range(3)], (2, 5), 2),
+    ([cx.ShallowPLRNN.random(5, 6, key=jax.random.key(i), gain=2.0) for i in range(3)], (2, 5), 2),
+]
+
+
+@pytest.mark.parametrize(("models", "orders", "segments"), CASES, ids=["PLRNN", "Lozi", "shallow", "five"])
+def test_a_queue_meets_what_each_start_meets_alone(models, orders, segments):
     with numerics():
-        parts = [(order, *drawn(models, order, segments)) for order in orders]
-        alone = [
-            Rounds(8, 64, NUMBER).run(stacked(models), order, z, word, np.full(len(models), NUMBER))
-            for order, z, word in parts
-        ]
-        nodes = np.concatenate([np.transpose(z, (0, 3, 2, 1)).reshape(-1, segments, z.shape[1]) for _, z, _ in parts])
-        words = np.concatenate([word.reshape(-1) for _, _, word in parts])
-        owner = np.tile(np.repeat(np.arange(len(models)), NUMBER), len(orders))
-        each = np.repeat(orders, NUMBER * len(models))
-        together = Rows(rows, lanes, 64).run(stacked(models), each, nodes, words, owner)
-    fates = np.concatenate([outcome.fate.reshape(-1) for outcome in alone])
-    # How soon a loop is noticed depends on what other starts have seen: LOOP and TIRED are one fate here.
-    one, other = (np.where(fate == Fate.TIRED, Fate.LOOP, fate) for fate in (fates, together.fate))
-    np.testing.assert_array_equal(one, other)
-    hit = one == Fate.HIT
-    assert np.sum(hit) > 20
-    assert np.all(one != Fate.MOVING)
-    np.testing.assert_array_equal(np.concatenate([o.word.reshape(-1) for o in alone])[hit], together.word[hit])
-    ends = [np.transpose(o.z, (0, 3, 2, 1)).reshape(-1, segments, nodes.shape[2]) for o in alone]
-    np.testing.assert_allclose(np.concatenate(ends)[hit], together.nodes[hit], rtol=1e-8, atol=1e-10)
+        expected = set.union(*(alone(models, order, segments) for order in orders))
+        met = queued(4, models, every_item(models, orders), segments)
+    assert len(expected) >= 3
+    assert set(met) == expected
+    for (model, order, _), nodes in met.items():
+        z = nodes[0]
+        for _ in range(order):
+            z = models[model](z)
+        np.testing.assert_allclose(z, nodes[0], rtol=1e-6, atol=1e-8)
+
+
+def test_more_items_than_a_queue_holds():
+    models, orders, _ = CASES[1]
+    with numerics():
+        many = every_item(models, np.tile(orders, 20))
+        assert len(many.owner) > 16 * 4
+        assert queued(4, models, many, 1).keys() == queued(4, models, every_item(models, orders), 1).keys()
+
+
+def contractions():
+    """Two maps that have a fixed point each."""
+    draw = np.random.default_rng(1).normal
+    return [cx.PLRNN(A=np.full(5, 0.4), W=0.1 * draw(size=(5, 5)), h=draw(size=5)) for _ in range(2)]
+
+
+@pytest.mark.parametrize(("models", "order"), [(CASES[1][0], 7), (contractions(), 1)], ids=["Lozi", "contractions"])
+def test_given_states_meet_what_they_meet_alone(models, order):
+    M = models[0].num_states
+    owner = np.repeat(np.arange(2), [40, 1])
+    states = np.random.default_rng(0).normal(size=(len(owner), M))
+    with numerics():
+        items, found = Queue(M, 8 // lanes_of_rows(M), 1, 64).given(
+            stacked(models), owner, np.full(len(owner), order), states
+        )
+        item, _, word = map(np.concatenate, zip(*found, strict=True))
+        expected = set()
+        for i, model in enumerate(models):
+            some = states[owner == i].T[None, :, None]
+            number = some.shape[-1]
+            outcome = Rounds(8, 64, 64).run(
+                stacked([model]), order, some, np.zeros((1, number), np.uint64), np.array([number])
+            )
+            expected |= {(i, int(hash_)) for hash_ in outcome.word[0, outcome.fate[0] == Fate.HIT]}
+    assert set(zip(items.owner[item].tolist(), word.tolist(), strict=True)) == expected
+    assert expected
 
 
 def test_one_compilation_serves_all_orders_of_a_map():
     axes = {"A[0]": np.linspace(0.2, 0.8, 5), "W[0,1]": np.linspace(-1, 1, 5)}
     model = cx.PLRNN.random(4, key=jax.random.key(0))
-    before = advance_rows._cache_size()
+    compiled = advance_rows._cache_size
+    before = compiled()
     cx.scan(model, axes, 6, key=0, orbit_steps=0, starts=8)
-    assert advance_rows._cache_size() == before + 1
+    assert compiled() == before + 1
     cx.scan(model, axes, [7, 9], key=1, orbit_steps=0, starts=8)
-    assert advance_rows._cache_size() == before + 1
+    assert compiled() == before + 1

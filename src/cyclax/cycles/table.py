@@ -16,9 +16,14 @@ class CycleTable(NamedTuple):
     multipliers: np.ndarray  # (n, M)
     margin: np.ndarray  # (n,)
 
-    def take(self, rows: np.ndarray) -> "CycleTable":
+    def take(self, rows: np.ndarray | slice) -> "CycleTable":
         """Give some of the cycles."""
         return CycleTable(*(part[rows] for part in self))
+
+    def among(self, codes: np.ndarray) -> tuple["CycleTable", np.ndarray]:
+        """Give the cycles that are among codes `(n,)`, each of which is there once; and the rows of other codes."""
+        _, rows, here = np.intersect1d(codes, self.codes(), assume_unique=True, return_indices=True)
+        return self.take(np.sort(here)), np.setdiff1d(np.arange(len(codes)), rows)
 
     def codes(self) -> np.ndarray:
         """Give cell and word as one row of bytes each, `(n, bytes)`: equal rows are equal cycles."""

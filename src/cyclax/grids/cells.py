@@ -4,7 +4,8 @@ Cycles of one order are kept as arrays over all cells (`CycleTable`); a cycle is
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -35,15 +36,10 @@ from cyclax.maps.affine import AffineForm, affine_form, itineraries
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.io.registry import to_dict
 from cyclax.search.driver import segments_for
-from cyclax.search.lanes import Fate, cached_lanes
-from cyclax.search.rows import Rows
-from cyclax.search.starts import drawn_starts, growth
+from cyclax.search.lanes import cached_lanes
+from cyclax.search.rows import ROOM, Items, Met, Queue, lanes_of_rows
+from cyclax.search.starts import growth
 
-# Starts of a cell that are drawn together: an even number.
-_DRAWN = 4
-# Starts of a cell that move side by side in a row of the kernel, and up to how many states only one does: few lanes
-# leave few idle, and many share their products with the model's matrices.
-_LANES, _FEW_STATES = 4, 3
 # Memory for the lanes of one call of the kernel where it does not run on a CPU.
 _DEVICE_BYTES = 2**25
 # Cells, spread over the grid, on which the growth of distances is measured.
@@ -178,71 +174,76 @@ class GridSearch:
         models = balanced_stack(self.grid.models(self.grid.values(cells)), len(cells), self.units)
         return Stack(cells, models, exact_forms(models, len(cells), self.num_states))
 
-    def drawn(self, stack: Stack, segments: dict[int, int], first, number) -> VerifiedTables:
+    def drawn(self, stack: Stack, segments: dict[int, int], first, number, known) -> VerifiedTables:
         """Search every cell of a stack with drawn starts `first` (even), `first` + 1, .. of each order.
 
         **Arguments:** `segments`: the orders, and how many segments each is shot in; `first`, `number` of starts: for
-        each order those of the cells, `{order: (N,)}`.
+        each order those of the cells, `{order: (N,)}`; `known`: cycles by order.
         """
         met = []
         for alike in sorted(set(segments.values())):
-            orders = [order for order in segments if segments[order] == alike]
-            begin, each = (np.stack([part[order] for order in orders]) for part in (first, number))
-            met += self._met(stack, *self._starts(stack, np.array(orders), begin, each, alike))
-        return self.check(stack, met)
+            orders = np.array([order for order in segments if segments[order] == alike])
+            begin, each = (np.stack([part[order] for order in orders.tolist()]) for part in (first, number))
+            parts = -(-each.reshape(-1) // ROOM)
+            which, owner = (np.repeat(part.reshape(-1), parts) for part in np.indices(each.shape))
+            place = ROOM * (np.arange(len(owner)) - np.repeat(np.cumsum(parts) - parts, parts))
+            some = np.minimum(ROOM, each[which, owner] - place)
+            items = Items(owner, orders[which], some, begin[which, owner] + place)
+            found = self._queue(alike).drawn(stack.models, items, self.key, stack.cells, scales(stack))
+            met += self._met(stack, items, found)
+        return self.check(stack, met, known)
 
-    def _starts(self, stack: Stack, orders: np.ndarray, first: np.ndarray, number: np.ndarray, segments: int):
-        """Draw starts from `first (orders, N)` on: orders `(n,)`, nodes `(n, S, M)`, hashes of words, cells `(n,)`."""
-        scale, draws = scales(stack), (-(-number // _DRAWN)).reshape(-1)
-        which, owner = (np.repeat(part.reshape(-1), draws) for part in np.indices(number.shape))
-        place = _DRAWN * (np.arange(len(owner)) - np.repeat(np.cumsum(draws) - draws, draws))
-        order, begin = orders[which], first[which, owner] + place
-        rows, shape = self._rows(segments, _DRAWN), dict(pool=_DRAWN, segments=segments, lanes=_DRAWN // 2)
-        nodes = np.empty((len(owner), _DRAWN, segments, self.num_states))
-        words = np.empty((len(owner), _DRAWN), np.uint64)
-        for i in range(0, len(owner), rows):
-            here = np.resize(np.arange(i, min(i + rows, len(owner))), rows)  # a full batch, whatever is left
-            some = owner[here]
-            models = jax.tree.map(lambda leaf, some=some: leaf[some], stack.models)
-            keys = _keys(self.key, stack.cells[some], order[here])
-            z, word = drawn_starts(models, order[here], keys, begin[here], scale[some], _DRAWN, **shape)
-            nodes[here], words[here] = np.transpose(np.asarray(z), (0, 3, 2, 1)), np.asarray(word)
-        place = np.arange(_DRAWN) + place[:, None] < number[which, owner][:, None]
-        order, owner = (np.broadcast_to(part[:, None], place.shape)[place] for part in (order, owner))
-        return order, nodes[place], words[place], owner
+    def moved(self, stack: Stack, starts: dict[int, tuple[np.ndarray, np.ndarray]]) -> VerifiedTables:
+        """Search from states, in one segment: for each order cells of the stack `(n,)` and states `(n, M)`."""
+        order = np.repeat(list(starts), [len(owner) for owner, _ in starts.values()])
+        owner, states = concatenated(list(starts.values()))
+        items, found = self._queue(1).given(stack.models, owner, order, states)
+        return self.check(stack, self._met(stack, items, found))
 
-    def moved(self, stack: Stack, owner: np.ndarray, states: np.ndarray, order: int) -> VerifiedTables:
-        """Search from states `(n, M)`, those of cell `owner[i]` of the stack, in one segment."""
-        turn = np.argsort(owner, kind="stable")
-        nothing, orders = np.zeros(len(owner), np.uint64), np.full(len(owner), order)
-        return self.check(stack, self._met(stack, orders, states[turn, None], nothing, owner[turn]))
-
-    def _rows(self, segments: int, lanes: int) -> int:
-        """Give the rows of so many lanes in a call of a kernel: what fits the caches of a CPU, or the memory."""
+    def _queue(self, segments: int) -> Queue:
+        """Make the search of stacks: as many rows as fit the caches of a CPU, or the memory."""
+        lanes = lanes_of_rows(self.num_states)
         if jax.default_backend() == "cpu":
-            return max(4, 2 * cached_lanes(self.num_states, segments) // lanes)
-        return max(4, int(_DEVICE_BYTES / (64 * segments * (self.num_states + 2) ** 2)) // lanes)
+            rows = max(4, cached_lanes(self.num_states, segments) // (2 * lanes))
+        else:
+            rows = max(4, int(_DEVICE_BYTES / (64 * segments * (self.num_states + 2) ** 2)) // lanes)
+        return Queue(self.num_states, rows, segments, self.settings.moves)
 
-    def _met(self, stack: Stack, order: np.ndarray, nodes: np.ndarray, word: np.ndarray, owner: np.ndarray):
-        """Run starts to their end; give owners, and words met, of those which converge, order by order."""
-        lanes = 1 if self.num_states <= _FEW_STATES else _LANES
-        rows = Rows(self._rows(nodes.shape[1], lanes), lanes, self.settings.moves)
-        outcome = rows.run(stack.models, order, nodes, word, owner)
-        hit = np.flatnonzero(outcome.fate == Fate.HIT)
-        pairs = outcome.word[hit] ^ (np.uint64(GOLDEN) * (owner[hit].astype(np.uint64) + np.uint64(1)))
-        _, first = np.unique(pairs, return_index=True)
-        mine = hit[first]
+    def _met(self, stack: Stack, items: Items, parts: Iterable[Met]):
+        """Give the owners, and the words, of what starts of items met, each once, order by order."""
+        parts = list(parts)
+        if not parts:
+            return
+        item, nodes, word = map(np.concatenate, zip(*parts, strict=True))
+        order, owner = items.order[item], items.owner[item]
+        pairs = word ^ (np.uint64(GOLDEN) * (owner.astype(np.uint64) + np.uint64(1)))
+        _, mine = np.unique(pairs, return_index=True)
         for k in np.unique(order[mine]).tolist():
             some = mine[order[mine] == k]
-            yield owner[some], itineraries(stack.models, outcome.nodes[some], k, owner[some])[0]
+            yield owner[some], itineraries(stack.models, nodes[some], k, owner[some])[0]
 
-    def check(self, stack: Stack, words: Iterable[tuple[np.ndarray, np.ndarray]]) -> VerifiedTables:
-        """Check words from scratch: pairs of owners `(n,)`, cells of the stack, and words `(n, k, G)`."""
+    def check(
+        self,
+        stack: Stack,
+        words: Iterable[tuple[np.ndarray, np.ndarray]],
+        known: Mapping[int, CycleTable] = MappingProxyType({}),
+    ) -> VerifiedTables:
+        """Check words from scratch: pairs of owners `(n,)`, cells of the stack, and words `(n, k, G)`.
+
+        Cycles that are `known`, by order, have been: they are given as they are.
+        """
         found: dict[int, list[CycleTable]] = {}
         uncounted: dict[int, list[UncountedTable]] = {}
         refuted: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
         models = Models(stack.models, stack.bounds)
         for owner, some in _primitive(models, words):
+            if (order := some.shape[1]) in known:
+                codes = codes_of(stack.cells[owner], some & models.effective(owner)[:, None])
+                there, new = known[order].among(codes)
+                found.setdefault(order, []).append(there)
+                owner, some = owner[new], some[new]
+                if not len(new):
+                    continue
             for batch in settle(models, owner, some, moves=MOVES)[0]:
                 self._file(stack, models, batch, found, uncounted)
                 left = np.flatnonzero((batch.kind == REFUTED) & ~batch.solutions.singular)
@@ -315,8 +316,3 @@ def scales(stack: Stack) -> np.ndarray:
     image = bounds.shift + np.einsum("ng,ngm->nm", bounds.offsets > 0, bounds.shift_jumps)
     scale = np.maximum(np.max(np.abs(image), axis=1), middle)
     return np.where((scale > 0) & np.isfinite(scale), scale, 1.0)
-
-
-@jax.jit
-def _keys(key, cells, order):
-    return jax.vmap(lambda cell, order: jax.random.fold_in(jax.random.fold_in(key, cell), order))(cells, order)

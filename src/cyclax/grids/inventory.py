@@ -39,6 +39,11 @@ class GridInventory:
         each = [np.bincount(self.found[d].cell, minlength=self.grid.size) for d in divisors(order)]
         return np.sum(each, axis=0)
 
+    def known_in(self, cells: np.ndarray) -> dict[int, CycleTable]:
+        """Give the cycles of each order that are known in some cells, which ascend."""
+        ends = cells[0], cells[-1] + 1
+        return {k: table.take(slice(*np.searchsorted(table.cell, ends))) for k, table in self.found.items()}
+
     def index_sums(self, order: int) -> np.ndarray:
         """Sum the indices of all solutions of F^k(z) = z in every cell; nan where one of them has none."""
         total = np.where(self.grid.usable, 0.0, np.nan)

@@ -32,7 +32,7 @@ def cells_at_once(model: AbstractPiecewiseLinearMap, starts: int) -> int:
     """Choose how many cells are searched at once."""
     leaves = sum(np.size(leaf) for leaf in jax.tree.leaves(model))
     each = 8 * (leaves * (1 + model.num_gates) + 2 * starts * model.num_states + 64 * model.num_states**2)
-    return int(2 ** np.clip(np.log2(_BYTES / each).round(), 2, 12))
+    return int(2 ** np.clip(np.log2(_BYTES / each).round(), 2, 11))
 
 
 class NeighborSearch(GridInventory):
@@ -67,7 +67,7 @@ class NeighborSearch(GridInventory):
     def _opened(self, folder: Any) -> Store:
         """Open the folder in which chunks are kept."""
         configuration = {
-            "format": 5,  # some cells are searched before the others; a chunk has so many starts
+            "format": 6,  # words of all orders are tried together
             **self.grid.identity(),
             "orders": list(map(int, self.wanted)),
             "key": np.asarray(jax.random.key_data(self.key)).tolist(),
@@ -136,7 +136,7 @@ class NeighborSearch(GridInventory):
         def work(some: np.ndarray) -> Arrays:
             first = {order: self.started[order][some] for order in numbers}
             number = {order: each[some] for order, each in numbers.items()}
-            met = self.search.drawn(self.search.stack(some), self.segments, first, number)
+            met = self.search.drawn(self.search.stack(some), self.segments, first, number, self.known_in(some))
             return packed([met], self.orders) | {"cells": some}
 
         try:
@@ -161,7 +161,8 @@ class NeighborSearch(GridInventory):
         results: list[tuple[int, Arrays]] = []
 
         def work(some: np.ndarray) -> Arrays:
-            layers, met = orbits(self.search, self.search.stack(some), self.orbit_steps, self.longest)
+            stack, known = self.search.stack(some), self.known_in(some)
+            layers, met = orbits(self.search, stack, self.orbit_steps, self.longest, known)
             return packed(met, self.orders) | layers | {"cells": some}
 
         try:
@@ -241,28 +242,23 @@ class NeighborSearch(GridInventory):
 
     def _try(self, tasks: dict[int, tuple[np.ndarray, np.ndarray]], mended: bool = True) -> dict[int, CycleTable]:
         """Try words in cells; give what is new."""
-        items = []
-        for order, (cell, words) in tasks.items():
-            turn = np.argsort(cell, kind="stable")
-            cell, words = cell[turn], words[turn]
-            items += [
-                (order, cell[begin : begin + _WORDS_AT_ONCE], words[begin : begin + _WORDS_AT_ONCE])
-                for begin in range(0, len(cell), _WORDS_AT_ONCE)
-            ]
-        sizes = [len(np.unique(cell)) for _, cell, _ in items]
+        number = sum(np.bincount(cell, minlength=self.grid.size) for cell, _ in tasks.values())
+        part = np.cumsum(number) // _WORDS_AT_ONCE  # of each cell
+        parts = np.unique(part[number > 0])
+        items = [{order: _those(task, part[task[0]] == one) for order, task in tasks.items()} for one in parts]
+        sizes = [int(np.sum(part[number > 0] == one)) for one in parts]
         stage = f"sweep{self.sweeps:04d}"
         return self.merge(self.arrived(self._spread(self._tried, items, stage, sizes)), mended=mended)
 
-    def _tried(self, item) -> Arrays:
-        order, cell, words = item
-        cells, owner = np.unique(cell, return_inverse=True)
+    def _tried(self, tasks: dict[int, tuple[np.ndarray, np.ndarray]]) -> Arrays:
+        cells = np.unique(np.concatenate([cell for cell, _ in tasks.values()]))
         stack = self.search.stack(cells)
-        checked = [self.search.check(stack, [(owner, words)])]
-        # Where the word does not hold, its solution is a start as good as any.
-        if order in checked[0].refuted:
-            whose, start = checked[0].refuted[order]
-            movable = np.max(np.abs(start), axis=1, initial=0) < _FAR
-            checked.append(self.search.moved(stack, whose[movable], start[movable], order))
+        checked = [self.search.check(stack, [(np.searchsorted(cells, cell), words) for cell, words in tasks.values()])]
+        # Where a word does not hold, its solution is a start as good as any.
+        starts = {order: checked[0].refuted[order] for order in tasks if order in checked[0].refuted}
+        if starts:
+            near = {k: np.max(np.abs(z), axis=1, initial=0) < _FAR for k, (_, z) in starts.items()}
+            checked.append(self.search.moved(stack, {k: _those(some, near[k]) for k, some in starts.items()}))
         return packed(checked, self.orders)
 
     def _partners(self, fresh: dict[int, CycleTable], lost) -> dict[int, tuple[np.ndarray, np.ndarray]]:
@@ -384,6 +380,10 @@ class NeighborSearch(GridInventory):
 
 def _both(one: dict[int, CycleTable], other: dict[int, CycleTable]) -> dict[int, CycleTable]:
     return {order: joined([table, other[order]]) for order, table in one.items()}
+
+
+def _those(pair: tuple[np.ndarray, np.ndarray], some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return pair[0][some], pair[1][some]
 
 
 def _unlike_neighbors(values: np.ndarray) -> list[np.ndarray]:

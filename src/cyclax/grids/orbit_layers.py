@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from cyclax.core.checks import checked_key, whole
 from cyclax.core.numerics import numerics
-from cyclax.cycles.table import BORDER, FAMILY
+from cyclax.cycles.table import BORDER, FAMILY, CycleTable
 from cyclax.grids.cells import GridSearch, Stack, VerifiedTables, scales
 from cyclax.grids.grid import ParameterGrid
 from cyclax.maps.affine import affine_forms, itineraries
@@ -46,9 +46,11 @@ def _run(models, z, v, limits, matter, scale, steps, *, longest: int):
 
 
 def orbits(
-    search: GridSearch, stack: Stack, steps: int, longest: int
+    search: GridSearch, stack: Stack, steps: int, longest: int, known: dict[int, CycleTable]
 ) -> tuple[dict[str, np.ndarray], list[VerifiedTables]]:
     """Follow a few orbits in each cell of a stack, `steps` to forget and `steps` to measure.
+
+    Cycles that are `known` there, by order, need no check.
 
     **Returns:** arrays over the cells: `exponent` (nats per step, the largest of the orbits that stay; nan where none
     does), `period` (the shortest that an orbit settled on; 0 where none up to `longest`, -1 where none stays),
@@ -77,12 +79,12 @@ def orbits(
     every = np.arange(number)
     states, growth, gone, _, again = followed_for(min(steps, _SOON), every)
     growth = np.where(gone, -np.inf, growth)
-    settled, met = _held(search, stack, every, states, np.where(gone, 0, again), growth, longest)
+    settled, met = _held(search, stack, every, states, np.where(gone, 0, again), growth, longest, known)
     open_ = np.flatnonzero(~np.all(gone | (settled > 0), axis=1))
     if len(open_):
         there, grown, left, returned, again = followed_for(steps, open_)
         grown = np.where(left, -np.inf, grown)
-        more, others = _held(search, stack, open_, there, np.where(left, 0, again), grown, longest)
+        more, others = _held(search, stack, open_, there, np.where(left, 0, again), grown, longest, known)
         # What follows no word for ever may still lie on a border, or on cycles of a family that reach one.
         rest, last = _settled(search, stack, open_, there, np.where(left | (more > 0), 0, returned))
         settled[open_], growth[open_], gone[open_] = np.maximum(more, rest), grown, left
@@ -97,7 +99,7 @@ def orbits(
     return layers, met
 
 
-def _held(search: GridSearch, stack: Stack, cells: np.ndarray, states, again: np.ndarray, growth, longest: int):
+def _held(search: GridSearch, stack: Stack, cells: np.ndarray, states, again: np.ndarray, growth, longest: int, known):
     """Find the orbits that follow a word for ever, among those whose words repeat after `again (N, orbits)` steps.
 
     They are those of `cells (N,)` of the stack. Their exponents are those of the cycle, and are written into `growth`.
@@ -116,8 +118,9 @@ def _held(search: GridSearch, stack: Stack, cells: np.ndarray, states, again: np
         # What vanishes in a lap has a multiplier of 0, which rounding hides.
         exact = facts.held & (growth[cell, orbit] > _VANISHES)
         growth[cell[exact], orbit[exact]] = exponent[exact]
-        if np.any(facts.held):
-            parts.append(search.check(stack, [(cells[cell[facts.held]], words[facts.held])]))
+        # The solution of a word that is held lies on no border: its period is that of the word.
+        if order in known and np.any(facts.held):
+            parts.append(search.check(stack, [(cells[cell[facts.held]], words[facts.held])], known))
     return periods, parts
 
 

@@ -63,7 +63,7 @@ def scan(
       checked, and counts as found. 0 leaves these layers out.
     - `store`: a folder. What is computed is kept there, and a scan that was stopped, in whatever way, goes on from it
       with the same arguments.
-    - `cells`: searched at once, 4096 by default or what fits 64 MiB; the result does not depend on it but for rounding.
+    - `cells`: searched at once, 2048 by default or what fits 64 MiB; the result does not depend on it but for rounding.
     - `progress`: show a bar on a terminal when it takes longer than a second.
 
     With several devices, or processes of `jax.distributed`, the work is divided among them, and every process returns

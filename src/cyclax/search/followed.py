@@ -137,12 +137,12 @@ class _Orbits:
             values = np.linalg.eigvals(scaled)
             moduli = np.abs(values)
             away = self._away(scaled, np.where(usable[:, None], (self.states - back) / size, 0), values)
-            swings = [_Swing(np.zeros((size.shape[1], 0)), np.zeros(0, complex))] * number
+            swings: dict[int, _Swing] = {}
             held = usable & np.all(moduli < 1 + _NEAR_CIRCLE, axis=1)
             blocks = np.zeros(number, bool)
             still = away.copy()  # what is left of the distance, and is multiplied by `scaled`
             shrinking = np.broadcast_to(np.eye(size.shape[1]), scaled.shape).copy()  # the part of a distance that does
-            for i in np.flatnonzero(held & np.any(moduli > 1 - _NEAR_CIRCLE, axis=1)):
+            for i in np.flatnonzero(held & np.any(moduli > 1 - _NEAR_CIRCLE, axis=1)).tolist():
                 parted = _parted(scaled[i], away[i], order)
                 held[i] = parted is not None
                 blocks[i] = parted is None and np.sum(np.abs(values[i] - 1) < _OF_A_BLOCK) > 1
@@ -152,10 +152,12 @@ class _Orbits:
                     scaled[i] -= scaled[i] @ turning
                     away[i] -= fixed  # along a family of solutions the orbit stays where it is: begin at that one
             held &= self._inside(self.states - size * away, size, scaled, still, shrinking, swings, longest)
-        facts = [swing.facts(order, longest) if held[i] else (0, 0, np.nan) for i, swing in enumerate(swings)]
-        period, loops, rotation = (np.array(column) for column in zip(*facts, strict=True)) if number else 3 * [away]
-        family = np.array([bool(np.any(np.abs(swing.values - 1) < _AT_ONE)) for swing in swings], bool)
-        leaves = np.zeros(number, bool)
+        period, loops, rotation = np.where(held, order, 0), np.zeros(number, int), np.full(number, np.nan)
+        family, leaves = np.zeros(number, bool), np.zeros(number, bool)
+        for i, swing in swings.items():
+            family[i] = np.any(np.abs(swing.values - 1) < _AT_ONE)
+            if held[i]:
+                period[i], loops[i], rotation[i] = swing.facts(order, longest)
         for i in np.flatnonzero((held & family) | blocks):
             bounds = AffineForm(*(part[i % len(part)] for part in self.bounds))
             if added := _drift(bounds, self.words[i], self.states[i]):
@@ -210,9 +212,9 @@ class _Orbits:
         values, vectors = np.linalg.eigh(np.where(inside[:, None, None], norm, np.eye(rest.shape[1])))
         length = np.sqrt(np.einsum("ni,nij,nj->n", still, norm, still))
         shrunk = shrinking @ (vectors / np.sqrt(np.maximum(values, 1))[:, None, :])
-        stops = [swing.stops(max(1, longest // self.words.shape[1])) for swing in swings]
-        around = _padded([np.zeros_like(s.parts) if o.size else s.parts for s, o in zip(swings, stops, strict=True)])
-        stops = _padded(stops) * size[:, :, None]
+        stopping = {i: swing.stops(max(1, longest // self.words.shape[1])) for i, swing in swings.items()}
+        around = _padded({i: s.parts for i, s in swings.items() if not stopping[i].size}, size.shape)
+        stops = _padded(stopping, size.shape) * size[:, :, None]
         reaching = np.concatenate([shrunk * length[:, None, None], around], axis=2) * size[:, :, None]
         for t in range(self.words.shape[1]):
             heights = np.einsum("ngi,ni->ng", self.bounds.gradients, center) + self.bounds.offsets
@@ -228,11 +230,13 @@ class _Orbits:
         return inside
 
 
-def _padded(parts: list[np.ndarray]) -> np.ndarray:
-    """Stack matrices `(M, m)` of different m, one at least, with zeros after the shorter ones."""
-    found = np.zeros((len(parts), len(parts[0]), max(part.shape[1] for part in parts)), np.result_type(*parts))
-    for some, part in zip(found, parts, strict=True):
-        some[:, : part.shape[1]] = part
+def _padded(parts: dict[int, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """Give arrays `(n, M, m)` of this shape `(n, M)` with the matrices of some rows, and zeros elsewhere."""
+    found = np.zeros(
+        (*shape, max((part.shape[1] for part in parts.values()), default=0)), np.result_type(float, *parts.values())
+    )
+    for i, part in parts.items():
+        found[i, :, : part.shape[1]] = part
     return found
 
 

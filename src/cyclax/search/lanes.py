@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int, UInt64
 from cyclax.core.numerics import numerics
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.linear import UNROLLED_SIZE
-from cyclax.search.newton import newton_step
+from cyclax.search.newton import largest, newton_step
 
 # A displacement this small, relative to the size of the state, is no displacement: the start has converged although
 # rounding may still flip the gates (a cycle on a border, as z = 0 in a network without bias).
@@ -98,18 +98,24 @@ def refill(search: Search, pool: Pool) -> Search:
     start = search.next - 1 + jnp.cumsum(finished, dtype=jnp.int32)
     fresh = finished & (start < pool.size)
     taken = jnp.where(fresh, start, 0)
-    zero = jnp.uint64(0)
+    lanes = begun(lanes, fresh, pool.z[..., taken], pool.word[taken])
     return search._replace(
-        lanes=Lanes(
-            z=jnp.where(fresh, pool.z[..., taken], lanes.z),
-            word=jnp.where(fresh, pool.word[taken], lanes.word),
-            moves=jnp.where(fresh, 0, lanes.moves),
-            fate=jnp.where(fresh, jnp.int32(Fate.MOVING), lanes.fate),
-            start=jnp.where(fresh, start, jnp.where(finished, -1, lanes.start)),
-            before=jnp.where(fresh, zero, lanes.before),
-            anchor=jnp.where(fresh, zero, lanes.anchor),
-        ),
+        lanes=lanes._replace(start=jnp.where(fresh, start, jnp.where(finished, -1, lanes.start))),
         next=jnp.minimum(search.next + jnp.sum(finished, dtype=jnp.int32), pool.size),
+    )
+
+
+def begun(lanes: Lanes, fresh, z, word) -> Lanes:
+    """Put the starts `z`, `word` into the lanes that are `fresh` (no B axis)."""
+    zero = jnp.uint64(0)
+    return Lanes(
+        z=jnp.where(fresh, z, lanes.z),
+        word=jnp.where(fresh, word, lanes.word),
+        moves=jnp.where(fresh, 0, lanes.moves),
+        fate=jnp.where(fresh, jnp.int32(Fate.MOVING), lanes.fate),
+        start=lanes.start,
+        before=jnp.where(fresh, zero, lanes.before),
+        anchor=jnp.where(fresh, zero, lanes.anchor),
     )
 
 
@@ -122,31 +128,41 @@ def move(
     start has been seen to loop: often all starts that do not converge end in the same few loops.
     """
     lanes, loops = search.lanes, search.loops
-    # The barrier keeps XLA from solving again in each of the loops below that read the solution.
-    displacement, word, singular = jax.lax.optimization_barrier(newton_step(model, lanes.z, order))
+    # The barrier keeps XLA from solving again in each of the loops that read the solution.
+    step = _, word, _ = jax.lax.optimization_barrier(newton_step(model, lanes.z, order))
+    known = loops[word % jnp.uint64(len(loops))] == word
+    after = arrived(lanes, step, most_moves, loop=known)
+    # One new loop word a move is remembered; more would need a scatter.
+    unknown = (lanes.fate == Fate.MOVING) & (after.fate == Fate.LOOP) & ~known
+    learned = after.word[jnp.argmax(unknown)]
+    place = learned % jnp.uint64(len(loops))
+    loops = loops.at[place].set(jnp.where(jnp.any(unknown), learned, loops[place]))
+    return search._replace(lanes=after, loops=loops)
+
+
+def arrived(lanes: Lanes, step, most_moves, *, hit: Any = False, loop: Any = False) -> Lanes:
+    """Give lanes (no B axis) after a `step` (see `newton_step`); those whose fate is known stay as they are.
+
+    **Arguments:** `hit`, `loop`: whether the word is known to be that of a solution, or to lie on a loop.
+    """
+    displacement, word, singular = step
     z = lanes.z + displacement
-    size = jnp.max(jnp.abs(z), axis=(0, 1))
+    size = largest(z.reshape(-1, *word.shape))
     moving = lanes.fate == Fate.MOVING
     moves = lanes.moves + 1
-    hit = (word == lanes.word) | (jnp.max(jnp.abs(displacement), axis=(0, 1)) <= _STANDSTILL * size)
+    hit |= (word == lanes.word) | (largest(displacement.reshape(-1, *word.shape)) <= _STANDSTILL * size)
     again = (word == lanes.before) | (word == lanes.anchor)
-    known = loops[word % jnp.uint64(len(loops))] == word
     fate = jnp.select(
-        [singular, ~(size < _LOST), hit, again | known, moves >= most_moves],
+        [singular, ~(size < _LOST), hit, again | loop, moves >= most_moves],
         [jnp.int32(f) for f in (Fate.SINGULAR, Fate.LOST, Fate.HIT, Fate.LOOP, Fate.TIRED)],
         jnp.int32(Fate.MOVING),
     )
     anchor = jnp.where(moves & (moves - 1) == 0, word, lanes.anchor)
-    # One new loop word a move is remembered; more would need a scatter.
-    unknown = moving & (fate == Fate.LOOP) & ~known
-    learned = word[jnp.argmax(unknown)]
-    place = learned % jnp.uint64(len(loops))
-    loops = loops.at[place].set(jnp.where(jnp.any(unknown), learned, loops[place]))
     # The singular word is told by the state that met it, so that state is kept.
     z = jnp.where(moving & ~singular, z, lanes.z)
     before, after = (lanes.word, *lanes[2:4], *lanes[5:]), (word, moves, fate, lanes.word, anchor)
     word, moves, fate, *memory = (jnp.where(moving, new, old) for new, old in zip(after, before, strict=True))
-    return search._replace(lanes=Lanes(z, word, moves, fate, lanes.start, *memory), loops=loops)
+    return Lanes(z, word, moves, fate, lanes.start, *memory)
 
 
 class Record(NamedTuple):

@@ -12,8 +12,11 @@ Lanes stand on the last axis, segments before it: z is `(M, S, L)`. All function
 fixed shape.
 """
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt64
@@ -25,9 +28,53 @@ from cyclax.search.linear import solve_cyclic
 # On accelerators, steps of maps of so few states are written out, so many together: a step is a launch or more there,
 # whatever it computes. On CPUs they are slower so.
 _TOGETHER, _SMALL = 8, 4
+# Reductions of so few rows are written out, and fused with what is around them; else they are loops of their own.
+_WRITTEN_OUT = 8
 
 # (numbers of the steps (N,), preactivations (G, N)) -> the gates (G, N) held in those steps.
 GatesAt = Callable[[Int[Array, " N"], Float[Array, "G N"]], Bool[Array, "G N"]]
+
+
+class OverLanes(eqx.Module):
+    """A model over lanes: states and gates have these on their last axis.
+
+    **Arguments:** `model`; `each`: every lane has one of its own, and they are the last axis of all leaves.
+    """
+
+    model: AbstractPiecewiseLinearMap
+    each: bool = eqx.field(static=True)
+
+    @property
+    def num_states(self) -> int:
+        """The dimension M of a lane."""
+        cut = -1 if self.each else None
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf)[:cut], float), self.model).num_states
+
+    def preactivations(self, z: Float[Array, "M N"]) -> Float[Array, "G N"]:
+        """Give the preactivations of every lane."""
+        return self._over(type(self.model).preactivations, z)
+
+    def step(self, z: Float[Array, "M N"], gates: Bool[Array, "G N"]) -> Float[Array, "M N"]:
+        """Map every lane once with the gates held."""
+        return self._over(type(self.model).step, z, gates)
+
+    def __call__(self, z: Float[Array, "M N"]) -> Float[Array, "M N"]:
+        """Map every lane once."""
+        return self._over(type(self.model).__call__, z)
+
+    def repeated(self, times: int) -> "OverLanes":
+        """Give the same for lanes that stand so many times one after the other."""
+        if times == 1 or not self.each:
+            return self
+        return OverLanes(jax.tree.map(lambda leaf: jnp.tile(leaf, times), self.model), True)
+
+    def _over(self, method: Callable, *arrays: Array) -> Array:
+        return jax.vmap(method, (-1 if self.each else None, *[-1] * len(arrays)), -1)(self.model, *arrays)
+
+
+def over_lanes(model: AbstractPiecewiseLinearMap | OverLanes) -> OverLanes:
+    """Let all lanes have one model, if it is one."""
+    return model if isinstance(model, OverLanes) else OverLanes(model, False)
 
 
 def met(_, preactivations):
@@ -36,35 +83,36 @@ def met(_, preactivations):
 
 
 def segment_starts(order, segments: int):
-    """Give the numbers `(S + 1,)` of the steps at which segments begin, and `order` as the last."""
-    return jnp.arange(segments + 1) * order // segments
+    """Give the numbers of the steps at which segments begin, and `order` as the last: `(S + 1,)`, or `(S + 1, L)`."""
+    return jnp.arange(segments + 1).reshape(-1, *[1] * jnp.ndim(order)) * order // segments
 
 
 def compose(
-    model: AbstractPiecewiseLinearMap, z: Float[Array, "M S L"], order: Int[Array, ""], gates_at: GatesAt
+    model: AbstractPiecewiseLinearMap | OverLanes, z: Float[Array, "M S L"], order: Int[Array, "*L"], gates_at: GatesAt
 ) -> tuple[Float[Array, "M S L"], Float[Array, "M M S L"], UInt64[Array, " L"]]:
     """Push z and the identity through the steps of each segment.
+
+    **Arguments:** `order`: of all lanes, or of each.
 
     **Returns:** the last states, the composed Jacobians P, and a 64-bit hash of the word: two words share it with a
     probability of about 2^-60, and whatever is accepted is compared again bit by bit.
     """
     num_states, segments, lanes = shape = z.shape
     together = _TOGETHER if jax.default_backend() != "cpu" and num_states <= _SMALL else 1
-    salts = mixed(jnp.uint64(GOLDEN) * jnp.arange(1, model.num_gates + 1, dtype=jnp.uint64))[:, None]
-    step = jax.vmap(model.step, in_axes=-1, out_axes=-1)
     # Segments are lanes like any others; only their lengths differ, by one.
-    first = segment_starts(order, segments)
-    begins, lengths = jnp.repeat(first[:-1], lanes), jnp.repeat(jnp.diff(first), lanes)
+    first = segment_starts(jnp.broadcast_to(order, lanes), segments)
+    begins, lengths = first[:-1].reshape(-1), jnp.diff(first, axis=0).reshape(-1)
+    maps = over_lanes(model).repeated(segments)
 
     def body(t, carry):
         z, product, word = carry
-        gates = gates_at(begins + t, jax.vmap(model.preactivations, in_axes=-1, out_axes=-1)(z))
-        held = lambda state: step(state, gates)  # noqa: E731
+        gates = gates_at(begins + t, maps.preactivations(z))
+        held = lambda state: maps.step(state, gates)  # noqa: E731
         following, push = jax.linearize(held, z)
         pushed = jax.vmap(push, in_axes=1, out_axes=1)(product)
-        hashed = word * jnp.uint64(GOLDEN) + jnp.sum(jnp.where(gates, salts, jnp.uint64(0)), axis=0)
+        hashed = word * jnp.uint64(GOLDEN) + _salted(gates)
         stepped = following, pushed, hashed
-        if segments == together == 1:
+        if segments == together == 1 and jnp.ndim(order) == 0:
             return stepped
         return tuple(jnp.where(t < lengths, new, old) for new, old in zip(stepped, carry, strict=True))
 
@@ -76,7 +124,7 @@ def compose(
     number = segments * lanes
     identity = jnp.broadcast_to(jnp.eye(num_states, dtype=z.dtype)[:, :, None], (num_states, num_states, number))
     start = (z.reshape(num_states, number), identity, jnp.ones(number, jnp.uint64))
-    longest = -(-order // segments)
+    longest = -(-jnp.max(order) // segments)
     image, product, word = jax.lax.fori_loop(0, -(-longest // together), steps, start)
     word = word.reshape(segments, lanes)
     if segments > 1:
@@ -85,10 +133,26 @@ def compose(
     return image.reshape(shape), product.reshape(num_states, *shape), jnp.sum(word, axis=0, dtype=jnp.uint64)
 
 
+def _salted(gates: Bool[Array, "G N"]) -> UInt64[Array, " N"]:
+    """Add up what each open gate adds to a hash."""
+    number = gates.shape[0]
+    salts = mixed(jnp.uint64(GOLDEN) * jnp.arange(1, number + 1, dtype=jnp.uint64))[:, None]
+    return _reduced(jnp.add, jnp.where(gates, salts, jnp.uint64(0)))
+
+
+def largest(z: Float[Array, "M *N"]) -> Float[Array, "*N"]:
+    """Give the size of states: that of their largest entry."""
+    return _reduced(jnp.maximum, jnp.abs(z))
+
+
+def _reduced(operation: Any, rows: Array) -> Array:
+    return functools.reduce(operation, rows) if 0 < len(rows) <= _WRITTEN_OUT else operation.reduce(rows, axis=0)
+
+
 def newton_step(
-    model: AbstractPiecewiseLinearMap,
+    model: AbstractPiecewiseLinearMap | OverLanes,
     z: Float[Array, "M S L"],
-    order: Int[Array, ""],
+    order: Int[Array, "*L"],
     gates_at: GatesAt = met,
     *,
     rolled: bool = False,

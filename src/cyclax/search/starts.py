@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, UInt64
 
 from cyclax.core.draws import GOLDEN, counted, mixed, normals, seed_of, uniforms
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.search.newton import newton_step, segment_starts
+from cyclax.search.newton import OverLanes, largest, newton_step, over_lanes, segment_starts
 
 # How long an orbit is followed before its state becomes a start: a random number of steps below this. Long enough to
 # reach the neighbourhood of what attracts, short enough to see what repels.
@@ -67,15 +67,31 @@ def drawn_starts(
 
 def _drawn_block(model, order, seed, first, scale, segments, lanes):
     seeds = counted(seed, 2 * first, 4 * lanes).reshape(2 * lanes, 2).T  # two for each start
-    states = orbit_nodes(model, order, orbit_states(model, seeds[:, 0::2], scale), scale, segments)
-    seeds = seeds[:, 1::2]
-    candidates, words = uniform_candidates(model, order, seeds, segments)
+    states, candidates, words = drawn_pairs(model, seeds[:, 0::2], seeds[:, 1::2], order, scale, segments)
+    return interleave(states, candidates), interleave(jnp.zeros_like(words), words)
+
+
+def drawn_pairs(
+    model: AbstractPiecewiseLinearMap | OverLanes,
+    even: UInt64[Array, "2 n"],
+    odd: UInt64[Array, "2 n"],
+    order,
+    scale,
+    segments: int,
+) -> tuple[Float[Array, "M S n"], Float[Array, "M S n"], UInt64[Array, " n"]]:
+    """Draw a pair of starts from two seeds each: a state on an orbit, and the candidate of a uniform word.
+
+    **Arguments:** `order`, `scale`: of all, or `(n,)`.
+
+    **Returns:** states, candidates, and the hashes of their words.
+    """
+    states = orbit_nodes(model, order, orbit_states(model, even, scale), scale, segments)
+    candidates, words = uniform_candidates(model, order, odd, segments)
     # Where a word is singular and has no candidate, its seed draws a state instead.
     usable = jnp.all(jnp.isfinite(candidates), axis=(0, 1))
-    instead = scale * normals(seeds[1], model.num_states)
+    instead = scale * normals(odd[1], model.num_states)
     candidates = jnp.where(usable, candidates, instead[:, None])
-    words = jnp.where(usable, words, jnp.uint64(0))
-    return interleave(states, candidates), interleave(jnp.zeros_like(words), words)
+    return states, candidates, jnp.where(usable, words, jnp.uint64(0))
 
 
 def interleave(even, odd):
@@ -85,15 +101,15 @@ def interleave(even, odd):
 
 def uniform_candidates(model, order, seeds: UInt64[Array, "2 n"], segments: int):
     """Solve words whose gates are independent fair coins."""
-    gate_words = -(-model.num_gates // 64)
-    shifts = jnp.arange(64, dtype=jnp.uint64)[:, None]
     coins = jnp.tile(seeds[0], segments)
 
     def gates_at(steps, preactivations):
+        number = preactivations.shape[0]
+        gate_words, shifts = -(-number // 64), jnp.arange(min(number, 64), dtype=jnp.uint64)[:, None]
         counters = jnp.arange(gate_words, dtype=jnp.uint64)[:, None] + jnp.uint64(gate_words) * steps.astype(jnp.uint64)
         bits = mixed(coins + jnp.uint64(GOLDEN) * counters)
         bits = (bits[:, None] >> shifts).reshape(-1, bits.shape[-1]) & 1
-        return bits[: preactivations.shape[0]] == 1
+        return bits[:number] == 1
 
     return word_candidates(model, order, gates_at, segments, seeds.shape[-1])
 
@@ -107,11 +123,11 @@ def word_candidates(model, order, gates_at, segments, number):
 
 def follow(model, z: Float[Array, "M n"], steps, most, scale) -> Float[Array, "M n"]:
     """Follow orbits for `steps (n,)` steps, at most `most`, or until they leave for infinity."""
-    advance = jax.vmap(model.__call__, in_axes=-1, out_axes=-1)
+    maps = over_lanes(model)
 
     def body(t, z):
-        following = advance(z)
-        ends = (t >= steps) | ~(jnp.max(jnp.abs(following), axis=0) < 1e6 * scale)
+        following = maps(z)
+        ends = (t >= steps) | ~(largest(following) < 1e6 * scale)
         return jnp.where(ends, z, following)
 
     return jax.lax.fori_loop(0, most, body, z)
@@ -132,12 +148,12 @@ def orbit_nodes(model, order, z: Float[Array, "M n"], scale, segments: int) -> F
     """Give the states at which the orbits from z enter each segment."""
     if segments == 1:
         return z[:, None]
-    most = -(-order // segments)
+    most = -(-jnp.max(order) // segments)
 
     def enter(z, steps):
         return follow(model, z, steps, most, scale), z
 
-    _, nodes = jax.lax.scan(enter, z, jnp.diff(segment_starts(order, segments)))
+    _, nodes = jax.lax.scan(enter, z, jnp.diff(segment_starts(order, segments), axis=0))
     return jnp.moveaxis(nodes, 0, 1)
 
 
