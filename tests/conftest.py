@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import shutil
@@ -28,6 +29,8 @@ STRICT = {
 # there it is used; slow tests run what users run, and so does all together (`pytest -m "not fuzz"`). XLA stops at
 # flags that it does not know, so only releases are asked that were seen to know it.
 QUICK, KNOWN = "--xla_cpu_use_fusion_emitters=false", ("0.10.",)
+# What only the extras bring.
+EXTRAS = ("diffrax", "h5netcdf", "h5py", "highspy", "matplotlib", "numba", "pandas", "xarray", "zarr")
 # Seconds after which a slow test counts as hanging, where it does not say itself; other tests: see pyproject.toml.
 SLOW_LIMIT = 3600
 
@@ -46,6 +49,31 @@ def pytest_configure(config):
         for name, value in STRICT.items():
             jax.config.update(name, value)
         np.seterr(all="raise")
+
+
+def _needs_an_extra(report) -> bool:
+    """Whether a test failed for want of an extra, in an environment that has the core of cyclax only."""
+    if not report.failed or all(map(importlib.util.find_spec, EXTRAS)):
+        return False
+    text = report.longreprtext
+    return "pip install 'cyclax[" in text or any(f"No module named '{name}" in text for name in EXTRAS)
+
+
+def _skipped(report, where: str):
+    report.outcome, report.longrepr = "skipped", (where, 0, "Skipped: needs an extra: pip install 'cyclax[test]'")
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    report = yield
+    return _skipped(report, str(collector.path)) if _needs_an_extra(report) else report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    return _skipped(report, str(item.path)) if _needs_an_extra(report) else report
 
 
 def _share_programs(config):

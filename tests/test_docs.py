@@ -313,3 +313,15 @@ def test_what_the_pages_name_is_there():
             for part in name.split("."):
                 assert hasattr(thing, part), f"{page}: cx.{name}"
                 thing = getattr(thing, part)
+
+
+def test_the_paper_and_the_citation():
+    """What the paper cites stands in its .bib as in the references; the citation has the version."""
+    cited = set(re.findall(r"@([a-z]+\d{4}[a-z]*)", (ROOT / "paper" / "paper.md").read_text("utf-8")))
+    entries = re.findall(r"^@\w+\{\w+,.*?^\}", (ROOT / "paper" / "paper.bib").read_text("utf-8"), re.M | re.S)
+    assert cited == {re.split(r"[{,]", entry)[1] for entry in entries}
+    references = (DOCS / "references.md").read_text("utf-8")
+    assert all(entry in references for entry in entries)
+    version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.M)
+    assert version
+    assert f"version: {version[1]}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
