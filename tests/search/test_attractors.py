@@ -34,6 +34,14 @@ def test_two_basins_in_closed_form():
     np.testing.assert_allclose(found[0].exponent, np.log(0.5), atol=0.02)  # over the first 256 steps
 
 
+def test_an_unstable_cycle_is_said_to_be_no_attractor():
+    """The one at 0 keeps the orbit that begins there."""
+    found = cx.attractors(bistable(), np.array([[0.0], [0.5], [1.0], [-1.0]]), key=0)
+    (at_zero,) = [entry for entry in found.entries if entry.what.points[0, 0] == 0]
+    assert at_zero.share == 0.25
+    assert [entry is at_zero for entry in found.entries] == ["no attractor" in repr(entry) for entry in found.entries]
+
+
 def test_labels_equal_plain_simulation():
     model = cx.ShallowPLRNN.random(2, 12, key=jax.random.key(4), gain=2.0)
     found = cx.attractors(model, 60, key=1)

@@ -7,13 +7,17 @@ from jaxtyping import Float, Int
 
 from cyclax.cycles.cycle import Cycle, Degenerate
 
+# Said of unstable cycles: no attractors, but orbits have ended there.
+_UNSTABLE = ", no attractor: held by rounding, or by an exact landing"
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Attractor:
     """Where some of the samples went.
 
     - `kind`:
-        - "cycle": a fixed point or cycle (also one that lies on a border).
+        - "cycle": a fixed point or cycle (also one that lies on a border). An unstable one is no attractor: orbits that
+          begin or land on it exactly stay, and in float64 some that chaos brings so close that rounding closes them.
         - "family": cycles of a family, such as a line attractor; each orbit comes to its own.
         - "closed curve": on which orbits go around without repeating; around a neutral cycle each has its own.
         - "torus": around a cycle with several neutral pairs of multipliers; each orbit has its own.
@@ -54,7 +58,8 @@ class Attractor:
     def _name(self) -> str:
         own = "each orbit its own"
         if self.kind == "cycle":
-            return repr(self.what)
+            unstable = isinstance(self.what, Cycle) and self.what.stability in ("saddle", "repeller")
+            return f"{self.what!r}{_UNSTABLE if unstable else ''}"
         if self.kind == "family":
             noun = "fixed points" if self.period == 1 else f"{self.period}-cycles"
             return f"{repr(self.what) if self.what is not None else f'{noun} of a family'}, {own}"
