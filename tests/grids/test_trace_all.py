@@ -1,5 +1,9 @@
 """Every curve of a map's window, each once, against what is known of the skew tent map."""
 
+import importlib
+import itertools
+import signal
+
 import matplotlib
 import numpy as np
 import pytest
@@ -53,6 +57,29 @@ def test_each_curve_is_found_once_and_lies_where_it_should(curves):
     assert [curve.order for curve in curves] == [1, 2, 3, 3]
     assert len(curves.of_order(3)) == 2
     assert "4 curves: 3 degenerate flip, 1 nonsmooth fold" in repr(curves)
+
+
+def test_what_there_is_when_it_is_stopped(result, curves, monkeypatch):
+    """After the first curve: by Ctrl-C, or by its budget on a clock that goes a second a look."""
+    module = importlib.import_module("cyclax.grids.trace_all")
+
+    def pressing(*arguments, **settings):
+        signal.raise_signal(signal.SIGINT)
+        return cx.trace(*arguments, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "trace", pressing)
+        pressed = cx.trace_all(result)
+    monkeypatch.setattr(module.Budget, "clock", itertools.count().__next__)
+    spent = cx.trace_all(result, seconds=2)
+    for some, why in ((pressed, "Ctrl-C"), (spent, "time budget of 2 s")):
+        assert len(some) == 1 < len(curves)
+        np.testing.assert_array_equal(some[0].arcs[0].points, curves[0].arcs[0].points)
+        assert why in some.interrupted
+        assert "STOPPED EARLY" in repr(some)
+    assert curves.interrupted is None
+    with pytest.raises(ValueError, match="seconds"):
+        cx.trace_all(result, seconds=-1)
 
 
 def test_curves_go_through_all_events_of_the_map(result, curves):

@@ -11,6 +11,11 @@ import numpy as np
 from cyclax.bifurcations.curve import Arc, Curve
 from cyclax.bifurcations.event import Event
 from cyclax.bifurcations.trace import KINDS, trace
+from cyclax.core.budget import Budget
+from cyclax.core.checks import real
+from cyclax.core.interruption import Interruption
+from cyclax.core.progress import progress_bar
+from cyclax.core.stop import Stop
 from cyclax.cycles.word import WordKey, word_key
 from cyclax.grids.boundaries import boundaries
 from cyclax.grids.grid import ParameterGrid
@@ -35,10 +40,12 @@ class Curves(Sequence[Curve]):
     """The curves of a window.
 
     - `curves`: in the order of cycles. `unfollowed`: how many events were not followed, for each reason.
+    - `interrupted`: why it stopped early, if it did.
     """
 
     curves: tuple[Curve, ...]
     unfollowed: dict[str, int]
+    interrupted: str | None = None
 
     def __len__(self) -> int:
         return len(self.curves)
@@ -61,49 +68,74 @@ class Curves(Sequence[Curve]):
         lines = [f"{len(self)} curves: {said or 'none'}"]
         lines.append("  orders: " + ", ".join(f"{order} ({number})" for order, number in sorted(orders.items())))
         lines += [f"  {number} events not followed: {reason}" for reason, number in self.unfollowed.items()]
+        lines += [f"  STOPPED EARLY: {self.interrupted}"] if self.interrupted else []
         return "\n".join(lines)
 
 
-def trace_all(result: BifurcationMap, *, largest_step: float = 0.02, most: int = 2000) -> Curves:
+def trace_all(
+    result: BifurcationMap,
+    *,
+    largest_step: float = 0.02,
+    most: int = 2000,
+    seconds: float | None = None,
+    progress: bool = True,
+) -> Curves:
     """Follow every bifurcation that a map of two parameters has between its cells, as `trace` does, each once.
 
     What has no event on an edge between cells, such as a curve that closes within one, is not seen.
 
-    **Arguments:** `result`: a map that `scan` returned; `largest_step`, `most`: as for `trace`.
+    **Arguments:**
 
-    **Returns:** `Curves`, in the window from the first to the last values of the map.
+    - `result`: a map that `scan` returned.
+    - `largest_step`, `most`: as for `trace`.
+    - `seconds`: begin no curve after so many; None: follow all.
+    - `progress`: show a bar where someone may be looking.
 
-    **Raises:** `TypeError` and `ValueError` where this is no map of two parameters.
+    **Returns:** `Curves`, in the window from the first to the last values of the map. Ctrl-C ends it after the curve
+    that is being followed: what there is is returned, and `interrupted` says so.
+
+    **Raises:** `TypeError` and `ValueError` where this is no map of two parameters, or `seconds` is no time.
     """
     if not isinstance(result, BifurcationMap) or not isinstance(result.grid, ParameterGrid):
         raise TypeError(f"trace_all: expected the map that scan returns, got {type(result).__name__}.")
     if len(result.shape) != 2 or min(result.shape) < 2:
         raise ValueError(f"trace_all: curves lie in a plane of two parameters; this map has the shape {result.shape}.")
+    limit = None if seconds is None else real(seconds, "seconds", positive=True)
     window = np.array([[np.min(axis), np.max(axis)] for axis in result.grid.axes])
     found, unfollowed = _Found(window), Counter()
-    for identity, some in _seeds(result).items():
-        places = np.stack([place for place, _ in some])
-        left, failures = np.arange(len(some)), 0
-        while len(left := left[~found.covers(identity, places[left])]) and failures < _TRIES:
-            place, event = some[left[0]]
-            left = left[1:]
-            try:
-                curve = trace(
-                    result.grid.model,
-                    None,
-                    result.grid.parameters,
-                    event=event,
-                    window=window,
-                    start=place,  # pyright: ignore[reportArgumentType]
-                    largest_step=largest_step,
-                    most=most,
-                )
-            except ValueError as error:
-                unfollowed[_NUMBER.sub("#", str(error))] += 1
-                failures += 1
-            else:
-                found.add(curve)
-    return Curves(tuple(sorted(found.curves, key=lambda curve: curve.order)), dict(unfollowed))
+    began = Budget.clock()
+    seeds = _seeds(result)
+    bar = progress_bar(total=sum(map(len, seeds.values())), shown=progress, desc="curves", unit="event")
+    with Interruption() as interruption, bar:
+        stop = Stop(limit, interruption, began)
+        for identity, some in seeds.items():
+            places = np.stack([place for place, _ in some])
+            left, failures = np.arange(len(some)), 0
+            while len(left := left[~found.covers(identity, places[left])]) and failures < _TRIES and not stop():
+                place, event = some[left[0]]
+                left = left[1:]
+                try:
+                    curve = trace(
+                        result.grid.model,
+                        None,
+                        result.grid.parameters,
+                        event=event,
+                        window=window,
+                        start=place,  # pyright: ignore[reportArgumentType]
+                        largest_step=largest_step,
+                        most=most,
+                    )
+                except ValueError as error:
+                    unfollowed[_NUMBER.sub("#", str(error))] += 1
+                    failures += 1
+                else:
+                    found.add(curve)
+            if stop():
+                break
+            bar.update(len(some))
+        else:
+            stop.seconds = None  # a budget that ran out after the last curve has cost none
+    return Curves(tuple(sorted(found.curves, key=lambda curve: curve.order)), dict(unfollowed), stop.reason())
 
 
 def _seeds(result: BifurcationMap) -> dict[Identity, list[tuple[np.ndarray, Event]]]:
