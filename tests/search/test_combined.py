@@ -45,6 +45,21 @@ def test_it_finds_what_there_is(seed, finder):
         assert set(verdicts(found)) == {"proved complete"}
 
 
+def test_few_words_are_proved_without_the_extra(monkeypatch):
+    def lacking(*_):
+        raise ImportError("The word graph needs numba: pip install 'cyclax[exact]'.")
+
+    monkeypatch.setattr(cx.WordGraph, "candidates", lacking)
+    model = random_network(4, 0)
+    found = cx.find_cycles(model, 3, key=0, progress=False)
+    assert verdicts(found)[:2] == ["proved complete"] * 2
+    assert verdicts(found)[2] != "proved complete"
+    entry = found.report["orders"]["3"]
+    assert "needs numba" in entry["proof"]["refused"]
+    lower = cx.enumerate_cycles(model, 2, method=cx.Exhaustive(), progress=False)
+    assert words_of(lower) == words_of(cycle for cycle in found if cycle.order < 3)
+
+
 def test_many_dimensions_are_proved():
     model = random_network(14, 1)
     found = cx.find_cycles(model, 1, key=0, progress=False)

@@ -57,6 +57,7 @@ class Attempts:
         self.proved: dict[int, dict[str, Any]] = {}  # certificates of the orders that are complete
         self.tried: dict[int, dict[str, Any]] = {}  # the latest that left an order open
         self.refused = ""  # why nothing can be proved of it
+        self.lacking = ""  # which extra is missing, so that only few words are tried
         self._box: Box | None = None
         self._spent: dict[str, int] = {}  # the most nodes that each method has been given, but for trees
         self._promise: Promise | None = None  # of the tree
@@ -76,13 +77,14 @@ class Attempts:
 
     def left(self, order: int) -> str:
         """Say why an order is not proved complete, as far as that was tried."""
-        return self.refused or self.tried.get(order, {}).get("unfinished", "")
+        return self.refused or self.lacking or self.tried.get(order, {}).get("unfinished", "")
 
     def effort(self, order: int) -> dict[str, Any]:
         """Say what the proof of an order cost, for the report."""
         certified = self.proved.get(order) or self.tried.get(order)
         if certified is None:
-            return {"proof": {"refused": self.refused}} if self.refused else {}
+            refused = self.refused or self.lacking
+            return {"proof": {"refused": refused}} if refused else {}
         names = ("method", "orders", "where", "box", "rigor", "tolerance", "nodes", "programs", "unfinished")
         return {"proof": {name: certified[name] for name in names}}
 
@@ -91,15 +93,22 @@ class Attempts:
 
         A tree may take more, as far as its `Promise` goes.
         """
-        if self.refused or not (open_ := self.open()):
+        if self.refused or not self.open():
             return
         try:
-            for method, orders in self._methods(open_, operations):
-                if not stop() and (nodes := self._nodes(method, max(orders), operations)):
-                    self._prepare(stop)
-                    self._try(method, orders, nodes, stop)
-        except (ImportError, ValueError, SpentError) as error:
+            try:
+                self._attempt(operations, stop)
+            except ImportError as error:
+                self.lacking = str(error)
+                self._attempt(operations, stop)
+        except (ValueError, SpentError) as error:
             self.refused = str(error)
+
+    def _attempt(self, operations: float, stop: Stop) -> None:
+        for method, orders in self._methods(self.open(), operations):
+            if not stop() and (nodes := self._nodes(method, max(orders), operations)):
+                self._prepare(stop)
+                self._try(method, orders, nodes, stop)
 
     def _nodes(self, method: AbstractMethod, order: int, operations: float) -> int:
         """Give the nodes to try it with now; 0 where that would do no more than was done."""
@@ -128,10 +137,13 @@ class Attempts:
     def _methods(self, orders: list[int], operations: float) -> list[tuple[AbstractMethod, list[int]]]:
         """Choose the methods, and the orders that each is asked about."""
         gates = int(np.sum(self.inventory.bounds.effective))
-        if gates * max(orders) <= _FEW_BITS:  # beyond, their number overflows
-            words = sum(2 ** (gates * order) for order in orders)
-            if words <= operations / self._each(Exhaustive(), max(orders)):
-                return [(Exhaustive(), orders)]
+        few = [order for order in orders if gates * order <= _FEW_BITS]  # beyond, their number overflows
+        if few and (self.lacking or few == orders):
+            words = sum(2 ** (gates * order) for order in few)
+            if words <= operations / self._each(Exhaustive(), max(few)):
+                return [(Exhaustive(), few)]
+        if self.lacking:
+            return []
         if self.inventory.model.num_states < MANY_DIMENSIONS:
             return [(WordGraph(), orders)]
         higher: list[tuple[AbstractMethod, list[int]]] = [(WordGraph(), orders)] if max(orders) > 1 else []
