@@ -55,7 +55,7 @@ def _needs_an_extra(report) -> bool:
     """Whether a test failed for want of an extra, in an environment that has the core of cyclax only."""
     if not report.failed or all(map(importlib.util.find_spec, EXTRAS)):
         return False
-    text = report.longreprtext
+    text = report.longreprtext + getattr(report, "capstderr", "")
     return "pip install 'cyclax[" in text or any(f"No module named '{name}" in text for name in EXTRAS)
 
 
