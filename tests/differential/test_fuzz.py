@@ -107,6 +107,15 @@ def test_all_verbs():
         ),
         # Two planes that are one at s = 0, where a 2-cycle shrinks to a point: not the one of the rule.
         (cx.ClippedDendriticPLRNN(A=[-1.0], W=[[-1.5]], h=[0.75], alpha=[1.25, 0.5], thresholds=[[0.0, -1.0]]), 56),
+        # A cycle that is at infinity within rounding of one place only.
+        (
+            cx.PLRNN(
+                A=[0.49148974191037714, -0.7470853552510723],
+                W=[[-1.0, -1.2246467991473532e-16], [1.2246467991473532e-16, -1.0]],
+                h=[0.9832365207024047, 0.5872400656163766],
+            ),
+            13,
+        ),
         # Units of the size of the weights, whose products leave float64.
         (
             cx.PLRNN(

@@ -29,6 +29,8 @@ _SAME_PLACE = 1e-8
 _NOWHERE = 1e-10
 # So far past an event the new signs are read off.
 _PAST = 1e-6
+# A multiplier this close to +1 may pass it where a border is met.
+_AT_ONE = 1e-6
 _ALONG = "the word is within rounding of a border all along"
 # What a word that is not on the list of an end is there: the type of its event, and what to say of it.
 _UNLISTED: dict[Outcome, tuple[EventType, str]] = {
@@ -279,8 +281,7 @@ class Comparison:
         for j, i in enumerate(rows):
             if 0 <= column[i] < num_tests:
                 close[j].flat[column[i]] = True
-        # Past infinity at once: det(I - P) has changed its sign, and the word is a cycle again.
-        through = (np.sign(here.minus) != np.sign(beyond.minus)) & np.all(beyond.heights >= 0, axis=(1, 2))
+        through = self._through(pair, words, here, beyond, values, past)
         along = self._staying([walks[i] for i in rows], (low[rows] + high[rows]) / 2, close)
         for j, i in enumerate(rows):
             walk = walks[i]
@@ -321,6 +322,20 @@ class Comparison:
             pair, words = np.array([walks[i].pair for i in rows]), np.stack([walks[i].word for i in rows])
             along[rows] = staying(self.paths, pair, start[rows], places[rows], words, near[rows])
         return along
+
+    def _through(self, pair, words, here: Branch, beyond: Branch, values, past) -> np.ndarray:
+        """Whether words `(n, k, G)` go through infinity at once: det(I - P) changes sign, and they are cycles again.
+
+        Where a multiplier is +1 next to the place, they may be so a little later: where q is in the range of I - P but
+        for rounding, the cycle is at infinity within rounding of the place only.
+        """
+        through = (np.sign(here.minus) != np.sign(beyond.minus)) & np.all(beyond.heights >= 0, axis=(1, 2))
+        rows = np.flatnonzero(~through & (np.min(np.abs(values - 1), axis=1) < _AT_ONE))
+        if len(rows):
+            there = held(self.paths, pair[rows], past[rows], words[rows])
+            through[rows] = np.sign(here.minus[rows]) != np.sign(there.minus)
+            through[rows] &= np.all(there.heights >= 0, axis=(1, 2))
+        return through
 
     def _near(self, here: Branch, pair, places, words, sizes) -> np.ndarray:
         """Which points of words are on borders `(n, k, G)`, to within rounding; `sizes` are of the terms on the way.
