@@ -15,25 +15,30 @@ import cyclax as cx
 from cyclax.data import BurstingNeuron, integrate, standardize
 
 
+def trained(steps: int, every: int) -> cx.Fit:
+    """Train a network on the neuron; a checkpoint every so many updates."""
+    series, _ = standardize(integrate(BurstingNeuron(), 20_000, dt=1.0))
+    network = cx.DendriticPLRNN.random(6, 6, key=jax.random.key(0), gain=0.3)
+    network = dataclasses.replace(network, h=0.1 * network.h)
+    return cx.fit(
+        cx.LatentModel.observing(network, 3),
+        series,
+        forcing=cx.SparseForcing(10),
+        steps=steps,
+        key=0,
+        length=40,
+        optimizer=cx.RAdam(3e-3, 1e-5, clip=1.0),
+        checkpoint_every=every,
+    )
+
+
 def main() -> None:
     """Train, track, print and draw."""
     parser = argparse.ArgumentParser(description="Bifurcations in the training of a network on a bursting neuron.")
     parser.add_argument("picture", nargs="?", default="neuron_bifurcations.png")
     parser.add_argument("--steps", type=int, default=10_000, help="updates")
     arguments = parser.parse_args()
-    series, _ = standardize(integrate(BurstingNeuron(), 20_000, dt=1.0))
-    network = cx.DendriticPLRNN.random(6, 6, key=jax.random.key(0), gain=0.3)
-    network = dataclasses.replace(network, h=0.1 * network.h)
-    run = cx.fit(
-        cx.LatentModel.observing(network, 3),
-        series,
-        forcing=cx.SparseForcing(10),
-        steps=arguments.steps,
-        key=0,
-        length=40,
-        optimizer=cx.RAdam(3e-3, 1e-5, clip=1.0),
-        checkpoint_every=25,
-    )
+    run = trained(arguments.steps, every=25)
     print(run)
     track = cx.track(run, 2, key=0)
     print(track)

@@ -123,7 +123,7 @@ def at_border(
     `found` is just before the event, and `beyond` just past it.
     """
     word, side, order = walk.word, walk.side, len(walk.word)
-    bounds = AffineForm(*(part[row] for part in found.bounds))
+    bounds = found.bounds.take(row)
     far = _far(found, row, scale)
     near, crossed = _heard(found, row, word, near & bounds.effective, far)
     if not np.any(near):
@@ -183,7 +183,7 @@ def _ruled(found: Branch, row: int, period: int, step: int, group: list[int], pa
     **Returns:** the Jacobians of that one, and what the rule says.
     """
     own, opposite = found.jacobians[row, :period], found.jacobians[row, :period].copy()
-    bounds = AffineForm(*(part[row] for part in found.bounds))
+    bounds = found.bounds.take(row)
     opposite[step] = _beyond(found, row, opposite[step], partner[step], _jump(bounds, ~partner[step], group))
     return opposite, feigin(*((own, opposite) if partner[step, group[0]] else (opposite, own)))
 
@@ -286,7 +286,7 @@ def _heard(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Take out of `near (k, G)` the planes whose gates cancel, and give the word beyond these."""
     near, crossed, exact = near.copy(), word.copy(), None
-    bounds = AffineForm(*(part[row] for part in found.bounds))
+    bounds = found.bounds.take(row)
     for step, gate in np.argwhere(near):
         group = _switching(bounds, int(gate), far[step])
         if len(group) > 1 and near[step, gate]:

@@ -1,4 +1,4 @@
-"""The comparison of many pairs of models: words are held and followed from event to event, all pairs side by side.
+"""The comparison of many pairs of models: words are held and followed from event to event.
 
 Words that are at both ends are checked for changes of stability. Every other word is held and followed from its end to
 the place where it ceases to be a cycle, and from there whatever takes its place, until the other end is reached. The
@@ -142,6 +142,7 @@ class Comparison:
     def _heights(self, pair: np.ndarray, place: float, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Give the preactivations `(n, k, G)` of words at a place, and which of them are 0 to within rounding."""
         found = held(self.paths, pair, np.full(len(pair), place), words)
+        # Those of gates without gradient at this place too, for which `found.heights` has none.
         heights = found.points @ np.swapaxes(found.bounds.gradients, 1, 2) + found.bounds.offsets[:, None]
         return heights, np.abs(heights) <= NEAR * found.sizes
 

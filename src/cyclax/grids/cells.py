@@ -160,9 +160,7 @@ class GridSearch:
         stack = self.stack(np.resize(cells, _MEASURED))
         # What no Jacobian can exceed needs no measurement (and no compilation).
         with np.errstate(all="ignore"):
-            rate = float(
-                np.max([AffineForm(*(part[i] for part in stack.bounds)).growth_bound() for i in range(_MEASURED)])
-            )
+            rate = float(np.max([stack.bounds.take(i).growth_bound() for i in range(_MEASURED)]))
         if segments_for(max(orders), rate) > 1:
             keys = jax.vmap(lambda cell: jax.random.fold_in(self.key, cell))(stack.cells)
             rates = np.asarray(growth(stack.models, keys, scales(stack)))

@@ -113,6 +113,10 @@ class AffineForm(NamedTuple):
     shift: np.ndarray
     shift_jumps: np.ndarray
 
+    def take(self, some) -> "AffineForm":
+        """Give that of one model, or of some, of a stack: `some` is an index of the first axis."""
+        return AffineForm(*(part[some] for part in self))
+
     @property
     def settled(self) -> np.ndarray:
         """The gates `(G,)`, or `(N, G)`, that are open everywhere: their preactivation is a positive constant."""

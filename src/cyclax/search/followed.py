@@ -124,7 +124,7 @@ class _Orbits:
         rows = slice(None) if owner is not None else None
         self.words, self.states = words, states
         # With one model, its arrays are shared: a first axis of length 1.
-        self.bounds = AffineForm(*(part[owner if rows is not None else None] for part in bounds))
+        self.bounds = bounds.take(owner if rows is not None else None)
 
     def run(self, longest: int) -> Followed:
         number, order, _ = self.words.shape
