@@ -91,6 +91,34 @@ def test_a_word_that_cannot_be_decided_leaves_its_order_open():
             assert entry["index_sum"] is None
 
 
+# -- what float64 cannot hold -----------------------------------------------------------------------------------------
+
+BEYOND = {
+    # Fixed at 2^50 * 1e300.
+    "a point beyond float64": cx.PLRNN(A=[1 - 2.0**-50], W=[[0.0]], h=[1e300]),
+    # Above its threshold z' = z / 2 + 1e450, and a little.
+    "a shift beyond float64": cx.ClippedDendriticPLRNN(
+        A=[0.5], W=[[-1e200]], h=[1e250], alpha=[1.0], thresholds=[[1e250]]
+    ),
+}
+
+
+@pytest.mark.parametrize("model", BEYOND.values(), ids=BEYOND)
+def test_a_cycle_beyond_float64_is_undecided(model):
+    """It is there, and cannot be written down: neither is it listed at infinity, nor is anything complete."""
+    proofs = [enumerated(model, 1, method, None) for method in METHODS]
+    others = [cx.find_cycles(model, 1, key=0, progress=False)]
+    others += cx.track([model, model], 1, key=0, starts=64, exact=True, progress=False)
+    values = {"A[0]": [0.25, float(np.asarray(model.A)[0])]}
+    scanned = cx.scan(model, values, 1, key=0, starts=64, exact=True, progress=False)
+    assert not scanned.layers["proved"][1]
+    for cycles in (*proofs, *others, scanned.cell(1)):
+        assert len(cycles) == len(cycles.degenerate) == 0
+        assert cycles.report["orders"]["1"]["verdict"] in ("unknown", "proved incomplete")
+    for cycles in proofs:
+        assert "beyond the largest float64" in cycles.report["orders"]["1"]["reason"]
+
+
 # -- families ---------------------------------------------------------------------------------------------------------
 
 

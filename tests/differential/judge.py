@@ -51,13 +51,28 @@ def entries_of(reference: Reference, cycles: cx.Cycles) -> list[Finding]:
     """Judge each listed cycle, solution on a border, and family."""
     found = []
     for cycle in cycles:
-        found += _of_cycle(reference, cycle)
+        found += of_cycle(reference, cycle)
     for entry in cycles.degenerate:
-        found += JUDGES[entry.kind](reference, entry)
+        found += of_degenerate(reference, entry)
     for kind, some in (("cycle", cycles), ("family", [e for e in cycles.degenerate if e.kind == "family"])):
         words = [canonical(reference.map.word_of(entry.gates)) for entry in some]
         found += [Finding(f"{kind} listed twice", len(w), spelled(w)) for w in set(words) if words.count(w) > 1]
     return found
+
+
+def of_cycle(reference: Reference, cycle: cx.Cycle) -> list[Finding]:
+    """Judge one cycle."""
+    return _beyond("cycle", cycle) or _of_cycle(reference, cycle)
+
+
+def of_degenerate(reference: Reference, entry: cx.Degenerate) -> list[Finding]:
+    """Judge one solution on a border, family or slow line."""
+    return _beyond(entry.kind, entry) or JUDGES[entry.kind](reference, entry)
+
+
+def _beyond(kind: str, entry: cx.Cycle | cx.Degenerate) -> list[Finding]:
+    """What is listed lies somewhere: inf and nan are no place."""
+    return [] if np.all(np.isfinite(entry.points)) else [Finding(f"false {kind}", entry.order, f"at {entry.points}")]
 
 
 def _of_slow(reference: Reference, entry: cx.Degenerate) -> list[Finding]:
@@ -65,7 +80,7 @@ def _of_slow(reference: Reference, entry: cx.Degenerate) -> list[Finding]:
     start = state = [rational(x) for x in entry.points[0]]
     for _ in range(entry.order):
         state = list(reference.map.image(state))
-    moved = max(abs(float(a - b)) for a, b in zip(state, start, strict=True))
+    moved = max(abs(number_of(a - b)) for a, b in zip(state, start, strict=True))
     allowed = 64 * entry.order * len(start) * np.finfo(float).eps * float(np.max(np.abs(entry.points)))
     return [] if moved <= allowed else [Finding("false slow line", entry.order, f"{entry!r}: moves by {moved:.3g}")]
 

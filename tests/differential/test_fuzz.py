@@ -4,8 +4,10 @@ import pytest
 
 import cyclax as cx
 
-from .fuzz import run, run_verbs, table, undecided_share
+from .fuzz import attempt, run, run_verbs, table, undecided_share
+from .judge import judge
 from .networks import SHAPES, STYLES
+from .reference import Reference
 from .verbs import Said, ask
 
 
@@ -133,3 +135,49 @@ def test_all_verbs():
 def test_what_fuzzing_found_in_compare(model, number):
     """The neighbors are those that `compare` was asked about when it said something false."""
     assert ask(model, "compare", number) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        # A 3-cycle of points beyond the largest float64, as is what the map adds to them.
+        (
+            cx.ClippedDendriticPLRNN(
+                A=[-0.329615305025034, 0.2701008083637172],
+                W=[
+                    [3.230174132130374e175, -4.3686017763927575e176],
+                    [5.616766007562952e176, -1.0615944389222262e177],
+                ],
+                h=[1.5271312976725895e176, -3.9116177902040365e175],
+                alpha=[-0.6503621595300979],
+                thresholds=[[9.214422941285523e175], [2.3231924062397363e176]],
+            ),
+            "[3], method=cx.Exhaustive(), progress=False",
+        ),
+    ],
+)
+def test_what_fuzzing_found_in_enumerate_cycles(model, options):
+    cycles, wrong, refusal = attempt(f"cx.enumerate_cycles(model, {options})", model)
+    assert (wrong, refusal) == ([], "")
+    assert isinstance(cycles, cx.Cycles)
+    assert judge(Reference(model), cycles) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "number"),
+    [
+        # Terms that nearly cancel in what the map adds: it is rounded as they are.
+        (
+            cx.ShallowPLRNN(
+                A=[-0.45723831886000843],
+                W1=[[-6.611879079380872e-20, 1.4231198773239607e-20, -4.623706656979248e-20]],
+                W2=[[0.3021725655681789], [2.0859188124326016], [-0.5862086409637622]],
+                h1=[2.6755845713656445e-20],
+                h2=[0.767168446966723, 1.6869522934168364, -1.1113234784436312],
+            ),
+            3,
+        ),
+    ],
+)
+def test_what_fuzzing_found_in_scan(model, number):
+    assert ask(model, "scan", number) == []

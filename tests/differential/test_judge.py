@@ -78,6 +78,18 @@ def test_a_cycle_that_was_spoiled(change, kind):
     assert kind in kinds(LOZI, dataclasses.replace(cycles, cycles=others))
 
 
+@pytest.mark.parametrize("model", [LOZI, LINE, CORNER], ids=["cycle", "family", "border"])
+def test_what_lies_nowhere(model):
+    cycles = enumerated(model)
+
+    def nowhere(entries):
+        return tuple(dataclasses.replace(entry, points=np.full_like(entry.points, -np.inf)) for entry in entries)
+
+    lost = dataclasses.replace(cycles, cycles=nowhere(cycles.cycles), degenerate=nowhere(cycles.degenerate))
+    found = judge(Reference(model), lost)
+    assert sum(finding.kind.startswith("false ") for finding in found) == len(cycles) + len(cycles.degenerate) > 0
+
+
 def test_a_wrong_period():
     (cycle,) = enumerated(LOZI).of_order(2)
     twice = dataclasses.replace(

@@ -15,7 +15,7 @@ import numpy as np
 import cyclax as cx
 
 from .exact_map import ExactMap, formula
-from .judge import JUDGES, Finding, _of_cycle, judge, number_of, spelled, undecided
+from .judge import Finding, judge, number_of, of_cycle, of_degenerate, spelled, undecided
 from .reference import Reference
 
 # Orders that are searched; steps of orbits.
@@ -56,7 +56,7 @@ def of_certify(model, reference: Reference, rng: np.random.Generator, said: Said
     said.add(cycle.certificate is None or cycle.certificate.status == "ambiguous" for cycle in certified)
     found = judge(reference, certified)
     for cycle in certified:
-        wrong, proof = _of_cycle(reference, cycle), cycle.certificate
+        wrong, proof = of_cycle(reference, cycle), cycle.certificate
         assert proof is not None
         if proof.status == "proved" and any(f.kind in ("false cycle", "wrong gates", "wrong period") for f in wrong):
             found.append(Finding("wrong certificate: false cycle proved", cycle.order, repr(cycle)))
@@ -77,7 +77,7 @@ def of_certify(model, reference: Reference, rng: np.random.Generator, said: Said
             gates[rng.integers(cycle.order), rng.choice(reference.map.matters)] ^= True
             spoiled.append(dataclasses.replace(cycle, gates=gates))
         for false in spoiled:
-            if not _of_cycle(reference, false):
+            if not of_cycle(reference, false):
                 continue
             others = (*cycles.cycles[:i], false, *cycles.cycles[i + 1 :])
             proof = cx.certify(model, dataclasses.replace(cycles, cycles=others), progress=False)[i].certificate
@@ -102,11 +102,11 @@ def of_attractors(model, reference: Reference, rng: np.random.Generator, said: S
     for label, entry in enumerate(result.entries):
         own = [(ends[:, i], early[i]) for i in np.flatnonzero(result.labels == label)]
         if isinstance(entry.what, cx.Cycle):
-            found += _of_cycle(reference, entry.what) or _goes_to(
+            found += of_cycle(reference, entry.what) or _goes_to(
                 reference, entry.what, own, _rounding(model, entry.what)
             )
         elif isinstance(entry.what, cx.Degenerate):
-            found += JUDGES[entry.what.kind](reference, entry.what)
+            found += of_degenerate(reference, entry.what)
             if entry.kind == "family":
                 periods = [_period(orbit) for orbit, _ in own]
                 other = [p for p in periods if p is not None and p != entry.what.order]

@@ -14,11 +14,12 @@ from cyclax.core.checks import checked_key, whole
 from cyclax.core.interruption import Interruption
 from cyclax.core.numerics import numerics
 from cyclax.core.version import __version__
-from cyclax.cycles.balance import Balanced, units_of
+from cyclax.cycles.balance import units_of
 from cyclax.cycles.cycle import Cycle, Degenerate, stability
 from cyclax.cycles.exact_form import exact_form
 from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.result import Cycles
+from cyclax.cycles.units import Balanced
 from cyclax.maps.affine import AffineForm, in_chunks, state_scale, visit
 from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array, with_bias
 from cyclax.maps.driven import InputAsState, under

@@ -9,12 +9,12 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Array, Float
 
 from cyclax.cycles.cycle import Cycle, Degenerate, NearMiss
 from cyclax.cycles.exact_form import exact_form
 from cyclax.cycles.families import extent
 from cyclax.cycles.result import Cycles
+from cyclax.cycles.units import Balanced, representable
 from cyclax.maps.affine import AffineForm, itineraries, state_sizes
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
@@ -30,29 +30,6 @@ _FAR, _FARTHEST = 200, 900
 _NORMAL = 1000
 # Sweeps of reweighting toward the least sum of moduli, and the floor of the residuals that count the most.
 _SWEEPS, _FLOOR = 20, 0.5
-
-
-class Balanced(AbstractPiecewiseLinearMap):
-    """A map in other units of its states: y = z / units.
-
-    **Arguments:** `model`; `units` `(M,)`: powers of two.
-    """
-
-    model: AbstractPiecewiseLinearMap
-    units: Float[Array, " M"]
-
-    @property
-    def num_states(self) -> int:
-        """The latent dimension M."""
-        return self.model.num_states
-
-    def preactivations(self, z):
-        """Give the preactivations of the model."""
-        return self.model.preactivations(self.units * z)
-
-    def step(self, z, gates):
-        """Map once, in these units."""
-        return self.model.step(self.units * z, gates) / self.units
 
 
 def units_of(bounds: AffineForm) -> np.ndarray | None:
@@ -176,7 +153,11 @@ def in_own_units(cycles: Cycles, model: AbstractPiecewiseLinearMap, units: np.nd
         cycles,
         cycles=tuple(_cycle(cycle, model, bounds, units) for cycle in cycles.cycles),
         degenerate=tuple(_degenerate(entry, bounds, units) for entry in cycles.degenerate),
-        near_misses=tuple(_near_miss(entry, model, bounds, units) for entry in cycles.near_misses),
+        near_misses=tuple(
+            _near_miss(entry, model, bounds, units)
+            for entry in cycles.near_misses
+            if representable(entry.points[None], units)[0]
+        ),
     )
 
 
@@ -200,9 +181,16 @@ def _cycle(cycle: Cycle, model, bounds: AffineForm, units: np.ndarray) -> Cycle:
         jacobian=jacobian,
         residual=float(np.max(np.abs(images - np.roll(points, -1, axis=0)), initial=0.0)),
         margin=float(np.min(bounds.distances(points), initial=np.inf)),
-        error=cycle.error * float(np.max(units)),
+        error=_error(cycle, units),
         condition=condition,
     )
+
+
+def _error(entry: Cycle | Degenerate, units: np.ndarray) -> float:
+    """Bound the error in other units: nothing is rounded but what comes to lie below the smallest numbers."""
+    error, points = entry.error * float(np.max(units)), entry.points * units
+    exact = np.array_equal(points / units, entry.points) and error / float(np.max(units)) == entry.error
+    return error if exact else error + 2 * float(np.finfo(float).smallest_subnormal)
 
 
 def _degenerate(entry: Degenerate, bounds: AffineForm, units: np.ndarray) -> Degenerate:
@@ -217,7 +205,7 @@ def _degenerate(entry: Degenerate, bounds: AffineForm, units: np.ndarray) -> Deg
         directions=directions,
         extent=extent(bounds, entry.gates, points[0], directions),
         margin=float(np.min(bounds.distances(points), initial=np.inf)) if entry.kind != "border" else entry.margin,
-        error=entry.error * float(np.max(units)),
+        error=_error(entry, units),
     )
 
 

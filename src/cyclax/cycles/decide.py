@@ -19,6 +19,7 @@ from cyclax.cycles.forms import UnsupportedError
 from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
 from cyclax.cycles.pieces import Pieces
 from cyclax.cycles.polyhedra import choices_of, columns_of, eliminated, inside_of, solution_space, to_float, value_at
+from cyclax.cycles.units import own_units, representable
 from cyclax.cycles.word import minimal_period
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
@@ -80,6 +81,8 @@ class Decider:
             decision = self._decide(np.ascontiguousarray(word, bool))
             if decision.outcome not in (Outcome.CYCLE, Outcome.BORDER, Outcome.FAMILY):
                 return decision
+            if not representable(decision.points[None], own_units(self._model))[0]:
+                return Decision(Outcome.OPEN, "its points are beyond the largest float64")
             return decision._replace(steps=np.stack([self._jacobian(gates) for gates in word]))
 
     def orders_of_families(self, word: np.ndarray, multipliers: np.ndarray) -> list[int] | None:
@@ -101,18 +104,27 @@ class Decider:
 
         None where the code of the model cannot be followed, or its numbers are no rationals.
         """
+        pieces = self._held_maps(np.arange(self._model.num_gates) == gate, np.zeros(self._model.num_gates, bool))
+        if pieces is None:
+            return None
+        difference = pieces[0] - pieces[1]
+        return *_rounded_map(difference), any(entry != 0 for entry in difference.entries())
+
+    def closed(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Give the Jacobian `(M, M)` and the image of 0 `(M,)` with all gates closed, each rounded once.
+
+        None where the code of the model cannot be followed, or its numbers are no rationals.
+        """
+        pieces = self._held_maps(np.zeros(self._model.num_gates, bool))
+        return None if pieces is None else _rounded_map(pieces[0])
+
+    def _held_maps(self, *several: np.ndarray) -> list[Any] | None:
+        """Give the held maps for gates `(G,)` as rational matrices on (1, z)."""
         with LOCK:
             try:
-                if not self._at(_BITS[0]).exact:
-                    return None
-                closed = np.zeros(self._model.num_gates, bool)
-                difference = self._rational(np.arange(len(closed)) == gate) - self._rational(closed)
+                return [self._rational(gates) for gates in several] if self._at(_BITS[0]).exact else None
             except UnsupportedError:
                 return None
-        inner = range(1, self._model.num_states + 1)
-        jacobian = np.array([[to_float(difference[i, j]) for j in inner] for i in inner])
-        switches = any(entry != 0 for entry in difference.entries())
-        return jacobian, np.array([to_float(difference[i, 0]) for i in inner]), switches
 
     def jacobian(self, gates: np.ndarray) -> np.ndarray | None:
         """Give the Jacobian `(M, M)` of the held map for gates `(G,)`, each entry rounded once.
@@ -338,6 +350,12 @@ class Decider:
 
 
 # -- solutions of a word ----------------------------------------------------------------------------------------------
+
+
+def _rounded_map(held: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Round Jacobian `(M, M)` and image of 0 `(M,)` of a rational matrix on (1, z)."""
+    rows = np.array([[to_float(held[i, j]) for j in range(held.ncols())] for i in range(1, held.nrows())])
+    return rows[:, 1:], rows[:, 0]
 
 
 def _generic_period(orbit: list, order: int) -> int:

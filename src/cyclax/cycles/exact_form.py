@@ -1,7 +1,8 @@
-"""The affine form of a map where float64 loses what a gate adds: beside a large Jacobian, or below the smallest number.
+"""The affine form of a map where float64 loses what a gate adds: beside a large Jacobian, or out of its range.
 
 What opening a gate adds is a difference of two Jacobians, of which rounding may leave little, or nothing; and a product
-of two weights of 1e-170 is 0. Whether a gate matters is decided exactly there.
+of two weights of 1e-170 is 0, of two of 1e170 infinite, in units in which what it is part of is neither. Whether a gate
+matters is decided exactly there.
 """
 
 from collections.abc import Callable
@@ -59,11 +60,16 @@ def _mended(found: AffineForm, models: AbstractPiecewiseLinearMap, generic: Call
         lost = jumps <= np.maximum(_LOST * closed[:, None], _SMALLEST)
         lost |= (shifts <= np.maximum(_LOST * shift[:, None], _SMALLEST)) & (found.offsets != 0)
     lost &= np.any(found.gradients != 0, axis=2)
+    beyond = ~np.isfinite(closed + shift)
+    lost |= ~np.isfinite(jumps + shifts)
     if np.any(lost & (jumps == 0) & (shifts == 0)):  # most of them switch nothing, whatever the weights that are not 0
         lost &= generic().effective | (jumps != 0) | (shifts != 0)
-    for row in np.flatnonzero(np.any(lost, axis=1)).tolist():
+    for row in np.flatnonzero(np.any(lost, axis=1) | beyond).tolist():
         decider = Decider(jax.tree.map(lambda leaf, row=row: np.asarray(leaf)[row], models), found.effective[row])
+        if beyond[row] and (own := decider.closed()) is not None:
+            found.closed[row], found.shift[row] = own
         for gate in np.flatnonzero(lost[row]).tolist():
             if (jump := decider.jump(gate)) is not None:
-                found.jumps[row, gate], found.shift_jumps[row, gate], found.effective[row, gate] = jump
+                found.jumps[row, gate], found.shift_jumps[row, gate], switches = jump
+                found.effective[row, gate] = switches and bool(np.any(found.gradients[row, gate] != 0))
     return found

@@ -13,6 +13,7 @@ from cyclax.cycles.cycle import Degenerate
 from cyclax.cycles.decide import Decision
 from cyclax.cycles.multipliers import multipliers_of
 from cyclax.cycles.solve import solve_words
+from cyclax.cycles.units import own_units, representable
 from cyclax.maps.affine import AffineForm, itineraries, lengths_of
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
@@ -64,6 +65,8 @@ def slow_family(model: AbstractPiecewiseLinearMap, bounds: AffineForm, word: np.
         same = np.array_equal(met[:, bounds.effective], word[:, bounds.effective])
         if same and np.max(np.abs(back - some)) <= 16 * size * order * _EPS * np.max(np.abs(some)):
             points = _orbit(bounds, some, word)
+            if not representable(points[None], own_units(model))[0]:
+                continue
             margin = float(np.min(bounds.distances(points), initial=np.inf))
             error = float(np.max(np.abs(back - some)))
             values = multipliers_of(bounds.jacobians(word)[None], product[None])[0]

@@ -13,7 +13,6 @@ import numpy as np
 
 from cyclax.core.identity import fingerprint
 from cyclax.core.version import __version__
-from cyclax.cycles.balance import Balanced
 from cyclax.cycles.contraction import Contraction, contraction_certificate
 from cyclax.cycles.cycle import Cycle, Degenerate
 from cyclax.cycles.decide import Decider
@@ -23,6 +22,7 @@ from cyclax.cycles.orders import divisors
 from cyclax.cycles.result import Cycles
 from cyclax.cycles.seal import sealed
 from cyclax.cycles.uniqueness import one_solution
+from cyclax.cycles.units import Balanced
 from cyclax.cycles.verify import Verified, verify_repetitions, verify_words
 from cyclax.cycles.word import WordKey, word_of
 from cyclax.maps.affine import AffineForm

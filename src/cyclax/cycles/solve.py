@@ -66,24 +66,25 @@ def solve_words(
     """
     at_once = max(1, _SOLVE_BYTES // (10 * 8 * words.shape[1] * bounds.gradients.shape[-1] ** 2))
     if owner is None:
-        effective, gradients = bounds.effective[None], bounds.gradients[None]
+        shared = bounds.take(None)
         parts = [
-            _solve_together(model, words[i : i + at_once], effective, gradients, None)
-            for i in range(0, max(1, len(words)), at_once)
+            _solve_together(model, words[i : i + at_once], shared, None) for i in range(0, max(1, len(words)), at_once)
         ]
     else:
+        # Of each word a table of its own is held.
+        at_once = max(1, at_once // max(1, bounds.offsets.shape[1]))
         owners = [owner[i : i + at_once] for i in range(0, max(1, len(words)), at_once)]
         parts = [
-            _solve_together(model, words[i * at_once : (i + 1) * at_once], bounds.effective[o], bounds.gradients[o], o)
+            _solve_together(model, words[i * at_once : (i + 1) * at_once], bounds.take(o), o)
             for i, o in enumerate(owners)
         ]
     return Solutions(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def _solve_together(model, words: np.ndarray, effective: np.ndarray, gradients: np.ndarray, owner) -> Solutions:
-    """Solve words with the gates that matter `(n or 1, G)` and their gradients `(n or 1, G, M)`."""
+def _solve_together(model, words: np.ndarray, bounds: AffineForm, owner) -> Solutions:
+    """Solve words with a stack of affine forms: one for each word, or one for all."""
     number, order, num_gates = words.shape
-    num_states = gradients.shape[-1]
+    num_states = bounds.gradients.shape[-1]
     owner = None if owner is None else np.repeat(owner, order)
     jacobians, offsets = in_chunks(pieces, model, words.reshape(-1, num_gates), owner)
     jacobians = jacobians.reshape(number, order, num_states, num_states)
@@ -93,7 +94,8 @@ def _solve_together(model, words: np.ndarray, effective: np.ndarray, gradients: 
     with np.errstate(all="ignore"):
         points = system.solve(offsets[..., None])[..., 0]
         points += system.solve(_defect(jacobians, offsets, points)[..., None])[..., 0]
-        error, amplified = _error_bound(system, jacobians, offsets, points, num_gates)
+        terms = _terms(bounds, words, np.abs(points)), _terms(bounds, words, np.ones_like(points), constants=False)
+        error, amplified = _error_bound(system, jacobians, offsets, points, terms, num_gates)
         product = jacobians[:, 0]
         for t in range(1, order):
             product = jacobians[:, t] @ product
@@ -105,8 +107,8 @@ def _solve_together(model, words: np.ndarray, effective: np.ndarray, gradients: 
     preactivations = preactivations.reshape(number, order, num_gates)
     images = images.reshape(points.shape)
     residual = np.max(np.abs(images - np.roll(sane, -1, axis=1)), axis=(1, 2))
-    effective = np.broadcast_to(effective[:, None], preactivations.shape)
-    distances = np.abs(preactivations) / np.where(effective, lengths_of(gradients)[:, None], 1.0)
+    effective = np.broadcast_to(bounds.effective[:, None], preactivations.shape)
+    distances = np.abs(preactivations) / np.where(effective, lengths_of(bounds.gradients)[:, None], 1.0)
     margin = np.min(distances, axis=(1, 2), initial=np.inf, where=effective)
     violated = effective & ((preactivations > 0) != words)
     outside = np.max(distances, axis=(1, 2), initial=0.0, where=violated)
@@ -120,7 +122,21 @@ def _defect(jacobians, offsets, points):
     return (jacobians @ points[..., None])[..., 0] + offsets - np.roll(points, -1, axis=1)
 
 
-def _error_bound(system, jacobians, offsets, points, num_gates):
+def _terms(bounds: AffineForm, words: np.ndarray, sizes: np.ndarray, constants: bool = True) -> np.ndarray:
+    """Add up the moduli of all terms of the images of states of these sizes, gate by gate: `(n, k, M)`.
+
+    Jacobians and offsets are sums over gates, and rounded relative to these terms, however far they cancel.
+    """
+    pivots = np.argmax(np.abs(bounds.gradients), axis=2)[..., None]
+    steep = np.take_along_axis(bounds.gradients, pivots, axis=2)
+    # What a gate adds is of rank one: this, times its preactivation.
+    added = np.take_along_axis(bounds.jumps, pivots[..., None], axis=3)[..., 0] / np.where(steep != 0, steep, 1)
+    total = sizes @ np.abs(np.swapaxes(bounds.closed, 1, 2))
+    total += np.where(words, sizes @ np.abs(np.swapaxes(bounds.gradients, 1, 2)), 0) @ np.abs(added)
+    return total + np.abs(bounds.shift)[:, None] + words @ np.abs(bounds.shift_jumps) if constants else total
+
+
+def _error_bound(system, jacobians, offsets, points, terms, num_gates):
     """Bound the distance from computed to exact points: what is left over, and rounding, through the inverse.
 
     A random-sign probe of a row of the inverse has the row's 2-norm as its root mean square; sqrt(k M) of it bounds
@@ -131,8 +147,10 @@ def _error_bound(system, jacobians, offsets, points, num_gates):
     _, order, num_states = points.shape
     moduli = np.abs(jacobians)
     unit = 4 * (num_states + num_gates) * _EPS
-    rounding = unit * ((moduli @ np.abs(points)[..., None])[..., 0] + np.abs(offsets) + np.abs(points))
-    sources = np.stack([np.abs(_defect(jacobians, offsets, points)) + rounding, unit * (np.sum(moduli, axis=3) + 1)])
+    images = np.maximum((moduli @ np.abs(points)[..., None])[..., 0] + np.abs(offsets), terms[0])
+    rounding = unit * (images + np.abs(points))
+    amplified = unit * (np.maximum(np.sum(moduli, axis=3), terms[1]) + 1)
+    sources = np.stack([np.abs(_defect(jacobians, offsets, points)) + rounding, amplified])
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (order, num_states, _PROBES))
     probes = system.solve(np.concatenate([source[..., None] * signs for source in sources], axis=-1))
     probes = probes.reshape(*points.shape, 2, _PROBES)

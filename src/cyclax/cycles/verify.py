@@ -22,6 +22,7 @@ from cyclax.cycles.families import described, slow_family
 from cyclax.cycles.multipliers import sound_multipliers
 from cyclax.cycles.solve import Solutions, jacobians_along, solve_words
 from cyclax.cycles.table import BORDER, CYCLE, FAMILY, KINDS, REFUTED, UNDECIDED, codes_of
+from cyclax.cycles.units import own_units, representable
 from cyclax.cycles.word import WordKey, canonical_words, minimal_period, word_keys
 from cyclax.maps.affine import AffineForm, itineraries
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -64,6 +65,11 @@ class Models:
         if self.stacked:
             moving, settled = moving[owner][:, None], settled[owner][:, None]
         return np.where(moving, gates, settled)
+
+    def representable(self, owner: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Say which of the orbits `(n, k, M)` float64 can hold in the units of the models themselves."""
+        units = own_units(self.model)
+        return representable(points, units[owner][:, None] if np.ndim(units) == 2 else units)
 
     def solve(self, owner: np.ndarray, gates: np.ndarray) -> Solutions:
         """Solve words `(n, k, G)`, word i of model `owner[i]`."""
@@ -140,6 +146,7 @@ def _judged(models: Models, owner: np.ndarray, words: np.ndarray, exact: bool) -
     sound = ~solutions.singular & (not exact)
     refuted = sound & (solutions.outside > solutions.error)
     cycles = sound & ~refuted & (solutions.margin > solutions.error)
+    cycles &= models.representable(owner, solutions.points)
     kind = np.where(cycles, CYCLE, REFUTED)
     for i in np.flatnonzero(cycles & solutions.doubtful).tolist():
         product = functools.partial(models.decider(int(owner[i])).product, solutions.gates[i])

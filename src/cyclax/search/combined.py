@@ -10,7 +10,7 @@ import numpy as np
 from cyclax.core.checks import real
 from cyclax.core.progress import progress_bar
 from cyclax.core.stop import Stop
-from cyclax.cycles.balance import Balanced
+from cyclax.cycles.units import own_units
 from cyclax.proofs.attempt import MANY_DIMENSIONS, Attempts
 from cyclax.search.driver import Driver
 from cyclax.search.finder import AbstractFinder
@@ -120,8 +120,7 @@ class _Turns:
     def __init__(self, finder: Combined, networks: Sequence[Network], stop: Stop, given: dict[int, Any], say):
         self.finder, self.networks, self.stop, self.given, self.say = finder, networks, stop, given, say
         for network in networks if finder.proofs else ():
-            units = network.model.units if isinstance(network.model, Balanced) else 1.0
-            network.attempts = Attempts(network.inventory, list(network.tallies), np.asarray(units))
+            network.attempts = Attempts(network.inventory, list(network.tallies), np.asarray(own_units(network.model)))
         self.searches: dict[tuple[int, int], PathSearch] = {}
         self.driver: Driver | None = None
 

@@ -68,10 +68,12 @@ def directions(bounds: AffineForm) -> np.ndarray:
         gradient = bounds.gradients[gate]
         largest = np.argmax(np.abs(gradient))
         u = bounds.jumps[gate][:, largest] / gradient[largest]
-        if abs(bounds.offsets[gate]) > abs(gradient[largest]):  # products that underflow in the one do not in the other
+        # Products that underflow in the one do not in the other; nor do those that overflow.
+        if abs(bounds.offsets[gate]) > abs(gradient[largest]) and np.all(np.isfinite(bounds.shift_jumps[gate])):
             u = bounds.shift_jumps[gate] / bounds.offsets[gate]
-        wrong = np.max(np.abs(bounds.jumps[gate] - np.outer(u, gradient)))
-        moved = np.max(np.abs(bounds.shift_jumps[gate] - u * bounds.offsets[gate]))
+        with np.errstate(all="ignore"):
+            wrong = np.max(np.abs(bounds.jumps[gate] - np.outer(u, gradient)))
+            moved = np.max(np.abs(bounds.shift_jumps[gate] - u * bounds.offsets[gate]))
         if wrong > _RANK_ONE * size or moved > _RANK_ONE * (offsets + size * abs(bounds.offsets[gate])):
             raise ValueError(
                 f"branch_and_bound: opening gate {gate} adds something that does not vanish on its border, so that the "
