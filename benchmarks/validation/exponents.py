@@ -5,6 +5,7 @@ Where "Sprott" is named: J. C. Sprott, "Chaos and Time-Series Analysis" (Oxford 
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax.numpy as jnp
@@ -42,7 +43,10 @@ def on_a_ring(number: int, seed: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """A system, and what is known of it; `sum` is that of the exponents, `call` what stands before `.exponents`."""
+    """A system, and what is known of it; `sum` is that of the exponents, `call` what stands before `.exponents`.
+
+    A flow is made when it is followed, as that takes the extra `data`.
+    """
 
     name: str
     system: Any
@@ -58,7 +62,13 @@ class Known:
     def spectrum(self, times: int = 1) -> cx.Spectrum:
         """Follow all starts, so many times as long as needed for three digits, and pool them."""
         settings = {"steps": times * self.steps, "warmup": self.warmup, "in_axes": (None, 0, None), "progress": False}
-        return cx.lyapunov_spectrum(self.system, self.starts, **settings).pool()
+        system = self.system() if self.is_flow else self.system
+        return cx.lyapunov_spectrum(system, self.starts, **settings).pool()
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether it goes on in time, and not in steps."""
+        return isinstance(self.system, functools.partial)
 
     def rounding(self, known: float | str) -> float:
         """Give to how much a number is known."""
@@ -66,7 +76,7 @@ class Known:
 
     def rows(self) -> list[Row]:
         """Compare exponents, their sum and the dimension, as far as they are known."""
-        found, rows = self.spectrum(times=2 if isinstance(self.system, cx.Flow) else 50), []
+        found, rows = self.spectrum(times=2 if self.is_flow else 50), []
         for i, known in enumerate(self.exponents):
             allowed = 4 * float(found.standard_errors[i]) + self.rounding(known)
             ours, call = float(found.exponents[i]), f"{self.call}.exponents[{i}]"
@@ -150,7 +160,7 @@ KNOWN = [
     ),
     Known(
         "Lorenz, (10, 28, 8/3), per unit of time",
-        cx.Flow(Lorenz63().velocity, 0.1, substeps=10),
+        functools.partial(cx.Flow, Lorenz63().velocity, 0.1, substeps=10),
         np.random.default_rng(4).normal([0, 0, 25], 1, (64, 3)),
         3000,
         300,
@@ -162,7 +172,7 @@ KNOWN = [
     ),
     Known(
         "Roessler, (0.2, 0.2, 5.7), per unit of time",
-        cx.Flow(Roessler().velocity, 0.2, substeps=8),
+        functools.partial(cx.Flow, Roessler().velocity, 0.2, substeps=8),
         on_a_ring(64, 3),
         3000,
         500,
