@@ -1,8 +1,10 @@
 """The page of what is known beside ours: every row holds, now as it did when the page was made."""
 
 import dataclasses
+import re
 
 import pytest
+from benchmarks.tables import ROOT
 from benchmarks.validation.rows import COLUMNS, Row, printed, published, table
 from benchmarks.validation.sections import SECTIONS
 
@@ -13,6 +15,9 @@ def test_every_section_stands_on_the_page():
     assert list(PAGE) == list(SECTIONS)
     assert all(tuple(row) == COLUMNS for rows in PAGE.values() for row in rows)
     assert sum(map(len, PAGE.values())) > 90
+    text = (ROOT / "docs" / "validation.md").read_text()
+    shown = re.findall(r"^<!-- from validation\.md: .*; section = (.*) -->$", text, re.MULTILINE)
+    assert sorted(shown) == sorted(SECTIONS)
 
 
 @pytest.mark.parametrize("section", SECTIONS)
