@@ -19,7 +19,7 @@ ACROSS, UP, CELL = np.linspace(-3.5, 1.2, 85), np.linspace(0.2, 3.0, 59), (-3.1,
 
 def main(picture: str = "overview.png") -> None:
     """Scan, trace, find, print and draw."""
-    result = cx.scan(NETWORK, {"W[0,1]": ACROSS, "W[1,0]": UP}, ORDERS, key=0, longest_period=12, orbit_steps=4000)
+    result = cx.scan(NETWORK, {"W[0,1]": ACROSS, "W[1,0]": UP}, ORDERS, key=0, orbit_steps=4000)
     curves = [curve for curve in cx.trace_all(result) if curve.types != ("persistence",)]
     model = eqx.tree_at(lambda network: network.W, NETWORK, np.array([[0, CELL[0]], [CELL[1], 0]]))
     cycles = cx.find_cycles(model, ORDERS, key=0)
