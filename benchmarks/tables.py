@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = [ROOT / "README.md", ROOT / "docs" / "performance.md"]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("performance", "validation"))]
 
 _SHOWN = re.compile(r"^(<!-- from (\S+): (.+?)(?:; (.+?) = (.+?))? -->\n\n)(?:\|.*\n)*\n?", re.MULTILINE)
 

@@ -1,15 +1,7 @@
-"""Systems whose exponents are known, and the plain NumPy loop that all of it is held against."""
+"""Flows that several tests share, and the plain NumPy loop that all of it is held against."""
 
 import jax.numpy as jnp
 import numpy as np
-
-
-def henon(z):
-    return jnp.stack([1 - 1.4 * z[0] ** 2 + z[1], 0.3 * z[0]])
-
-
-def logistic(z):
-    return 4 * z * (1 - z)
 
 
 def lorenz(z):
@@ -21,18 +13,6 @@ def hopf(z):
     """The normal form: a limit cycle of radius 1, exponents 0 and -2."""
     r2 = z[0] ** 2 + z[1] ** 2
     return jnp.stack([z[0] - z[1] - z[0] * r2, z[0] + z[1] - z[1] * r2])
-
-
-def roessler(z):
-    x, y, w = z
-    return jnp.stack([-y - w, x + 0.2 * y, 0.2 + w * (x - 5.7)])
-
-
-def on_a_ring(number: int, seed: int) -> np.ndarray:
-    """Give starts for the Roessler system all around its axis: its orbits keep their phases for long."""
-    rng = np.random.default_rng(seed)
-    angle, radius = rng.uniform(0, 2 * np.pi, number), rng.uniform(2, 8, number)
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle), np.zeros(number)], axis=1)
 
 
 def plain_exponents(step, jacobian, state, inputs, steps: int, warmup: int, number: int) -> np.ndarray:

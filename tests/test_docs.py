@@ -206,6 +206,9 @@ def test_every_public_room_is_looked_at():
 # -- figures ----------------------------------------------------------------------------------------------------------
 
 
+NUMBER = r"\d[\d,]*\d(?:\.\d+)?|\d\.\d+"
+
+
 @pytest.mark.parametrize("page", tables.PAGES, ids=lambda page: page.name)
 def test_tables_of_figures_are_those_of_the_results(page):
     text = page.read_text()
@@ -215,17 +218,26 @@ def test_tables_of_figures_are_those_of_the_results(page):
 
 def test_figures_in_the_text_stand_in_the_results_that_it_names():
     """Numbers of two digits and more: in the file that a paragraph names, or in any where it names none."""
-    number = r"\d[\d,]*\d(?:\.\d+)?|\d\.\d+"
     text = re.sub(r"^(\|.*|<!--.*|#.*)$", "", (DOCS / "performance.md").read_text(), flags=re.MULTILINE)
-    results = {file.name: set(re.findall(number, file.read_text())) for file in tables.RESULTS.glob("*.md")}
+    results = {file.name: set(re.findall(NUMBER, file.read_text())) for file in tables.RESULTS.glob("*.md")}
     seen = 0
     for paragraph in re.split(r"\n\s*\n|\n- ", text):
         named = re.findall(r"benchmarks/results/(\w+\.md)", paragraph)
         known = set.union(*(results[name] for name in named or results))
-        figures = re.findall(number, re.sub(r"`[^`]*`|float64", "", paragraph))
+        figures = re.findall(NUMBER, re.sub(r"`[^`]*`|float64", "", paragraph))
         assert set(figures) <= known, paragraph
         seen += len(figures)
     assert seen > 20
+
+
+def test_what_was_measured_beside_other_tools_stands_in_the_results():
+    readme = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| measured: .*\(benchmarks/results/(.*\.md)\)\) \|(.*)$", readme, re.MULTILINE)
+    assert len(rows) >= 2
+    for file, cells in rows:
+        figures = re.findall(NUMBER, cells)
+        assert len(figures) >= 3
+        assert set(figures) <= set(re.findall(NUMBER, (tables.RESULTS / file).read_text())), cells
 
 
 # -- words and names --------------------------------------------------------------------------------------------------

@@ -5,12 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from examples.gallery.__main__ import HERE, PAGE, PICTURES, SECTIONS, page, sentence
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # the scripts are run as modules, from the root
-
-from examples.gallery.__main__ import HERE, PAGE, PICTURES, SECTIONS, page, sentence  # noqa: E402
-
 NAMES = [name for names in SECTIONS.values() for name in names]
 
 

@@ -13,7 +13,14 @@ HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "gallery.md"
 PICTURES = PAGE.parent / "images" / "gallery"
 SECTIONS = {
-    "Bifurcations and the loss": ["curves_and_state_spaces", "loss_landscape", "loss_jumps", "neuron", "scaling"],
+    "Bifurcations and the loss": [
+        "overview",
+        "curves_and_state_spaces",
+        "loss_landscape",
+        "loss_jumps",
+        "neuron",
+        "scaling",
+    ],
     "Cycles": ["order_40", "tongue", "bifurcation_diagram", "basins"],
     "Networks that do something": ["flip_flop", "stimulus", "driven", "torch_checkpoint"],
     "Chaos": ["lorenz", "symbolic_graph", "spectra_in_training", "echo_state"],

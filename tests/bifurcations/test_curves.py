@@ -7,18 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from benchmarks.validation.curves import DELTA, NORMAL_FORM, TAU, existence, of_normal_form, places, tent_curve, word
 from conftest import CASES
 
 import cyclax as cx
-
-
-def word(letters: str) -> np.ndarray:
-    return np.array([[letter == "R"] for letter in letters])
-
-
-def places(curve: cx.Curve, kind: str) -> np.ndarray:
-    return np.array([point.place for point in curve.special_points if point.type == kind])
-
 
 # -- the skew tent map ------------------------------------------------------------------------------------------------
 
@@ -30,23 +22,9 @@ CORNERS = {
 }
 
 
-def tent(name: str, order: int) -> cx.Curve:
-    """The curve of R L^(n-1) in the window around its corner, begun beside it."""
-    corner = CORNERS.get(order, (0.5, -1.0))
-    left = corner[0] - 0.02
-    right = -(left ** (1 - order)) if name == "degenerate flip" else existence(left, order)
-    window = ((corner[0] - 0.1, corner[0] + 0.1), (3 * corner[1], -0.1))
-    tent = cx.SkewTentMap(left, right - 1e-3, 1.0)
-    return cx.trace(tent, word("R" + "L" * (order - 1)), ("left", "right"), event=name, window=window)
-
-
-def existence(left, order: int):
-    return -(1 - left ** (order - 1)) / ((1 - left) * left ** (order - 2))
-
-
 @pytest.mark.parametrize("order", [1, 2, 3, 4, 5])
 def test_flips_of_the_skew_tent_map(order):
-    curve = tent("degenerate flip", order)
+    curve = tent_curve("degenerate flip", order)
     left, right = curve.points.T
     assert curve.types == ("degenerate flip",)
     np.testing.assert_allclose(right, -(left ** (1.0 - order)), rtol=1e-10)
@@ -63,7 +41,7 @@ def test_flips_of_the_skew_tent_map(order):
 
 @pytest.mark.parametrize("order", [3, 4, 5])
 def test_borders_of_the_skew_tent_map(order):
-    curve = tent("border collision", order)
+    curve = tent_curve("border collision", order)
     left, right = curve.points.T
     assert curve.types == ("nonsmooth fold",)
     np.testing.assert_allclose(right, existence(left, order), rtol=1e-10)
@@ -84,15 +62,7 @@ def births(order: int) -> list[str]:
 
 # -- the border-collision normal form ---------------------------------------------------------------------------------
 
-TAU = cx.Parameter("tau", set=lambda m, v: dataclasses.replace(m, right=jnp.asarray(m.right).at[0, 0].set(v)))
-DELTA = cx.Parameter("delta", set=lambda m, v: dataclasses.replace(m, right=jnp.asarray(m.right).at[1, 0].set(-v)))
-NORMAL_FORM = cx.BorderCollisionNormalForm(left=[[0.3, 1.0], [-0.4, 0.0]], right=[[0.0, 1.0], [0.0, 0.0]], h=[1.0, 0.0])
 TONGUES = {(1, 3): -1.0, (1, 5): 0.618033988749895, (2, 5): -1.618033988749895, (2, 7): -0.4450418679126287}
-
-
-def of_normal_form(cycle, event: str, start, **arguments) -> cx.Curve:
-    window = ((-3.0, 3.0), (-0.5, 1.6))
-    return cx.trace(NORMAL_FORM, cycle, (TAU, DELTA), event=event, window=window, start=start, **arguments)
 
 
 def test_flip_and_fold_of_the_fixed_point_of_the_normal_form():
@@ -259,7 +229,7 @@ def test_a_border_goes_on_beyond_its_corners_with_other_words():
 
 
 def test_a_curve_comes_back_from_its_file(tmp_path):
-    curve = tent("border collision", 3)
+    curve = tent_curve("border collision", 3)
     curve.save(tmp_path / "curve.npz")
     again = cx.Curve.load(tmp_path / "curve.npz")
     np.testing.assert_array_equal(again.points, curve.points)
@@ -276,7 +246,7 @@ def test_a_curve_comes_back_from_its_file(tmp_path):
 
 
 def test_the_check_sees_what_is_wrong():
-    curve = tent("border collision", 3)
+    curve = tent_curve("border collision", 3)
     moved = dataclasses.replace(curve.arcs[0], points=curve.arcs[0].points + np.array([0, 1e-6]))
     assert any("off the curve" in text for text in dataclasses.replace(curve, arcs=(moved,)).check().wrong)
     typed = dataclasses.replace(curve.arcs[0], type="persistence")

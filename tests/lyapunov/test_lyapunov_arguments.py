@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from lyapunov_systems import henon, lorenz
+from benchmarks.validation.exponents import henon
+from lyapunov_systems import lorenz
 
 import cyclax as cx
 from cyclax.lyapunov import spectrum as driver

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from lyapunov_systems import henon, plain_exponents
+from benchmarks.validation.exponents import henon
+from lyapunov_systems import plain_exponents
 
 import cyclax as cx
 

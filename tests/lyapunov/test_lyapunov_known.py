@@ -2,80 +2,36 @@
 
 import numpy as np
 import pytest
-from lyapunov_systems import henon, logistic, lorenz, on_a_ring, roessler
+from benchmarks.validation.exponents import KNOWN, henon, uniform
+from lyapunov_systems import lorenz
 
 import cyclax as cx
 
 
-def starts(seed: int, number: int, low, high) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(low, high, (number, np.size(low)))
-
-
-def check(spectrum: cx.Spectrum, truth, digits: float = 0.0) -> None:
+def check(spectrum: cx.Spectrum, truth, digits) -> None:
     """Each exponent, not the sum: that is right even where the frame is never carried."""
     truth = np.asarray(truth)
     errors = np.abs(spectrum.exponents - truth)
     # `digits`: to how much the published value has been rounded.
-    np.testing.assert_array_less(errors, 3 * spectrum.standard_errors + digits)
+    np.testing.assert_array_less(errors, 3 * spectrum.standard_errors + np.asarray(digits))
     np.testing.assert_array_less(errors, np.where(truth == 0, 0.002, 0.01 * np.abs(truth)))
     assert spectrum.converged
 
 
-# -- maps --------------------------------------------------------------------------------------------------------------
-
-
-def test_henon():
-    z0 = starts(1, 64, [-0.1, -0.1], [0.1, 0.1])
-    spectrum = cx.lyapunov_spectrum(henon, z0, steps=20_000, warmup=1000, in_axes=(None, 0, None)).pool()
-    check(spectrum, [0.41922, -1.62319], 5e-6)
-    assert abs(spectrum.sum - np.log(0.3)) < 1e-12
-    assert abs(spectrum.dimension - 1.25827) < 3 * spectrum.dimension_error < 0.001
-
-
-@pytest.mark.parametrize("slope", [2.0, 1.99])
-def test_tent(slope):
-    spectrum = cx.lyapunov_spectrum(cx.TentMap(slope), [0.3], steps=10_000, warmup=100)
-    check(spectrum, [np.log(slope)])
-    assert abs(spectrum.exponents[0] - np.log(slope)) < 1e-14
-    assert spectrum.dimension == 1
-
-
-@pytest.mark.parametrize("a", [0.3, 0.1])
-def test_skew_tent(a):
-    z0 = starts(1, 16, [-0.1], [0.9])
-    model = cx.SkewTentMap(left=1 / a, right=-1 / (1 - a), offset=1.0)
-    spectrum = cx.lyapunov_spectrum(model, z0, steps=50_000, warmup=100, in_axes=(None, 0, None)).pool()
-    check(spectrum, [-a * np.log(a) - (1 - a) * np.log(1 - a)])
-
-
-def test_logistic():
-    check(cx.lyapunov_spectrum(logistic, [0.3], steps=50_000, warmup=100), [np.log(2)])
-
-
-def test_lozi():
-    z0 = starts(3, 32, [-0.1, -0.1], [0.1, 0.1])
-    spectrum = cx.lyapunov_spectrum(cx.LoziMap(1.7, 0.5), z0, steps=20_000, warmup=1000, in_axes=(None, 0, None)).pool()
-    check(spectrum, [0.4702, np.log(0.5) - 0.4702], 5e-5)
-    assert abs(spectrum.sum - np.log(0.5)) < 1e-12
-
-
-# -- flows -------------------------------------------------------------------------------------------------------------
-
-
-def test_lorenz():
-    z0 = np.random.default_rng(4).normal([0, 0, 25], 1, (64, 3))
-    flow = cx.Flow(lorenz, 0.1, substeps=10)
-    spectra = cx.lyapunov_spectrum(flow, z0, steps=3000, warmup=300, in_axes=(None, 0, None))
-    spectrum = spectra.pool()
-    check(spectrum, [0.9056, 0, -14.5723], 5e-5)
-    assert abs(spectrum.sum + 13.6667) < 1e-4
-    assert abs(spectrum.dimension - 2.0622) < 3 * spectrum.dimension_error + 5e-5
-
-
-def test_roessler():
-    flow = cx.Flow(roessler, 0.2, substeps=8)
-    spectra = cx.lyapunov_spectrum(flow, on_a_ring(64, 3), steps=3000, warmup=500, in_axes=(None, 0, None))
-    check(spectra.pool(), [0.0714, 0, -5.3943], 5e-5)
+@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name)
+def test_known_systems(known):
+    spectrum = known.spectrum()
+    check(spectrum, [float(one) for one in known.exponents], [known.rounding(one) for one in known.exponents])
+    if known.sum is not None:
+        assert abs(spectrum.sum - known.sum) < (1e-12 if spectrum.integration_errors is None else 1e-4)
+    if known.dimension:
+        error = 3 * spectrum.dimension_error
+        assert abs(spectrum.dimension - float(known.dimension)) < error + known.rounding(known.dimension)
+        assert error < 0.001
+    elif len(known.exponents) == 1:
+        assert spectrum.dimension == 1
+    if isinstance(known.system, cx.TentMap):
+        assert abs(spectrum.exponents[0] - float(known.exponents[0])) < 1e-14
 
 
 def test_adaptive_steps_agree_with_fixed_ones():
@@ -100,7 +56,7 @@ def test_adaptive_steps_agree_with_fixed_ones():
 )
 def test_intervals_cover(model, low, high, truth):
     """Over 50 starts, 90 to 99 % of the 95 % intervals cover; over 400, 92 to 98 %, and errors equal the scatter."""
-    z0 = starts(8, 400, low, high)
+    z0 = uniform(8, 400, low, high)
     spectra = cx.lyapunov_spectrum(model, z0, steps=10_000, warmup=1000, in_axes=(None, 0, None))
     covered = (spectra.intervals[..., 0] <= truth) & (truth <= spectra.intervals[..., 1])
     few, many = np.mean(covered[:50], axis=0), np.mean(covered, axis=0)

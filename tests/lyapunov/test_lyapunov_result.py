@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from lyapunov_systems import henon
+from benchmarks.validation.exponents import henon
 from matplotlib.figure import Figure
 
 import cyclax as cx
