@@ -119,7 +119,7 @@ class Distance:
     @property
     def harmless(self) -> bool:
         """Whether the cycle only crosses a border there, by Feigin's rule: it persists, as stable, and none is born."""
-        if self.type != "border collision":
+        if self.step is None or self.gate is None:
             return False
         with numerics(), on_host():
             partner = self.word.copy()
@@ -262,7 +262,7 @@ class _Search:
         """Give the distance to the zero of a test made linear, and the change of the weights that leads there."""
         look = self._advanced(test, self._begun(self.model, test), 1)[0].look
         value, slope = float(look.value), np.asarray(look.slope)
-        length = np.linalg.norm(slope)
+        length = float(np.linalg.norm(slope))
         return (abs(value) / length, -value / length**2 * slope) if length > 0 else (np.inf, slope)
 
     def _begun(self, start, test: _Test) -> Search:
@@ -286,7 +286,8 @@ class _Search:
                 self.failed.append((self._linear(test)[0], test.name))
 
     def _refined(self, start, test: _Test) -> Distance | None:
-        search, end, done, most = self._begun(start, test), None, False, 8
+        search, done, most = self._begun(start, test), False, 8
+        end: Any = None
         while not done:
             self._go_on()
             before, began = int(search.count), Budget.clock()
@@ -302,7 +303,7 @@ class _Search:
     def _distance(self, test: _Test, gap: np.ndarray, unit: np.ndarray) -> Distance:
         flat, unravel = ravel_pytree(self.model)
         step, gate = test.at if test.kind == "border collision" else (None, None)
-        direction, place = (jax.tree.map(np.asarray, unravel(p)) for p in (unit, flat + gap))
+        direction, place = (jax.tree.map(np.asarray, unravel(jnp.asarray(p))) for p in (unit, flat + gap))
         angle = test.angle if test.kind == "center" else None
         return Distance(float(np.linalg.norm(gap)), test.kind, step, gate, angle, direction, place, self.word)
 
