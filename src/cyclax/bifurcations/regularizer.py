@@ -48,6 +48,7 @@ class AwayFromBifurcations(AbstractRenewedRegularizer):
       from one look to the next. Or
     - `orders`: all stable cycles of orders 1 to that one, which are searched for by `find_cycles` at every look.
     - `every`: updates between two looks. `most`: boundaries that are held, the nearest.
+    - `normals` `(J, P)`, `levels` `(J,)`, `there` `(J,)`, `looks` `(3,)`: what is held; `renewed` fills them in.
     """
 
     strength: Any = eqx.field(converter=number)
