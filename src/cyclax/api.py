@@ -7,6 +7,7 @@ from cyclax.bifurcations.distance import Distance, distance_to_bifurcation
 from cyclax.bifurcations.event import Event
 from cyclax.bifurcations.input_diagram import InputDiagram
 from cyclax.bifurcations.inputs import follow_input
+from cyclax.bifurcations.regularizer import AwayFromBifurcations
 from cyclax.bifurcations.trace import trace
 from cyclax.core.budget import Budget, TooExpensiveError
 from cyclax.core.kept import keep_compiled
@@ -126,6 +127,7 @@ __all__ = [  # noqa: RUF022 - grouped as in the documentation
     "RAdam",
     "ManifoldAttractor",
     "L2",
+    "AwayFromBifurcations",
     "ConditionNumber",
     "LatentModel",
     "Identity",

@@ -166,6 +166,40 @@ def test_nothing_is_nearer_in_the_plane(first, number):
     assert met == number
 
 
+def test_a_budget_ends_it_and_the_result_says_so():
+    """Of a network of 64 units little is known at once, of which the linear estimate is the least; more with time."""
+    rng = np.random.default_rng(0)
+    weights = 0.3 * rng.normal(size=(64, 64)) / 8
+    model = cx.PLRNN(rng.uniform(0.2, 0.8, 64), weights, rng.normal(size=64))
+    whole = cx.distance_to_bifurcation(model, fixed_point(model))  # compiles
+    assert whole.interrupted is None
+    first = cx.distance_to_bifurcation(model, fixed_point(model), seconds=1e-9)
+    assert "the time budget of 1e-09 s ran out" in str(first.interrupted)
+    assert "STOPPED EARLY" in repr(first)
+    assert first.distance == pytest.approx(whole.distance, rel=0.05)
+    assert (first.type, first.gate) == (whole.type, whole.gate)
+    assert np.linalg.norm(leaves(first.place) - leaves(model)) == pytest.approx(first.distance, rel=1e-9)
+    assert cx.distance_to_bifurcation(model, fixed_point(model), seconds=1e3).interrupted is None
+    with pytest.raises(ValueError, match="seconds"):
+        cx.distance_to_bifurcation(model, fixed_point(model), seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("model", "word", "kind"),
+    [
+        # x' = x / 2 + c, or -2 x + c where x > 0: stable on one side, a flip saddle with a 2-cycle on the other.
+        (cx.SkewTentMap(0.5, -2.0, -0.1), [[0]], "flip"),
+        (cx.SkewTentMap(0.5, 1.5, -0.1), [[0]], "fold"),
+        (cx.SkewTentMap(0.5, -0.4, -0.1), [[0]], "persistence"),
+    ],
+)
+def test_borders_that_are_only_crossed_are_harmless(model, word, kind):
+    found = cx.distance_to_bifurcation(model, np.array(word, bool))
+    assert found.type == "border collision"
+    assert found.harmless == (kind == "persistence")
+    assert not any(one.harmless for one in found.nearest if one.type != "border collision")
+
+
 # -- as a function ----------------------------------------------------------------------------------------------------
 
 

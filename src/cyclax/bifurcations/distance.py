@@ -1,15 +1,16 @@
 """`distance_to_bifurcation`: the nearest boundary of a cycle in the space of all weights.
 
-With the word held, every test of a cycle (the heights of its points over the borders, and the smallest singular value
-of the block-cyclic matrix with x_k = x_0, -x_0 or e^{i angle} x_0, see `singular`) is a smooth function of the weights
-p. The nearest zero of one test solves min |q - p| with g(q) = 0: q - p is along the gradient of g. Each iteration goes
-to the nearest zero of g made linear, damped by the exact penalty |q - p| + 2 |g| / |g'|, and so converges to local
-minima only. By the envelope theorem the derivative of the distance by p is minus the unit vector towards q.
+With the word held, every test of a cycle (the heights of its points over the borders, and the multipliers, see
+`singular`) is a smooth function of the weights p. The nearest zero of one test solves min |q - p| with g(q) = 0: q - p
+is along the gradient of g. The tests whose zeros are nearest where they are made linear are followed to them (see
+`projection`), which finds local minima only. By the envelope theorem the derivative of the distance by p is minus the
+unit vector towards q.
 """
 
 import dataclasses
-import functools
-from typing import Any
+import itertools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,23 +18,44 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from cyclax.bifurcations.classify import plane_group
-from cyclax.bifurcations.singular import Kind, cyclic_matrix, with_height
+from cyclax.bifurcations.event import feigin
+from cyclax.bifurcations.projection import (
+    ITERATIONS,
+    End,
+    Search,
+    advanced,
+    begun,
+    border_estimates,
+    framed,
+    held,
+    matrix,
+    projected,
+    test_of,
+)
+from cyclax.bifurcations.singular import Kind, cyclic_matrix
+from cyclax.core.budget import Budget, SpentError
+from cyclax.core.checks import real
+from cyclax.core.interruption import Interruption
 from cyclax.core.numerics import numerics, on_host
+from cyclax.core.stop import Stop
 from cyclax.cycles.multipliers import composed_multipliers
 from cyclax.cycles.orders import checked_words
-from cyclax.maps.affine import affine_form, pieces
+from cyclax.maps.affine import AffineForm, affine_form, lengths_of, pieces
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.stack import checked_model
 
-_ITERATIONS = 400
 # So many of the nearest by the linear estimate are refined, and so often a nearer one is met on the way to the nearest.
 _REFINED, _ROUNDS = 12, 12
+# A search is asked for so many seconds at once: then Ctrl-C is heard.
+_SECONDS = 0.2
 # Looks along the way to a boundary, the last so little before it.
 _LOOKS, _BEFORE = 33, 1e-6
 # Angles at which centers are looked for.
 _ANGLES = np.linspace(0, np.pi, 26)[1:-1]
 # What is found with an angle so close to 0 or pi is a double multiplier +1 or -1, which is no center.
 _ON_AXIS = 1e-3
+# Planes whose normals agree less closely are surely two.
+_PARALLEL = 1e-6
 # Distances that agree to this share are equal, as in symmetric networks.
 _EQUAL = 1e-9
 
@@ -51,6 +73,7 @@ class Distance:
     - `nearest`: what else was found, by distance; those farther away may lie behind others.
       Where one is as near, as in symmetric networks, there is more than one direction, and a kink in the distance.
     - `unreached`: tests that are nearer by the linear estimate, but whose zeros the iterations did not reach.
+    - `interrupted`: why it stopped early, if it did: nearer ones may have been missed.
     """
 
     distance: float
@@ -63,6 +86,7 @@ class Distance:
     word: np.ndarray
     nearest: "tuple[Distance, ...]" = ()
     unreached: tuple[str, ...] = ()
+    interrupted: str | None = None
 
     def of(self, model: Any) -> Any:
         """Give the distance of a model nearby, as a function to differentiate: a term of a loss.
@@ -78,8 +102,7 @@ class Distance:
         fixed = jax.lax.stop_gradient(model)
         values = []
         for one in (self, *self.nearest):
-            at = (one.step or 0, one.gate or 0)
-            gap, _, reached = _projected(fixed, one.place, self.word, at, one.angle or 0.0, kind=one.type)
+            gap, _, _, reached = projected(fixed, one.place, self.word, one.type, one.step, one.gate, one.angle)
             along, _ = ravel_pytree(one.direction)
             along = jnp.asarray(along, gap.dtype)
             sign, length = jnp.where(gap @ along < 0, -1, 1), jnp.linalg.norm(gap)
@@ -92,6 +115,20 @@ class Distance:
     def name(self) -> str:
         """The type with its place: "border collision of gate 1 at step 9", "center at angle 1.2"."""
         return _named(self.type, (self.step, self.gate)) + (f" at angle {self.angle:.4g}" if self.angle else "")
+
+    @property
+    def harmless(self) -> bool:
+        """Whether the cycle only crosses a border there, by Feigin's rule: it persists, as stable, and none is born."""
+        if self.step is None or self.gate is None:
+            return False
+        with numerics(), on_host():
+            partner = self.word.copy()
+            group = plane_group(affine_form(self.place), self.gate)
+            partner[self.step, group] = ~partner[self.step, group]
+            both = [np.asarray(pieces.shared(self.place, word)[0]) for word in (self.word, partner)]
+            rule = feigin(*(both if partner[self.step, self.gate] else both[::-1]))
+        outside = {int(np.sum(np.abs(values) > 1)) for values in rule.multipliers}
+        return rule.type == "persistence" and not rule.flips and len(outside) == 1
 
     @property
     def moves(self) -> list[tuple[str, float]]:
@@ -110,14 +147,15 @@ class Distance:
         for one in self.nearest[:1]:
             equal = one.distance - self.distance <= _EQUAL * self.distance
             text += f"; {'as near is a' if equal else 'then a'} {one.name} at {one.distance:.6g}"
-        return text + (f"; not reached: {', '.join(self.unreached)}" if self.unreached else "")
+        text += f"; not reached: {', '.join(self.unreached)}" if self.unreached else ""
+        return text + (f"; STOPPED EARLY: {self.interrupted}" if self.interrupted else "")
 
 
 def _named(kind: Kind, at: Any) -> str:
     return kind + (f" of gate {at[1]} at step {at[0]}" if kind == "border collision" else "")
 
 
-def distance_to_bifurcation(model: AbstractPiecewiseLinearMap, cycle: Any) -> Distance:
+def distance_to_bifurcation(model: AbstractPiecewiseLinearMap, cycle: Any, *, seconds: float | None = None) -> Distance:
     """Find the nearest boundary of a cycle in the space of all its weights: which smallest change makes it bifurcate.
 
     Each test of the cycle (borders, multipliers +1, -1 and on the circle) has its nearest zero, to which a linear
@@ -128,70 +166,199 @@ def distance_to_bifurcation(model: AbstractPiecewiseLinearMap, cycle: Any) -> Di
 
     - `model`: the network; its leaves are the weights that move.
     - `cycle`: a `Cycle` of it, or its word `(k, G)`.
+    - `seconds`: a budget; None: no limit. Compilation, once for each shape, counts as well.
 
-    **Returns:** a `Distance`, which tells the direction, and can be differentiated (`Distance.of`).
+    **Returns:** a `Distance`, which tells the direction, and can be differentiated (`Distance.of`). When the seconds
+    are over, or after Ctrl-C, what is known by then, and `interrupted` says so: the nearest boundary that was reached
+    or, where none was, the linear estimate of the nearest (`place` is then only near to it).
 
-    **Raises:** `ValueError` where the word is no cycle of the model, where no weight moves any test, and where no
-    boundary is reached.
+    **Raises:** `TypeError` and `ValueError` where `seconds` is no time; `ValueError` where the word is no cycle of the
+    model, where no weight moves any test, and where no boundary is reached.
     """
     model = checked_model(model)
     ((_, (word,)),) = checked_words([getattr(cycle, "gates", cycle)], model.num_gates).items()
-    with numerics(), on_host():
-        return _nearest(model, word)
+    limit, began = None if seconds is None else real(seconds, "seconds", positive=True), Budget.clock()
+    with Interruption() as interruption, numerics(), on_host():
+        found = _Search(model, word, Stop(limit, interruption, began)).nearest()
+    return found
 
 
-def _nearest(model, word: np.ndarray) -> Distance:
-    bounds = affine_form(model)
-    firsts = [int(g) for g in np.flatnonzero(bounds.effective) if plane_group(bounds, int(g))[0] == g]
-    start = _state(model, word, firsts)
-    wrong = start.heights * np.where(word[:, firsts], 1, -1) < 0
-    if np.any(wrong) or not np.all(np.isfinite(start.heights)):
-        raise ValueError("cycle: its word is no cycle of this model: the points that it fixes do not meet its gates.")
-    border: Kind = "border collision"
-    circle: list[tuple[Kind, float]] = [("degenerate transcritical", 0.0), ("degenerate flip", np.pi)]
-    center: Kind = "center"
-    tests = [(border, (step, gate), 0.0) for step in range(len(word)) for gate in firsts]
-    tests += [(kind, (0, 0), angle) for kind, angle in circle]
-    tests += [(center, (0, 0), float(angle)) for angle in _angles(model, word, start)]
-    estimates = np.array([float(_estimate(model, word, at, angle, kind=kind)) for kind, at, angle in tests])
-    if not np.any(np.isfinite(estimates)):
-        raise ValueError("model: no weight of this model moves any test of this cycle, so that it has no boundary.")
-    found, failed = [], []
-    for i in np.argsort(estimates)[:_REFINED]:
-        one = _refined(model, model, word, *tests[i]) if np.isfinite(estimates[i]) else None
-        if one is not None:
-            found.append(one)
-        elif tests[i][0] != "center":  # angles of the search, from which there may be none
-            failed.append((estimates[i], _named(*tests[i][:2])))
-    for _ in range(_ROUNDS):
-        if not found:
-            break
-        found = _distinct(found)
-        before = _met_before(model, found[0], start, firsts)
-        if before is None:
-            unreached = tuple(name for estimate, name in failed if estimate < found[0].distance)
-            return dataclasses.replace(found[0], nearest=tuple(found[1:]), unreached=unreached)
-        place, test = before
-        nearer = _refined(model, place, word, *test)
-        if nearer is None or nearer.distance >= found[0].distance:
-            # What comes before is not reached: neither is what lies behind it.
-            found = found[1:]
-        else:
-            found.append(nearer)
-    raise ValueError("model: no boundary of this cycle is reached: the iterations towards all of them fail.")
+_matrix = jax.jit(matrix, static_argnames="center")
 
 
-def _refined(model, start, word, kind: Kind, at, angle: float) -> Distance | None:
-    gap, angle, reached = _projected(model, start, word, at, angle, kind=kind)
-    if not reached or (kind == "center" and abs(np.sin(angle)) < _ON_AXIS):
+class _Test(NamedTuple):
+    kind: Kind
+    at: tuple[int, int] = (0, 0)  # step and gate of a border
+    angle: float = 0.0  # of a center: to begin from
+
+    @property
+    def name(self) -> str:
+        return _named(self.kind, self.at)
+
+
+class _Search:
+    """One call: the tests by their linear estimates, and the boundaries that are reached."""
+
+    def __init__(self, model, word: np.ndarray, stop: Stop):
+        self.model, self.word, self.stop = model, word, stop
+        bounds = affine_form(model)
+        self.gates = _planes(bounds)
+        self.start = _state(model, word, self.gates)
+        wrong = self.start.heights * np.where(word[:, self.gates], 1, -1) < 0
+        if np.any(wrong) or not np.all(np.isfinite(self.start.heights)):
+            raise ValueError("cycle: its word is no cycle of this model: the points it fixes do not meet its gates.")
+        self.tests: list[_Test] = []
+        self.estimates: list[float] = []
+        self.found: list[Distance] = []
+        self.failed: list[tuple[float, str]] = []
+
+    def nearest(self) -> Distance:
+        """Give the nearest boundary, or what is known of it when it is time to stop."""
+        try:
+            self._estimate()
+            self._refine()
+            return self._looked_over()
+        except SpentError:
+            return dataclasses.replace(self._so_far(), interrupted=self.stop.reason())
+
+    def _go_on(self) -> None:
+        if self.stop():
+            raise SpentError
+
+    def _estimate(self) -> None:
+        """List the tests with the distances to their zeros where they are made linear."""
+        places = [(step, gate) for step in range(len(self.word)) for gate in self.gates]
+        if places:
+            steps, gates = np.array(places).T
+            self.tests += [_Test("border collision", at) for at in places]
+            self.estimates += np.asarray(border_estimates(self.model, self.word, steps, gates)).tolist()
+        others = [_Test("degenerate transcritical"), _Test("degenerate flip")]
+        for test in itertools.chain(others, self._centers()):
+            self.tests.append(test)
+            self.estimates.append(self._linear(test)[0])
+            self._go_on()
+        if not np.any(np.isfinite(self.estimates)):
+            raise ValueError("model: no weight of this model moves any test of this cycle, so that it has no boundary.")
+
+    def _centers(self) -> Iterator[_Test]:
+        """Give angles from which to look for centers: of multipliers, and where e^{i angle} is nearly one."""
+        if self.model.num_states < 2:
+            return
+        _, _, jacobians, offsets = held(self.model, self.word)
+        still = np.asarray(cyclic_matrix(jacobians, offsets, 0.0))[:, :-1]
+        turning = np.asarray(cyclic_matrix(jacobians, offsets, 1.0))[:, :-1] - still
+        angles, sizes = np.append(_ANGLES, self.start.angles), []
+        for angle in angles:
+            self._go_on()
+            sizes.append(np.linalg.svd(still + np.exp(1j * angle) * turning, compute_uv=False)[-1])
+        grid = np.array(sizes[: len(_ANGLES)])
+        least = (grid <= np.roll(grid, 1)) & (grid <= np.roll(grid, -1))
+        least[[0, -1]] = False
+        kept = np.append(np.flatnonzero(least), np.arange(len(_ANGLES), len(angles)))
+        for i in kept[np.argsort(np.array(sizes)[kept])][:_REFINED]:
+            yield _Test("center", angle=float(angles[i]))
+
+    def _linear(self, test: _Test) -> tuple[float, np.ndarray]:
+        """Give the distance to the zero of a test made linear, and the change of the weights that leads there."""
+        look = self._advanced(test, self._begun(self.model, test), 1)[0].look
+        value, slope = float(look.value), np.asarray(look.slope)
+        length = float(np.linalg.norm(slope))
+        return (abs(value) / length, -value / length**2 * slope) if length > 0 else (np.inf, slope)
+
+    def _begun(self, start, test: _Test) -> Search:
+        center = test.kind == "center"
+        at = np.asarray(_matrix(start, self.word, test_of(test.kind, *test.at), test.angle, center=center))
+        return begun(self.model, start, test.angle, *framed(at, test.kind == "border collision", np))
+
+    def _advanced(self, test: _Test, search: Search, most: int) -> tuple[Search, End, bool]:
+        where = test_of(test.kind, *test.at)
+        return advanced(self.model, self.word, where, search, most, center=test.kind == "center")
+
+    def _refine(self) -> None:
+        """Follow the tests that are nearest by their estimates to their zeros."""
+        for i in np.argsort(self.estimates)[:_REFINED]:
+            test = self.tests[i]
+            one = self._refined(self.model, test) if np.isfinite(self.estimates[i]) else None
+            if one is not None:
+                self.found.append(one)
+            elif test.kind != "center":  # angles of the search, from which there may be none
+                # Estimated again where it has no pole: a height has, and may seem nearer than it is.
+                self.failed.append((self._linear(test)[0], test.name))
+
+    def _refined(self, start, test: _Test) -> Distance | None:
+        search, done, most = self._begun(start, test), False, 8
+        end: Any = None
+        while not done:
+            self._go_on()
+            before, began = int(search.count), Budget.clock()
+            search, end, done = self._advanced(test, search, most)
+            made = int(search.count) - before
+            most += int(np.clip(made * _SECONDS / (Budget.clock() - began), 4, ITERATIONS))
+        gap, unit, angle, reached = map(np.asarray, end)
+        if not reached or (test.kind == "center" and abs(np.sin(angle)) < _ON_AXIS):
+            return None
+        length = float(np.linalg.norm(gap))
+        return self._distance(test._replace(angle=float(angle)), gap, gap / length if length > 0 else unit)
+
+    def _distance(self, test: _Test, gap: np.ndarray, unit: np.ndarray) -> Distance:
+        flat, unravel = ravel_pytree(self.model)
+        step, gate = test.at if test.kind == "border collision" else (None, None)
+        direction, place = (jax.tree.map(np.asarray, unravel(jnp.asarray(p))) for p in (unit, flat + gap))
+        angle = test.angle if test.kind == "center" else None
+        return Distance(float(np.linalg.norm(gap)), test.kind, step, gate, angle, direction, place, self.word)
+
+    def _looked_over(self) -> Distance:
+        """Give the nearest, with no other on the way to it."""
+        for _ in range(_ROUNDS):
+            if not self.found:
+                break
+            before = self._met_before()
+            if before is None:
+                return self._so_far()
+            nearer = self._refined(*before)
+            if nearer is None or nearer.distance >= self.found[0].distance:
+                # What comes before is not reached: neither is what lies behind it.
+                self.found = self.found[1:]
+            else:
+                self.found.append(nearer)
+        raise ValueError("model: no boundary of this cycle is reached: the iterations towards all of them fail.")
+
+    def _so_far(self) -> Distance:
+        self.found = _distinct(self.found)
+        if not self.found:
+            test = self.tests[int(np.argmin(self.estimates))]
+            gap = self._linear(test)[1]
+            return self._distance(test, gap, gap / np.linalg.norm(gap))
+        nearest = self.found[0].distance
+        unreached = tuple(name for estimate, name in self.failed if estimate < nearest)
+        return dataclasses.replace(self.found[0], nearest=tuple(self.found[1:]), unreached=unreached)
+
+    def _met_before(self) -> tuple[Any, _Test] | None:
+        """Give the first place on the way to the nearest that is beyond another, and the test that has changed."""
+        self.found = _distinct(self.found)
+        end, start = self.found[0].place, self.start
+        for share in np.linspace(0, 1 - _BEFORE, _LOOKS)[1:]:
+            self._go_on()
+            place = jax.tree.map(lambda p, q, share=share: p + share * (q - p), self.model, end)
+            look = _state(place, self.word, self.gates)
+            changed = np.argwhere(look.heights * start.heights < 0)
+            if len(changed):
+                step, gate = changed[0]
+                return place, _Test("border collision", (int(step), self.gates[gate]))
+            kinds: tuple[Kind, ...] = ("degenerate transcritical", "degenerate flip", "center")
+            for i, kind in enumerate(kinds):
+                if look.counts[i] != start.counts[i]:
+                    return place, _Test(kind, angle=float(np.append(look.angles, np.pi / 2)[0]))
         return None
-    flat, unravel = ravel_pytree(model)
-    length = float(np.linalg.norm(gap))
-    unit = gap / length if length > 0 else _unit(model, word, at, angle, kind=kind)
-    step, gate = at if kind == "border collision" else (None, None)
-    numpy = functools.partial(jax.tree.map, np.asarray)
-    turn = float(angle) if kind == "center" else None
-    return Distance(length, kind, step, gate, turn, numpy(unravel(unit)), numpy(unravel(flat + gap)), word)
+
+
+def _planes(bounds: AffineForm) -> list[int]:
+    """Give the first gate of each plane that matters."""
+    gates = np.flatnonzero(bounds.effective)
+    units = bounds.gradients[gates] / lengths_of(bounds.gradients[gates])[:, None]
+    parallel = np.sum(np.abs(units @ units.T) > 1 - _PARALLEL, axis=1) > 1
+    pairs = zip(gates.tolist(), parallel, strict=True)
+    return [g for g, beside in pairs if not beside or plane_group(bounds, g)[0] == g]
 
 
 def _distinct(found: list[Distance]) -> list[Distance]:
@@ -211,151 +378,9 @@ class _State:
 
 def _state(model, word, gates) -> _State:
     """Give what is watched."""
-    heights, jacobians = map(np.asarray, _held(model, word))
+    heights, _, jacobians, _ = map(np.asarray, held(model, word))
     values = composed_multipliers(jacobians)
     real, pairs = np.real(values[np.imag(values) == 0]), values[np.imag(values) > 0]
     counts = (np.sum(real > 1) % 2 == 1, np.sum(real < -1) % 2 == 1, int(np.sum(np.abs(values) > 1)))
     angles = np.angle(pairs[np.argsort(np.abs(np.log(np.abs(pairs))))])
     return _State(heights[:, gates], counts, angles)
-
-
-def _angles(model, word, start: _State) -> np.ndarray:
-    """Give angles from which to look for centers: of multipliers, and where e^{i angle} is nearly one."""
-    if model.num_states < 2:
-        return np.empty(0)
-    sizes = np.array([np.linalg.svd(np.asarray(_matrix(model, word, a)), compute_uv=False)[-1] for a in _ANGLES])
-    least = (sizes <= np.roll(sizes, 1)) & (sizes <= np.roll(sizes, -1))
-    least[[0, -1]] = False
-    return np.append(start.angles, _ANGLES[least])
-
-
-def _met_before(
-    model, boundary: Distance, start: _State, gates
-) -> tuple[Any, tuple[Kind, tuple[int, int], float]] | None:
-    """Give the first place on the way to a boundary beyond another one, and the test that has changed; or None."""
-    word = boundary.word
-    for share in np.linspace(0, 1 - _BEFORE, _LOOKS)[1:]:
-        place = jax.tree.map(lambda p, q, share=share: p + share * (q - p), model, boundary.place)
-        look = _state(place, word, gates)
-        changed = np.argwhere(look.heights * start.heights < 0)
-        if len(changed):
-            step, gate = changed[0]
-            return place, ("border collision", (int(step), gates[gate]), 0.0)
-        kinds: tuple[Kind, ...] = ("degenerate transcritical", "degenerate flip", "center")
-        for i, kind in enumerate(kinds):
-            if look.counts[i] != start.counts[i]:
-                return place, (kind, (0, 0), (0.0, np.pi, float(np.append(look.angles, np.pi / 2)[0]))[i])
-    return None
-
-
-# -- one test, in JAX -------------------------------------------------------------------------------------------------
-
-
-@jax.jit
-def _held(model, word):
-    """Give the heights `(k, G)` of the cycle, and the Jacobians."""
-    jacobians, offsets = pieces.shared(model, word)
-    matrix = cyclic_matrix(jacobians, offsets, 1.0)
-    points = jnp.linalg.solve(matrix[:, :-1], -matrix[:, -1]).reshape(offsets.shape)
-    return jax.vmap(model.preactivations)(points), jacobians
-
-
-def _cyclic(model, word, turn):
-    jacobians, offsets = pieces.shared(model, word)
-    return cyclic_matrix(jacobians, offsets, turn)
-
-
-@jax.jit
-def _matrix(model, word, angle):
-    return _cyclic(model, word, jnp.exp(1j * angle))[:, :-1]
-
-
-def _look(flat, unravel, word, at, angle, kind: Kind):
-    """Give a test g, dg/dp, and (of a center) how far off its angle is, in all, and by each p.
-
-    A center is two equations for p and the angle: g is what is left of them across the change with the angle.
-    """
-
-    def turned(p, angle):
-        if kind == "border collision":
-            model = unravel(p)
-            zero = jnp.zeros(model.num_states)
-            gradients, levels = jax.jacfwd(model.preactivations)(zero), model.preactivations(zero)
-            return with_height(_cyclic(model, word, 1.0), at[0], gradients[at[1]], levels[at[1]])
-        if kind == "center":
-            return _matrix(unravel(p), word, angle)
-        turn = 1.0 if kind == "degenerate transcritical" else -1.0
-        return _cyclic(unravel(p), word, turn)[:, :-1]
-
-    left, sizes, right = jnp.linalg.svd(turned(flat, angle))
-    left, value, right = left[:, -1].conj(), sizes[-1], right[-1].conj()
-    if kind != "center":
-        slope = jax.grad(lambda p: left @ turned(p, angle) @ right)(flat)
-        return value, slope, jnp.zeros_like(value), jnp.zeros_like(slope)
-    swing = jax.jvp(lambda a: left @ turned(flat, a) @ right, (angle,), (jnp.ones_like(angle),))[1]
-    across = 1j * swing / jnp.abs(swing)
-
-    def part(p, way):
-        return jnp.real(way.conj() * (left @ turned(p, angle) @ right))
-
-    slope, drift = jax.grad(part)(flat, across), jax.grad(part)(flat, swing) / jnp.abs(swing) ** 2
-    return jnp.real(across.conj() * value), slope, jnp.real(swing.conj() * value) / jnp.abs(swing) ** 2, drift
-
-
-@functools.partial(jax.jit, static_argnames="kind")
-def _estimate(model, word, at, angle, *, kind: Kind):
-    """Give the distance to the zero of a test, as it is where the test is made linear; inf where no weight moves it."""
-    flat, unravel = ravel_pytree(model)
-    value, slope, _, _ = _look(flat, unravel, word, at, jnp.asarray(angle), kind)
-    length = jnp.linalg.norm(slope)
-    return jnp.where(length > 0, jnp.abs(value) / length, jnp.inf)
-
-
-@functools.partial(jax.jit, static_argnames="kind")
-def _unit(model, word, at, angle, *, kind: Kind):
-    flat, unravel = ravel_pytree(model)
-    slope = _look(flat, unravel, word, at, jnp.asarray(angle), kind)[1]
-    return slope / jnp.linalg.norm(slope)
-
-
-@functools.partial(jax.jit, static_argnames="kind")
-def _projected(model, start, word, at, angle, *, kind: Kind):
-    """Go from a start to the nearest zero of a test. **Returns:** the change of p, the angle, whether it is reached."""
-    origin, unravel = ravel_pytree(model)
-    begin = jnp.asarray(ravel_pytree(start)[0], origin.dtype)
-    rounding = 64 * jnp.finfo(origin.dtype).eps * (1 + jnp.linalg.norm(origin))
-
-    def seen(p, angle):
-        look = value, slope, off, _ = _look(p, unravel, word, at, angle, kind)
-        # The angle's share is counted in p as well: what it takes of p to make up for it.
-        length = jnp.linalg.norm(slope)
-        return look, jnp.linalg.norm(p - origin) + 2 * jnp.abs(value) / length + jnp.abs(off) * rounding
-
-    def advance(state):
-        p, angle, (value, slope, off, drift), merit, damping, _, count = state
-        gap = p - origin
-        step = slope * ((slope @ gap - value) / (slope @ slope)) - gap
-        move = damping * step
-        to, turned = p + move, angle - off - drift @ move
-        look, worth = seen(to, turned)
-        better = worth <= merit + rounding
-        kept = jax.tree.map(
-            functools.partial(jnp.where, better), (to, turned, look, worth), (p, angle, state[2], merit)
-        )
-        damping = jnp.where(better, jnp.minimum(1.0, 2 * damping), damping / 2)
-        return *kept, damping, jnp.linalg.norm(step), count + 1
-
-    def going(state):
-        return (state[5] > rounding) & (state[6] < _ITERATIONS) & (state[4] > 1e-8)
-
-    angle = jnp.asarray(angle, origin.dtype)
-    one = jnp.ones((), origin.dtype)
-    state = (begin, angle, *seen(begin, angle), one, jnp.inf * one, 0)
-    p, angle, _, _, _, size, _ = jax.lax.while_loop(going, advance, state)
-    for _ in range(3):
-        value, slope, off, drift = _look(p, unravel, word, at, angle, kind)
-        move = -slope * value / (slope @ slope)
-        p, angle = p + move, angle - off - drift @ move
-    value, slope, _, _ = _look(p, unravel, word, at, angle, kind)
-    near = jnp.abs(value) <= 16 * rounding * jnp.linalg.norm(slope)
-    return p - origin, angle, near & (size <= jnp.maximum(1e3 * rounding, 1e-6 * jnp.linalg.norm(p - origin)))

@@ -135,6 +135,16 @@ def with_height(cyclic, step, gradient, level):
     return jnp.concatenate([cyclic, jnp.append(row.reshape(-1), level)[None]])
 
 
+def null_vectors(matrix, left, right):
+    """Give g, w and v of a matrix `(n, n)` that is bordered by unit vectors near to its null vectors."""
+    corner = jnp.zeros((1, 1), matrix.dtype)
+    whole = jnp.block([[matrix, left[:, None]], [right.conj()[None], corner]])
+    unit = jnp.zeros(len(whole), matrix.dtype).at[-1].set(1)
+    factors = lu_factor(whole)
+    solution, adjoint = lu_solve(factors, unit), lu_solve(factors, unit, trans=2)
+    return solution[-1], adjoint[:-1], solution[:-1]
+
+
 def _system(model, parameters, window, kind, words, at, unknowns):
     """Give the matrix that is singular, K, heights of y as a matrix `(k G, n)`, and the Jacobians."""
     model, jacobians, offsets = _held(model, parameters, window, words, unknowns)
@@ -160,12 +170,7 @@ def _matrices(model, parameters, window, kind, words, at, unknowns):
 @functools.partial(jax.jit, static_argnames=("parameters", "kind"))
 def _look(model, parameters, window, kind, words, at, unknowns, frame):
     matrix, cyclic, (gradients, levels), jacobians = _system(model, parameters, window, kind, words, at, unknowns)
-    corner = jnp.zeros((1, 1), matrix.dtype)
-    bordered = jnp.block([[matrix, frame.left[:, None]], [frame.right.conj()[None], corner]])
-    unit = jnp.zeros(len(bordered), matrix.dtype).at[-1].set(1)
-    factors = lu_factor(bordered)
-    right, left = lu_solve(factors, unit), lu_solve(factors, unit, trans=2)
-    value, right, left = right[-1], right[:-1], left[:-1]
+    value, left, right = null_vectors(matrix, frame.left, frame.right)
 
     def change(unknowns):
         return -left.conj() @ _system(model, parameters, window, kind, words, at, unknowns)[0] @ right

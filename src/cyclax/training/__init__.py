@@ -4,7 +4,7 @@ from cyclax.training.forcing import AbstractForcing, AbstractStrength, Constant
 from cyclax.training.jacobians import AbstractNorm
 from cyclax.training.model import AbstractObservation
 from cyclax.training.optimizers import AbstractOptimizer
-from cyclax.training.regularizers import AbstractRegularizer
+from cyclax.training.regularizers import AbstractRegularizer, AbstractRenewedRegularizer
 
 __all__ = [
     "AbstractForcing",
@@ -12,6 +12,7 @@ __all__ = [
     "AbstractObservation",
     "AbstractOptimizer",
     "AbstractRegularizer",
+    "AbstractRenewedRegularizer",
     "AbstractStrength",
     "Constant",
 ]

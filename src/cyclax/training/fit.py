@@ -24,7 +24,7 @@ from cyclax.training.jacobians import WeightBound
 from cyclax.training.loop import Data, Logs, Recipe, Setting, advance, advance_many, cast, first_state
 from cyclax.training.model import LatentModel
 from cyclax.training.products import most_terms
-from cyclax.training.regularizers import ConditionNumber
+from cyclax.training.regularizers import AbstractRenewedRegularizer, ConditionNumber
 from cyclax.training.result import Fit, mean_of_finite
 
 # A chunk is at most so many updates, and takes about so many seconds: then Ctrl-C is heard.
@@ -65,7 +65,7 @@ def fit(
     - `key`: a JAX random key, or an int seed. Update i draws its windows from `fold_in(key, i)`.
     - `optimizer`: `RAdam(..)`, by default with a rate that falls from 1e-3 to 1e-6, or any optimizer of optax; those
       that want it are told the loss, and may try others on the same batch (plateaus, line searches, L-BFGS).
-    - `regularizers`: one or several of `ManifoldAttractor`, `L2`, `ConditionNumber`.
+    - `regularizers`: one or several of `ManifoldAttractor`, `L2`, `ConditionNumber`, `AwayFromBifurcations`.
     - `batch`, `length`: windows of an update, and their steps (a window has length + 1 rows).
     - `dtype`: of the training, float32 or float64, whatever JAX's setting.
     - `checkpoint_every`: updates between checkpoints, a twentieth of all by default. `keep_every`: of every n-th, the
@@ -123,6 +123,8 @@ def fit(
             if one.stopped:
                 which = f"run {i}: " if problem.many else ""
                 warnings.warn(f"fit: {which}{one.stopped}", RuntimeWarning, stacklevel=2)
+            for note in one.report["notes"]:
+                warnings.warn(f"fit: {f'run {i}: ' if problem.many else ''}{note}", RuntimeWarning, stacklevel=2)
     # Marked now, as Ctrl-C may have come at any time until now. Nothing is called unless it has; see `Interruption`.
     if interruption.pressed:
         fits = tuple(_marked(one, problem.steps) for one in fits)
@@ -138,7 +140,11 @@ class _Training:
         self.runs = len(problem.models)
         self.setting = Setting(problem.length, problem.batch, most_terms(), min(_LONGEST_CHUNK, problem.steps))
         self.data = Data(jnp.asarray(problem.series, problem.dtype), jnp.asarray(problem.starts))
-        self.recipes = [Recipe(*cast(tuple(one[:-1]), problem.dtype), key=one.key) for one in problem.recipes]
+        # Of each run, as they are held between two renewals.
+        self.terms = [list(recipe.regularizers) for recipe in problem.recipes]
+        self.renewing = [i for i, t in enumerate(self.terms[0]) if isinstance(t, AbstractRenewedRegularizer)]
+        self.renewed_at = -1
+        self.recipes = self._recipes()
         self.states = [first_state(m, r, problem.dtype) for m, r in zip(problem.models, self.recipes, strict=True)]
         if together:
             self.recipes, self.states = [_stacked(self.recipes)], [_stacked(self.states)]
@@ -163,11 +169,13 @@ class _Training:
                 self._checkpoint(first=True)
             if hasattr(self.callback, "begin"):
                 self._begin_callback()
+            self._renew()
             # Compiled by one thread, for all.
             self._advance(pool, 0, only=1)
             while self.done < problem.steps and np.any(self.failed < 0) and not interruption.pressed:
-                due = problem.checkpoint_every - self.done % problem.checkpoint_every
-                number = min(chunk, due, problem.steps - self.done)
+                self._renew()
+                steps = [problem.checkpoint_every, *(self.terms[0][i].every for i in self.renewing)]
+                number = min(chunk, *(step - self.done % step for step in steps), problem.steps - self.done)
                 took = self._advance(pool, number)
                 seconds += took
                 bar.set_postfix_str(f"loss {mean_of_finite(self.logs.loss[:, -number:]):.3g}", refresh=False)
@@ -202,6 +210,32 @@ class _Training:
         self.done += number
         return time.perf_counter() - begin
 
+    # -- terms that are renewed ---------------------------------------------------------------------------------------
+
+    def _recipes(self) -> list[Recipe]:
+        pairs = zip(self.problem.recipes, self.terms, strict=True)
+        own = [(one.forcing, one.optimizer, tuple(terms), one.key) for one, terms in pairs]
+        return [Recipe(*cast(fields[:-1], self.problem.dtype), key=fields[-1]) for fields in own]
+
+    def _hold(self) -> None:
+        recipes = self._recipes()
+        self.recipes = [_stacked(recipes)] if self.together else recipes
+
+    def _renewing_of_runs(self) -> list[tuple[int, int]]:
+        return [(run, i) for run in range(self.runs) for i in self.renewing]
+
+    def _renew(self) -> None:
+        """Renew the terms whose time it is."""
+        due = [i for i in self.renewing if self.done % self.terms[0][i].every == 0 and self.renewed_at != self.done]
+        if not due:
+            return
+        self.renewed_at = self.done
+        leaves = self._leaves([state.model for state in self.states])
+        for run in np.flatnonzero(self.failed < 0).tolist():
+            for i in due:
+                self.terms[run][i] = self.terms[run][i].renewed(self._model(leaves, run), self.done)
+        self._hold()
+
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
     def _leaves(self, tree: Any) -> list[np.ndarray]:
@@ -221,6 +255,8 @@ class _Training:
             arrays |= {f"log.{name}": log for name, log in self.logs._asdict().items()}
             arrays |= {"done": np.asarray(self.done), "failed": self.failed}
             arrays["kept"] = np.asarray([update for update, _ in self.kept])
+            for run, i in self._renewing_of_runs():
+                arrays |= {f"term{run}.{i}.{j}": leaf for j, leaf in enumerate(jax.tree.leaves(self.terms[run][i]))}
             self.store.save("state", arrays)
         if self.callback is not None and not first:
             self.callback(self.done, self._shown(leaves))
@@ -247,6 +283,12 @@ class _Training:
         self.states = [jax.tree.unflatten(structure, list(map(_restored, group, first))) for group in groups]
         self.logs = Logs(*(arrays[f"log.{name}"] for name in Logs._fields))
         self.done = self.resumed_at = int(arrays["done"])
+        leaves = self._leaves([state.model for state in self.states])
+        for run, i in self._renewing_of_runs():
+            like = jax.tree.structure(self.terms[run][i].renewed(self._model(leaves, run), self.done))
+            own = [arrays[f"term{run}.{i}.{j}"] for j in range(like.num_leaves)]
+            self.terms[run][i] = jax.tree.unflatten(like, own)
+        self._hold()
         self.failed = arrays["failed"]
         for update in arrays["kept"].tolist():
             kept = self.store.load(f"model-{update:07d}", needed=True) or {}
@@ -280,7 +322,9 @@ class _Training:
             logs = Logs(*(log[run, :number].copy() for log in self.logs))
             stopped = None if failed < 0 else _why(logs, failed)
             kept = [(update, some) for update, some in self.kept if failed < 0 or update <= failed]
+            notes = [self.terms[run][i].note() for i in self.renewing]
             described_run = {
+                "notes": [note for note in notes if note],
                 "forcing": described(problem.recipes[run].forcing),
                 "optimizer": described(problem.recipes[run].optimizer),
             }

@@ -1,7 +1,7 @@
 """What is added to the loss. Each is an object that is called with the model and gives a number."""
 
 import abc
-from typing import Any, final
+from typing import Any, Self, final
 
 import equinox as eqx
 import jax
@@ -23,6 +23,29 @@ class AbstractRegularizer(eqx.Module):
     @abc.abstractmethod
     def __call__(self, model: LatentModel) -> Float[Array, ""]:
         """Give the term."""
+
+
+class AbstractRenewedRegularizer(AbstractRegularizer):
+    """A term that looks at the model anew every so many updates, on the host; in between it holds what it saw.
+
+    `fit` renews it before the first update, and keeps it with its checkpoints.
+    """
+
+    @property
+    @abc.abstractmethod
+    def every(self) -> int:
+        """The updates between two renewals; a field, or a property."""
+
+    @abc.abstractmethod
+    def renewed(self, model: LatentModel, update: int) -> Self:
+        """Give the term to go on with, for a model (in float64) that has had so many updates.
+
+        Its arrays have the same shapes every time; what is not known before the first may be None until then.
+        """
+
+    def note(self) -> str | None:
+        """Give what has to be said of it when the training is over, if anything."""
+        return None
 
 
 class _WithStrength(AbstractRegularizer):

@@ -27,7 +27,7 @@ class Fit:
       (without regularizers), the norm of the gradient of the whole loss (before clipping), and alpha.
     - `stopped`: why it ended early, if it did, or that Ctrl-C was pressed as it ended.
     - `report`: {"seconds", "updates_per_second", "resumed_at", "runs", "batch", "length", "dtype", "interrupted"
-      (whether Ctrl-C was pressed), "version", "forcing", "optimizer"}.
+      (whether Ctrl-C was pressed), "version", "forcing", "optimizer", "notes" (what regularizers have to say)}.
     """
 
     model: LatentModel
@@ -75,6 +75,7 @@ class Fit:
             f"  updates    {number:,}{resumed}; {report.get('seconds', np.nan):.1f} s, {speed:,.0f} a second, in "
             f"{report.get('dtype', '?')}; {len(self.models)} models kept"
         )
+        lines += [f"  note       {note}" for note in report.get("notes", ())]
         lines.append(f"  stopped    {self.stopped}" if self.stopped else "  finished")
         return "\n".join(lines)
 
