@@ -9,6 +9,7 @@ from plain import plain_map
 
 import cyclax as cx
 from cyclax.maps.base import real_array, relu_where
+from cyclax.maps.initial import gaussian
 
 
 @pytest.fixture(autouse=True)
@@ -251,3 +252,12 @@ def test_random_weights_take_a_seed_as_verbs_do(kind, sizes):
     assert jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b), seeded, keyed))
     other = kind.random(*sizes, key=8)
     assert not jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b), seeded, other))
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1,), (2, 9), (7, 70), (64, 2)])
+def test_weights_of_all_shapes_are_what_jax_draws(shape):
+    """Networks of many shapes share programs that draw more; to the bit, their first entries are those of the shape."""
+    with jax.enable_x64(True):
+        expected = 0.3 * np.asarray(jax.random.normal(jax.random.key(4), shape, np.float64))
+    with jax.threefry_partitionable(False):  # settings of others change nothing
+        np.testing.assert_array_equal(gaussian(jax.random.key(4), shape, 0.3), expected)
