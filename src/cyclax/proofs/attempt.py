@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,11 @@ from cyclax.proofs.promise import Promise, TreeBudget
 _DEFAULT_BOX = 1e4
 # From this dimension on fixed points are left to branch and bound; in smaller ones the word graph is as fast.
 MANY_DIMENSIONS = 8
-# Up to so many words (as a power of two) all of them are tried.
-_FEW_BITS = 10
-# Operations, about, of one node of a graph (times M), and of one word (times k M^3).
-_GRAPH_NODE, _WORD = 4e5, 200.0
+# Where all orders have at most so many words (as a power of two) they are tried first, else where other methods leave
+# an order open; more than the most never are.
+_FEW_BITS, _MOST_BITS = 10, 40
+# Operations, about, of one node of a graph (times M^2, and times M for each gate), and of one word (times k M^3).
+_GRAPH_NODE, _GRAPH_GATE, _WORD = 1.3e4, 3e3, 200.0
 # A graph begins anew each time: with so many times as many nodes as the last, at least.
 _AGAIN = 4
 # The lowest orders are sought outside the box too: words of so many letters together.
@@ -59,7 +61,8 @@ class Attempts:
         self.refused = ""  # why nothing can be proved of it
         self.lacking = ""  # which extra is missing, so that only few words are tried
         self._box: Box | None = None
-        self._spent: dict[str, int] = {}  # the most nodes that each method has been given, but for trees
+        # The most nodes that each method has been given, by its name and the highest order; but for trees.
+        self._spent: dict[tuple[str, int], int] = {}
         self._promise: Promise | None = None  # of the tree
 
     def open(self) -> list[int]:
@@ -105,7 +108,7 @@ class Attempts:
             self.refused = str(error)
 
     def _attempt(self, operations: float, stop: Stop) -> None:
-        for method, orders in self._methods(self.open(), operations):
+        for method, orders in self._methods(operations):
             if not stop() and (nodes := self._nodes(method, max(orders), operations)):
                 self._prepare(stop)
                 self._try(method, orders, nodes, stop)
@@ -116,7 +119,7 @@ class Attempts:
             self._promise = self._promise or Promise(self.inventory.bounds)
             return self._promise.nodes(operations)
         nodes = int(operations / self._each(method, order))
-        return 0 if nodes < max(1, _AGAIN * self._spent.get(method.name, 0)) else nodes
+        return 0 if nodes < max(1, _AGAIN * self._spent.get((method.name, order), 0)) else nodes
 
     def _prepare(self, stop: Stop) -> None:
         """Choose the box, once."""
@@ -134,27 +137,51 @@ class Attempts:
 
         self._box = derived_box(known.bounds, check) or default_box(known.model, known.bounds)
 
-    def _methods(self, orders: list[int], operations: float) -> list[tuple[AbstractMethod, list[int]]]:
-        """Choose the methods, and the orders that each is asked about."""
-        gates = int(np.sum(self.inventory.bounds.effective))
-        few = [order for order in orders if gates * order <= _FEW_BITS]  # beyond, their number overflows
-        if few and (self.lacking or few == orders):
-            words = sum(2 ** (gates * order) for order in few)
-            if words <= operations / self._each(Exhaustive(), max(few)):
-                return [(Exhaustive(), few)]
-        if self.lacking:
-            return []
-        if self.inventory.model.num_states < MANY_DIMENSIONS:
-            return [(WordGraph(), orders)]
-        higher: list[tuple[AbstractMethod, list[int]]] = [(WordGraph(), orders)] if max(orders) > 1 else []
-        return [(BranchAndBound(), [1]), *higher] if 1 in orders and 1 not in self.proved else higher
+    def _methods(self, operations: float) -> Iterator[tuple[AbstractMethod, list[int]]]:
+        """Choose the methods, one after the other, and the orders that each is asked about."""
+        orders, few = self.open(), self._few(operations)
+        all_are_few = few == orders and self._gates() * max(orders) <= _FEW_BITS
+        if not self.lacking and not all_are_few:
+            many = self.inventory.model.num_states >= MANY_DIMENSIONS
+            if many and 1 in orders and 1 not in self.proved:
+                yield BranchAndBound(), [1]
+            if not many or max(orders) > 1:
+                yield WordGraph(), orders
+                yield from self._lowest(2 if many else 1)
+            few = self._few(operations)  # of what these left open
+        if few:
+            yield Exhaustive(), few
+
+    def _lowest(self, longest: int) -> Iterator[tuple[AbstractMethod, list[int]]]:
+        """Ask about the orders up to 1, 2, 4, .. alone, while that succeeds: only short walks keep an edge there."""
+        while longest < max(self.open(), default=0):
+            orders = [order for order in self.open() if order <= longest]
+            if not self.proved.keys() >= set(orders):
+                yield WordGraph(), orders
+            if not self.proved.keys() >= set(orders):
+                return
+            longest *= 2
+
+    def _few(self, operations: float) -> list[int]:
+        """List the lowest orders that are open, as far as all their words can be tried."""
+        few, words = [], 0
+        for order in self.open():
+            bits = self._gates() * order
+            words += 2 ** min(bits, _MOST_BITS)
+            if bits >= _MOST_BITS or words > operations / self._each(Exhaustive(), order):
+                break
+            few.append(order)
+        return few
+
+    def _gates(self) -> int:
+        return int(np.sum(self.inventory.bounds.effective))
 
     def _each(self, method: AbstractMethod, order: int) -> float:
         """Count the operations of one node, about."""
         size = self.inventory.model.num_states
         if isinstance(method, Exhaustive):
             return _WORD * order * size**3
-        return _GRAPH_NODE * size
+        return (_GRAPH_NODE * size + _GRAPH_GATE * self._gates()) * size
 
     def _try(self, method: AbstractMethod, orders: list[int], nodes: int, stop: Stop) -> None:
         known, box = self.inventory, self._box
@@ -168,7 +195,7 @@ class Attempts:
         except (SpentError, TooExpensiveError) as error:
             found = Candidates({}, (), False, nodes, 0, 0.0, str(error))
         if tree is None:
-            self._spent[method.name] = nodes
+            self._spent[method.name, max(orders)] = nodes
         else:
             tree.absorb(found)
             if found.unfinished:

@@ -25,7 +25,7 @@ Work = tuple[int, int, int]
 # Operations, about, that each source may spend on an order in the first turn, and how many times more in each next.
 _FIRST, _MORE = 1e8, 4
 # Before anything is compiled a proof may take this much.
-_PROOF_FIRST = 2e9
+_PROOF_FIRST = 1e10
 # Paths are the better source of fixed points, starts of cycles, for which paths get only so small a part of the work.
 _CYCLES = 16
 # Moves of a start, before any was made; and operations of a move that do not depend on the dimension, for each step.
