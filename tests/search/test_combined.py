@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import cyclax as cx
+from cyclax.core.budget import TooExpensiveError
 from cyclax.core.interruption import Interruption
 from cyclax.core.numerics import numerics
 from cyclax.core.stop import Stop
@@ -51,13 +52,40 @@ def test_few_words_are_proved_without_the_extra(monkeypatch):
 
     monkeypatch.setattr(cx.WordGraph, "candidates", lacking)
     model = random_network(4, 0)
-    found = cx.find_cycles(model, 3, key=0, progress=False)
-    assert verdicts(found)[:2] == ["proved complete"] * 2
-    assert verdicts(found)[2] != "proved complete"
-    entry = found.report["orders"]["3"]
+    found = cx.find_cycles(model, (1, 2, 3, 7), key=0, progress=False)
+    assert verdicts(found)[:3] == ["proved complete"] * 3
+    assert verdicts(found)[3] != "proved complete"
+    entry = found.report["orders"]["7"]
     assert "needs numba" in entry["proof"]["refused"]
-    lower = cx.enumerate_cycles(model, 2, method=cx.Exhaustive(), progress=False)
-    assert words_of(lower) == words_of(cycle for cycle in found if cycle.order < 3)
+    lower = cx.enumerate_cycles(model, 3, method=cx.Exhaustive(), progress=False)
+    assert words_of(lower) == words_of(cycle for cycle in found if cycle.order <= 3)
+
+
+def test_all_words_are_tried_where_a_graph_is_too_large(monkeypatch):
+    def too_large(*_):
+        raise TooExpensiveError("the graph is too large")
+
+    every = cx.enumerate_cycles(random_network(4, 1), 3, method=cx.WordGraph(), progress=False)
+    monkeypatch.setattr(cx.WordGraph, "candidates", too_large)
+    found = cx.find_cycles(random_network(4, 1), 3, key=0, progress=False)
+    assert set(verdicts(found)) == {"proved complete"}
+    assert found.report["orders"]["3"]["proof"]["method"] == "all words"
+    assert found.report["orders"]["3"]["starts"] == 0  # nothing had to be compiled
+    assert words_of(found) == words_of(every)
+
+
+def test_low_orders_are_proved_where_the_graph_of_all_is_too_large():
+    """Of a random network; that of short walks alone is small."""
+    model, orders = random_network(6, 1), list(range(1, 31))
+    with jax.enable_x64(True):
+        attempts = Attempts(Inventory(model, affine_form(model), orders), orders)
+        attempts.attempt(1e9, never())
+    proved = sorted(attempts.proved)
+    assert proved == list(range(1, len(proved) + 1))
+    assert 2 <= len(proved) < 30
+    assert attempts.proved[1]["orders"] == [1]
+    every = cx.enumerate_cycles(model, len(proved), method=cx.WordGraph(), progress=False)
+    assert words_of(every) == {key for key in attempts.inventory.cycles if key.order <= len(proved)}
 
 
 def test_many_dimensions_are_proved():
