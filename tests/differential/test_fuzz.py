@@ -130,6 +130,17 @@ def test_all_verbs():
             ),
             18,
         ),
+        # Sums of terms beyond the largest float64.
+        (
+            cx.ClippedDendriticPLRNN(
+                A=[2.9624493929047927e184],
+                W=[[-3.8918711241423014]],
+                h=[2.41220423420492e185],
+                alpha=[8.717103929336851e184, 2.1622805918151127e185],
+                thresholds=[[1.386648329401138e185, 8.96493343220795e184]],
+            ),
+            5,
+        ),
     ],
 )
 def test_what_fuzzing_found_in_compare(model, number):

@@ -227,7 +227,10 @@ def adds_up(model: AbstractPiecewiseLinearMap, bounds: AffineForm, samples: int 
         apart_shift = np.abs(shifts - bounds.shift - gates @ bounds.shift_jumps)
         size = np.abs(bounds.closed) + np.sum(np.abs(bounds.jumps), axis=0)
         size_shift = np.abs(bounds.shift) + np.sum(np.abs(bounds.shift_jumps), axis=0)
-        return not (np.any(apart > 1e-9 * size) or np.any(apart_shift > 1e-9 * size_shift))
+        # What the code of the model puts beyond the largest float64 tells nothing.
+        wrong = (apart > 1e-9 * size) & np.isfinite(jacobians)
+        wrong_shift = (apart_shift > 1e-9 * size_shift) & np.isfinite(shifts)
+        return not (np.any(wrong) or np.any(wrong_shift))
 
 
 def itineraries(
