@@ -205,7 +205,7 @@ def test_without_the_extra_the_report_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "highspy", None)
     for name in [name for name in sys.modules if name.startswith("cyclax.proofs.branch_and_bound")]:
         monkeypatch.delitem(sys.modules, name)
-    found = cx.find_cycles(random_network(12, 0), 1, key=0, progress=False)
+    found = cx.find_cycles(random_network(20, 0), 1, key=0, progress=False)
     assert "cyclax[exact]" in found.report["orders"]["1"]["proof"]["refused"]
     assert verdicts(found)[0] in ("likely", "unknown", "proved complete")
 
