@@ -256,7 +256,7 @@ class _Training:
             arrays |= {"done": np.asarray(self.done), "failed": self.failed}
             arrays["kept"] = np.asarray([update for update, _ in self.kept])
             for run, i in self._renewing_of_runs():
-                arrays |= {f"term{run}.{i}.{j}": leaf for j, leaf in enumerate(jax.tree.leaves(self.terms[run][i]))}
+                arrays |= {f"term{run}.{i}.{name}": array for name, array in self.terms[run][i].held().items()}
             self.store.save("state", arrays)
         if self.callback is not None and not first:
             self.callback(self.done, self._shown(leaves))
@@ -283,11 +283,10 @@ class _Training:
         self.states = [jax.tree.unflatten(structure, list(map(_restored, group, first))) for group in groups]
         self.logs = Logs(*(arrays[f"log.{name}"] for name in Logs._fields))
         self.done = self.resumed_at = int(arrays["done"])
-        leaves = self._leaves([state.model for state in self.states])
         for run, i in self._renewing_of_runs():
-            like = jax.tree.structure(self.terms[run][i].renewed(self._model(leaves, run), self.done))
-            own = [arrays[f"term{run}.{i}.{j}"] for j in range(like.num_leaves)]
-            self.terms[run][i] = jax.tree.unflatten(like, own)
+            before = f"term{run}.{i}."
+            own = {name.removeprefix(before): array for name, array in arrays.items() if name.startswith(before)}
+            self.terms[run][i] = dataclasses.replace(self.terms[run][i], **own)
         self._hold()
         self.failed = arrays["failed"]
         for update in arrays["kept"].tolist():

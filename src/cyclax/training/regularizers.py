@@ -1,6 +1,7 @@
 """What is added to the loss. Each is an object that is called with the model and gives a number."""
 
 import abc
+import dataclasses
 from typing import Any, Self, final
 
 import equinox as eqx
@@ -40,8 +41,18 @@ class AbstractRenewedRegularizer(AbstractRegularizer):
     def renewed(self, model: LatentModel, update: int) -> Self:
         """Give the term to go on with, for a model (in float64) that has had so many updates.
 
-        Its arrays have the same shapes every time; what is not known before the first may be None until then.
+        What it holds are fields that are arrays, of the same shapes every time; what is not known before the first may
+        be None until then.
         """
+
+    def held(self) -> dict[str, np.ndarray]:
+        """Give the fields that are arrays, by name: with them a checkpoint goes on with what was seen."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            name: np.asarray(value)
+            for name, value in fields.items()
+            if eqx.is_array(value) or isinstance(value, np.ndarray)
+        }
 
     def note(self) -> str | None:
         """Give what has to be said of it when the training is over, if anything."""
