@@ -94,7 +94,7 @@ def _solve_together(model, words: np.ndarray, bounds: AffineForm, owner) -> Solu
     with np.errstate(all="ignore"):
         points = system.solve(offsets[..., None])[..., 0]
         points += system.solve(_defect(jacobians, offsets, points)[..., None])[..., 0]
-        terms = _terms(bounds, words, np.abs(points)), _terms(bounds, words, np.ones_like(points), constants=False)
+        terms = _terms(bounds, words, points)
         error, amplified = _error_bound(system, jacobians, offsets, points, terms, num_gates)
         product = jacobians[:, 0]
         for t in range(1, order):
@@ -122,8 +122,8 @@ def _defect(jacobians, offsets, points):
     return (jacobians @ points[..., None])[..., 0] + offsets - np.roll(points, -1, axis=1)
 
 
-def _terms(bounds: AffineForm, words: np.ndarray, sizes: np.ndarray, constants: bool = True) -> np.ndarray:
-    """Add up the moduli of all terms of the images of states of these sizes, gate by gate: `(n, k, M)`.
+def _terms(bounds: AffineForm, words: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Add up the moduli of all terms, gate by gate, of the images of points and of the rows of Jacobians: `(n, k, M)`.
 
     Jacobians and offsets are sums over gates, and rounded relative to these terms, however far they cancel.
     """
@@ -131,9 +131,14 @@ def _terms(bounds: AffineForm, words: np.ndarray, sizes: np.ndarray, constants: 
     steep = np.take_along_axis(bounds.gradients, pivots, axis=2)
     # What a gate adds is of rank one: this, times its preactivation.
     added = np.take_along_axis(bounds.jumps, pivots[..., None], axis=3)[..., 0] / np.where(steep != 0, steep, 1)
-    total = sizes @ np.abs(np.swapaxes(bounds.closed, 1, 2))
-    total += np.where(words, sizes @ np.abs(np.swapaxes(bounds.gradients, 1, 2)), 0) @ np.abs(added)
-    return total + np.abs(bounds.shift)[:, None] + words @ np.abs(bounds.shift_jumps) if constants else total
+    closed, added = np.abs(np.swapaxes(bounds.closed, 1, 2)), np.abs(added)
+    heights = np.abs(np.swapaxes(bounds.gradients, 1, 2))
+
+    def of_states(sizes):
+        return sizes @ closed + np.where(words, sizes @ heights, 0) @ added
+
+    constants = np.abs(bounds.shift)[:, None] + words @ np.abs(bounds.shift_jumps)
+    return of_states(np.abs(points)) + constants, of_states(np.ones_like(points))
 
 
 def _error_bound(system, jacobians, offsets, points, terms, num_gates):
