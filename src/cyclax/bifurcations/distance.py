@@ -293,7 +293,8 @@ class _Search:
             before, began = int(search.count), Budget.clock()
             search, end, done = self._advanced(test, search, most)
             made = int(search.count) - before
-            most += int(np.clip(made * _SECONDS / (Budget.clock() - began), 4, ITERATIONS))
+            more = int(np.clip(made * _SECONDS / (Budget.clock() - began), 4, ITERATIONS))
+            most = min(most + more, ITERATIONS)  # where it ends must not depend on the clock
         gap, unit, angle, reached = map(np.asarray, end)
         if not reached or (test.kind == "center" and abs(np.sin(angle)) < _ON_AXIS):
             return None
