@@ -16,24 +16,29 @@ import optax
 import cyclax as cx
 
 
+def over_window(model: cx.PLRNN, series: np.ndarray, forcing) -> float:
+    """Give the norm of the gradient of the squared error over one window: the whole series `(T + 1, M)`."""
+    run = cx.fit(
+        model,
+        series,
+        forcing=forcing,
+        optimizer=optax.sgd(0.0),
+        steps=1,
+        key=0,
+        batch=1,
+        length=len(series) - 1,
+        dtype=np.float64,
+        progress=False,
+    )
+    return float(run.gradient_norms[0])
+
+
 def gradient_norm(model: cx.PLRNN, length: int, *, settled: bool = False) -> float:
     """Give the norm of the gradient, free running, against noise about (1, 1); from the fixed point if `settled`."""
     series = 1 + 0.1 * np.random.default_rng(0).normal(size=(length + 1, 2))
     if settled:
         series[0] = cx.find_cycles(model, 1, key=0)[0].points[0]
-    run = cx.fit(
-        model,
-        series,
-        forcing=cx.FreeRunning(),
-        optimizer=optax.sgd(0.0),
-        steps=1,
-        key=0,
-        batch=1,
-        length=length,
-        dtype=np.float64,
-        progress=False,
-    )
-    return float(run.gradient_norms[0])
+    return over_window(model, series, cx.FreeRunning())
 
 
 def near_transcritical(gap: float) -> cx.PLRNN:

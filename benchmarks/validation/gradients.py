@@ -7,9 +7,8 @@
 """
 
 import numpy as np
-import optax
 from examples.gradients_and_exponents import STARTS, STEPS, WARMUP, gradient_norms, network
-from examples.gradients_at_bifurcations import at_border, gradient_norm, near_transcritical
+from examples.gradients_at_bifurcations import at_border, gradient_norm, near_transcritical, over_window
 
 import cyclax as cx
 from benchmarks.validation.rows import Row
@@ -75,19 +74,8 @@ def end_gradient(alpha: float, length: int) -> float:
     """
     series = np.zeros((length + 1, 1))
     series[-1] = 1e-3
-    run = cx.fit(
-        cx.PLRNN(A=[MULTIPLIER], W=[[0.0]], h=[0.0]),
-        series,
-        forcing=cx.GeneralizedForcing(alpha) if alpha else cx.FreeRunning(),
-        optimizer=optax.sgd(0.0),
-        steps=1,
-        key=0,
-        batch=1,
-        length=length,
-        dtype=np.float64,
-        progress=False,
-    )
-    return length * float(run.gradient_norms[0])
+    forcing = cx.GeneralizedForcing(alpha) if alpha else cx.FreeRunning()
+    return length * over_window(cx.PLRNN(A=[MULTIPLIER], W=[[0.0]], h=[0.0]), series, forcing)
 
 
 def forced() -> list[Row]:

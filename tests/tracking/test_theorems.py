@@ -4,8 +4,8 @@ Source: Eisenmann, Monfared, Goering, Durstewitz, "Bifurcations and loss jumps i
 """
 
 import numpy as np
-import optax
 import pytest
+from examples.gradients_at_bifurcations import over_window
 
 import cyclax as cx
 from cyclax.core.numerics import numerics
@@ -18,19 +18,7 @@ def gradient_norm(model: cx.PLRNN, length: int, first=None) -> float:
     """
     series = 1 + 0.1 * np.random.default_rng(0).normal(size=(length + 1, 2))
     series[0] = series[0] if first is None else first
-    run = cx.fit(
-        model,
-        series,
-        forcing=cx.FreeRunning(),
-        optimizer=optax.sgd(0.0),
-        steps=1,
-        key=0,
-        batch=1,
-        length=length,
-        dtype=np.float64,
-        progress=False,
-    )
-    return float(run.gradient_norms[0])
+    return over_window(model, series, cx.FreeRunning())
 
 
 def near_transcritical(gap: float) -> cx.PLRNN:
