@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from numpy.typing import ArrayLike
 
 from cyclax.core.checks import checked_key, real, whole
 from cyclax.core.extras import extra
@@ -27,7 +26,7 @@ def integrate(
     steps: int,
     *,
     dt: float | None = None,
-    initial_state: Float[ArrayLike, " N"] | None = None,
+    initial_state: Float[Any, " N"] | None = None,
     key: Array | int | None = None,
     transient: float | None = None,
     rtol: float = 1e-8,

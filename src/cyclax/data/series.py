@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Array, Float
-from numpy.typing import ArrayLike
 
 from cyclax.core.checks import checked_key, checked_series, real, whole
 from cyclax.core.numerics import numerics
@@ -183,12 +182,12 @@ class Standardization:
     mean: Float[np.ndarray, " N"]
     deviation: Float[np.ndarray, " N"]
 
-    def apply(self, series: Float[ArrayLike, "... N"]) -> Float[Any, "... N"]:
+    def apply(self, series: Float[Any, "... N"]) -> Float[Any, "... N"]:
         """Give `(series - mean) / deviation`; NumPy float64 for NumPy, else in the dtype of the series."""
         mean, deviation = self._like(series)
         return (series - mean) / deviation
 
-    def undo(self, series: Float[ArrayLike, "... N"]) -> Float[Any, "... N"]:
+    def undo(self, series: Float[Any, "... N"]) -> Float[Any, "... N"]:
         """Give `series * deviation + mean`; NumPy float64 for NumPy, else in the dtype of the series."""
         mean, deviation = self._like(series)
         return series * deviation + mean
@@ -203,7 +202,7 @@ class Standardization:
 
 
 def standardize(
-    series: Float[ArrayLike, "T N"], *, names: Sequence[str] | None = None
+    series: Float[Any, "T N"], *, names: Sequence[str] | None = None
 ) -> tuple[Float[np.ndarray, "T N"], Standardization]:
     """Shift and scale each column to mean 0 and standard deviation 1.
 
@@ -228,7 +227,7 @@ def standardize(
     return transform.apply(array), transform
 
 
-def delay_embedding(series: Float[ArrayLike, "T N"], dimension: int, delay: int) -> Float[np.ndarray, "rows Nd"]:
+def delay_embedding(series: Float[Any, "T N"], dimension: int, delay: int) -> Float[np.ndarray, "rows Nd"]:
     """Put delayed copies of a series beside each other: row t is (x[t], x[t + delay], .., x[t + (d - 1) delay]).
 
     For generic observables, and d above twice the attractor's dimension, the rows trace a copy of the attractor
@@ -253,7 +252,7 @@ def delay_embedding(series: Float[ArrayLike, "T N"], dimension: int, delay: int)
     return np.concatenate([array[i * delay : i * delay + rows] for i in range(dimension)], axis=1)
 
 
-def windows(series: Float[ArrayLike, "T N"], length: int) -> Float[np.ndarray, "W length N"]:
+def windows(series: Float[Any, "T N"], length: int) -> Float[np.ndarray, "W length N"]:
     """Give all stretches of a series, one from every start; the last one ends with the last row.
 
     **Arguments:** `series`: `(T, N)` or `(T,)`. `length`: rows in a window.
@@ -272,7 +271,7 @@ def windows(series: Float[ArrayLike, "T N"], length: int) -> Float[np.ndarray, "
     return np.moveaxis(np.lib.stride_tricks.sliding_window_view(array, length, axis=0), -1, 1)
 
 
-def add_observation_noise(series: Float[ArrayLike, "T N"], level: float, key: Array | int) -> Float[np.ndarray, "T N"]:
+def add_observation_noise(series: Float[Any, "T N"], level: float, key: Array | int) -> Float[np.ndarray, "T N"]:
     """Add independent normal noise to every entry.
 
     **Arguments:** `series`: `(T, N)` or `(T,)`. `level`: the noise's standard deviation, as a part of that of each

@@ -1,10 +1,10 @@
 """D_H: how far apart the rhythms of two series are, whatever their phases."""
 
 import math
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 from cyclax.core.checks import checked_series, real
 from cyclax.metrics.state_space import checked_pair
@@ -15,9 +15,7 @@ _REACH = 4.0
 _ROUNDING = 1e-12
 
 
-def hellinger_distance(
-    true: Float[ArrayLike, "T N"], generated: Float[ArrayLike, "S N"], *, sigma: float = 20.0
-) -> float:
+def hellinger_distance(true: Float[Any, "T N"], generated: Float[Any, "S N"], *, sigma: float = 20.0) -> float:
     """Give D_H, the Hellinger distance of smoothed power spectra, averaged over the columns.
 
     For the spectra p, q of one column, `power_spectrum` of each, it is `sqrt(1 - sum sqrt(p q))`: 0 for equal spectra,
@@ -49,7 +47,7 @@ def hellinger_distance(
     return float(np.mean(np.where(still, 1.0, np.minimum(distances, 1.0))))
 
 
-def power_spectrum(series: Float[ArrayLike, "T N"], *, sigma: float = 20.0) -> Float[np.ndarray, "F N"]:
+def power_spectrum(series: Float[Any, "T N"], *, sigma: float = 20.0) -> Float[np.ndarray, "F N"]:
     """Give the power spectrum of each column, without its mean, smoothed by a Gaussian and normalized.
 
     **Arguments:** `series`: `(T, N)` or `(T,)`. `sigma`: as in `hellinger_distance`; spectra are mirrored at their

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 from cyclax.core.checks import checked_series, whole
 from cyclax.core.numerics import numerics
@@ -19,7 +18,7 @@ _LANES = 4096
 
 def prediction_error(
     model: Callable[[Any], Any],
-    series: Float[ArrayLike, "T N"],
+    series: Float[Any, "T N"],
     steps: int,
     *,
     encode: Callable[[Any], Any] | None = None,

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
-from numpy.typing import ArrayLike
 
 from cyclax.core.checks import checked_key, checked_series, real, whole
 from cyclax.core.numerics import numerics
@@ -147,8 +146,8 @@ def _log_density(draws, points):
 
 
 def state_space_divergence(
-    true: Float[ArrayLike, "T N"],
-    generated: Float[ArrayLike, "S N"],
+    true: Float[Any, "T N"],
+    generated: Float[Any, "S N"],
     *,
     method: AbstractDensity | None = None,
     key: Array | int | None = None,
