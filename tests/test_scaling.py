@@ -1,16 +1,19 @@
 """The benchmark of scaling counts what it says, and goes on where it was stopped."""
 
 import itertools
+import os
 
 import jax
 import numpy as np
 import pytest
 from benchmarks import reference_numpy
-from benchmarks.scaling import dimension, families, page, regions, rows
+from benchmarks.scaling import dimension, families, page, rates, rates_page, regions, rows
 
 import cyclax as cx
+from cyclax.core.numerics import numerics
 from cyclax.cycles.word import word_key
 from cyclax.maps.affine import affine_form, state_scale
+from cyclax.search.lanes import Fate, Rounds
 
 
 def _task(name: str, done: list[str]):
@@ -88,3 +91,62 @@ def test_the_page_says_what_the_rows_say(tmp_path):
     cycles = np.mean([row["cycles"] for row in of_two])
     assert f"| 1.25 | 2 | {np.mean([row['achieved'] for row in of_two]):.2f} | 2 | 0 | 2 | {cycles:.1f} |" in text
     assert {path.name for path in tmp_path.glob("*.png")} == {"scaling_dimension.png", "scaling_regions.png"}
+
+
+def _seen() -> dict:
+    return {"seen": len(os.sched_getaffinity(0)), "simulated": jax.device_count()}
+
+
+def test_rates_are_measured_on_the_cores_and_devices_that_they_name():
+    before = os.sched_getaffinity(0)
+    row = rates.apart(1, 3, _seen)
+    assert row["seen"] == row["cores"] == 1
+    assert row["simulated"] == row["devices"] == 3
+    assert 10 < row["MiB"] < 10_000
+    assert os.sched_getaffinity(0) == before
+
+
+def test_starts_in_both_precisions_end_as_the_search_says():
+    model = cx.LoziMap(1.7, 0.5)
+    rng = np.random.default_rng(0)
+    z, none = rng.normal(size=(1, 2, 1, 64)), np.zeros((1, 64), np.uint64)
+    with numerics():
+        models = jax.tree.map(lambda leaf: np.asarray(leaf)[None], model)
+        outcome = Rounds(32, 64, 64).run(models, 6, z, none, np.array([64]))
+        double, single = (rates.ended(models, 6, z, none, 32, dtype) for dtype in ("float64", "float32"))
+    np.testing.assert_array_equal(double, np.where(outcome.fate[0] == Fate.HIT, outcome.word[0], 0))
+    assert np.mean(double == single) > 0.8
+    assert np.unique(double).size > 4
+
+
+def test_shares_of_the_machine_are_of_operations_and_bytes():
+    machine = {"kind": "machine", "cores": 2, "float64": 1e10, "float32": 4e10, "bytes": 1e9}
+    solves = {"kind": "solves", "cores": 2, "M": 10, "dtype": "float64", "rates": {"5": 1000.0}}
+    peak, moved = rates_page.shares([machine, solves], 10, 5, "float64", 2)
+    # A solve: five products of 10 x 10 and 10 x 11 (the point is a column), each number read and written as 8 bytes.
+    assert peak == pytest.approx(1000 * 5 * 2 * 10 * 10 * 11 / 1e10)
+    assert moved == pytest.approx(1000 * 5 * 2 * 8 * 100 / 1e9)
+    assert np.isnan(rates_page.shares([machine, solves], 10, 6, "float64", 2)[0])
+
+
+def test_the_page_has_the_rates_of_its_rows(tmp_path):
+    pytest.importorskip("matplotlib")
+
+    def task(kind: str, cores: int, row: dict):
+        return "rates", f"{kind}, {cores}", lambda: {"kind": kind, "cores": cores, "devices": 1, "MiB": 400, **row}
+
+    tasks = [
+        task("machine", cores, {"float64": 5e10 * cores, "float32": 1e11 * cores, "bytes": 1e10}) for cores in (1, 2)
+    ]
+    tasks += [task(f"cells, {devices}", 2, {"kind": "cells", "devices": devices, "number": 9, "cold_s": 1.0,
+                                           "warm_s": 0.5, "rate": 18.0}) for devices in (1, 2)]  # fmt: skip
+    kernel = {"M": 30, "dtype": "float64", "lanes": 256, "threads": 1, "compiled_s": 2.0}
+    tasks += [task("solves", cores, {**kernel, "rates": {"10": 1e4 * cores}}) for cores in (1, 2)]
+    tasks += [task("pieces", cores, {"M": 2, "order": 10, "lanes": 128, "first_s": 3.0, "paths": 9, "rate": 1e5})
+              for cores in (1, 2)]  # fmt: skip
+    rows.run(tasks, tmp_path / "scaling.jsonl")
+    text = page.write(tmp_path).read_text("utf-8")
+    assert "| 30 | 10 | 256 | 10,000 | 20,000 | 2 | 11.2 % | 11.2 % | 28.8 % | - | - | 400 | 2 |" in text
+    assert "| 2 | 10 | 20 | 128 | 1e+05 | 1e+05 | 1 | 6.4 % | 400 | 3 |" in text
+    assert "| cells | 9 | 2 | 2 | 1 | 0.5 | 18 | 400 |" in text
+    assert (tmp_path / "scaling_rates.png").stat().st_size > 10_000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.scaling import dimension, figures, orders, regions
+from benchmarks.scaling import dimension, figures, orders, rates_page, regions
 from benchmarks.scaling.families import TARGETS
 from benchmarks.scaling.figures import WORK, middle
 from benchmarks.scaling.published import PUBLISHED_FITS, PUBLISHED_WORDS, order_fit
@@ -21,8 +21,7 @@ _LIMIT = "never"
 def write(folder: Path) -> Path:
     """Write `scaling.md` and its figures beside the rows; give its path."""
     rows = kept(folder / "scaling.jsonl")
-    parts = {part: [row for row in rows if row["part"] == part] for part in ("dimension", "regions", "verdicts",
-                                                                            "orders", "chaos")}  # fmt: skip
+    parts = {part: [row for row in rows if row["part"] == part] for part in _PARTS}
     loads = [row["load"] for row in rows]
     text = [
         "# How it scales",
@@ -39,8 +38,8 @@ def write(folder: Path) -> Path:
                 text.append(f"![{part}](scaling_{part}.png)")
     text += [
         "## Not here",
-        "Orders of 10-D and of trained networks; lanes, memory, devices and the share of the roofline. Solves per "
-        "second up to M = 100, k = 30: [search.md](search.md).",
+        "Orders of 10-D and of trained networks. Whole searches beside loops, up to M = 100, k = 30: "
+        "[search.md](search.md).",
     ]
     path = folder / "scaling.md"
     path.write_text("\n\n".join(text) + "\n", "utf-8")
@@ -254,4 +253,5 @@ _PARTS = {
     "verdicts": (_verdicts, None),
     "orders": (_orders, figures.orders),
     "chaos": (_chaos, figures.chaos),
+    "rates": (rates_page.write, rates_page.draw),
 }
