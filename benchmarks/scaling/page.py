@@ -162,19 +162,23 @@ def _verdicts(rows: list[Row]) -> list[str]:
         told = ", ".join(f"{n} {verdict.removesuffix(' complete')}" for verdict, n in row["verdicts"].items())
         others = ", ".join(f"{n} {verdict.removesuffix(' complete')}" for verdict, n in row["starts_verdicts"].items())
         numpy = f"{figure(row['numpy'])}{'' if row['plain'] else ' (general)'}"
+        begun = row.get("numpy_begun")
+        from_shell = None if begun is None else begun + row["numpy"]
         lines.append([row["name"], str(row["M"]), str(row["gates"]), f"1..{row['orders']}", figure(row["cold"]),
                       figure(row["kept"]), figure(row["warm"]), told, figure(row["starts_alone"]), others,
-                      figure(row["numba"]), numpy, f"{row['numpy'] / row['kept']:.2g}", str(row["load"])])  # fmt: skip
+                      figure(row["numba"]), numpy, figure(from_shell),
+                      "-" if from_shell is None else f"{from_shell / row['kept']:.2g}", str(row["load"])])  # fmt: skip
         remarks += [f"- {row['name']}, order {order}: {reason}" for order, reason in list(row["unsure"].items())[:3]]
     head = ["network", "M", "gates", "orders", "shell, cold", "shell, kept", "warm", "verdicts", "SCYFI() warm",
-            "its verdicts", "numba", "NumPy", "NumPy / kept", "load"]  # fmt: skip
+            "its verdicts", "numba", "NumPy", "NumPy, shell", "NumPy, shell / kept", "load"]  # fmt: skip
     return [
         "## (e) Time to a verdict",
         "Seconds. *Shell*: `cyclax cycles FILE --orders K --json` in a fresh process, cold with an empty folder for "
         "compiled programs, then again with what that kept. *Warm*: the second call of `find_cycles` in one process; "
         "beside it `SCYFI()` alone. numba and NumPy make as many starts for each order as that `SCYFI()` did, on one "
         "core, without the start of Python and without compilation, and give no verdict; NumPy runs 1/64 of the "
-        "starts (8 at least) and its time is scaled. numba has only the plain PLRNN; NumPy takes other maps *general*, "
+        "starts (8 at least) and its time is scaled; *NumPy, shell*: with the seconds of a process that imports NumPy "
+        "and does nothing. numba has only the plain PLRNN; NumPy takes other maps *general*, "
         "as sums over gates, slower than a program of their own would be. This part, again, on an idle machine: "
         "`python -m benchmarks.scaling --only verdicts --again`.",
         table(head, lines),

@@ -102,11 +102,13 @@ def measured(path: Path, index: int | None, orders: int) -> Row:
     for order, number in enumerate(some, 1):
         reference_numpy.search_map(net, scale, order, number)
     numpy = (time.perf_counter() - begin) * sum(starts) / sum(some)
+    begun, _ = timed(lambda: subprocess.run([sys.executable, "-c", "import json, numpy"], check=True))
     unsure = {order: entry["reason"] for order, entry in entries.items() if entry["verdict"] != "proved complete"}
     return {
         "M": model.num_states, "gates": model.num_gates, "orders": orders, "cold": cold, "kept": kept, "warm": warm,
         "verdicts": Counter(entry["verdict"] for entry in entries.values()), "unsure": unsure, "starts": sum(starts),
         "starts_alone": starts_alone, "numba": numba, "numpy": numpy, "plain": plain,
+        "numpy_begun": begun,
         "starts_verdicts": Counter(entry["verdict"] for entry in report.values()),
     }  # fmt: skip
 
