@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 from benchmarks import reference_numpy
-from benchmarks.scaling import dimension, families, page, rates, rates_page, regions, rows
+from benchmarks.scaling import dimension, families, orders, page, rates, rates_page, regions, rows
+from benchmarks.search import load_network
 
 import cyclax as cx
 from cyclax.core.numerics import numerics
@@ -41,6 +42,31 @@ def test_networks_of_a_family_have_its_mean_largest_eigenvalue(target):
         largest = [np.abs(np.linalg.eigvals(np.diag(model.A) + model.W * np.array(word))).max() for word in words]
         assert min(largest) <= achieved <= max(largest)
         assert achieved == pytest.approx(np.mean(largest), rel=0.1)
+
+
+def test_networks_with_all_A_below_one_have_the_same_mean():
+    drawn = [families.below_one(6, 1.33, draw) for draw in range(20)]
+    assert np.mean([achieved for _, achieved in drawn]) == pytest.approx(1.33, rel=2e-3)
+    assert all(np.all(model.A < 1) for model, _ in drawn)
+    words = np.array(list(itertools.product((0, 1), repeat=6)))
+    model, achieved = drawn[0]
+    largest = [np.abs(np.linalg.eigvals(np.diag(model.A) + model.W * word)).max() for word in words]
+    assert achieved == pytest.approx(np.mean(largest), rel=0.1)
+
+
+def test_periods_are_those_of_orbits_that_settle():
+    known = [load_network("plrnn_2d_order16"), load_network("plrnn_2d_order40")]
+    A, W, h = ([np.asarray(getattr(model, leaf)) for model in known] for leaf in "AWh")
+    A += [np.array([0.5, 0.5]), np.array([2.0, 0.5]), np.array([0.0, 0.0])]  # to a point, away, and round
+    W += [np.zeros((2, 2)), np.zeros((2, 2)), np.array([[0.0, 1.0], [-2.0, 0.0]])]
+    h += [np.ones(2), np.ones(2), np.array([-0.5, 1.0])]
+    found = orders.settled(np.array(A), np.array(W), np.array(h))
+    for i, period in enumerate(found):
+        z = np.zeros(2)
+        orbit = [z := A[i] * z + W[i] @ np.maximum(z, 0) + h[i] for _ in range(4100 if i != 3 else 100)][-60:]
+        back = [k for k in range(1, 51) if np.allclose(orbit[-1], orbit[-1 - k], rtol=1e-9, atol=0)]
+        assert period == (back[0] if back else 0)
+    assert found[:4].tolist() == [16, 40, 1, 0]
 
 
 def test_words_end_at_fixed_points_or_loops():
@@ -85,11 +111,16 @@ def test_the_page_says_what_the_rows_say(tmp_path):
     tasks = [("regions", f"{target}", lambda t=target: regions.measured(t, 0)) for target in families.TARGETS]
     tasks += [("regions", f"{target} too", lambda t=target: regions.measured(t, 1)) for target in families.TARGETS]
     tasks += [("dimension", f"{draw}", lambda draw=draw: dimension.measured(2, 1.25, draw)) for draw in (0, 1)]
+    tasks += [("below", "0", lambda: dimension.measured(3, 1.33, 0, families.below_one))]
+    tasks += [("trained", "one", lambda: orders.measured([load_network("plrnn_2d_order1")], 1, 5.0))]
     rows.run(tasks, tmp_path / "scaling.jsonl")
     text = page.write(tmp_path).read_text("utf-8")
     of_two = [row for row in rows.kept(tmp_path / "scaling.jsonl") if row["part"] == "dimension"]
     cycles = np.mean([row["cycles"] for row in of_two])
     assert f"| 1.25 | 2 | {np.mean([row['achieved'] for row in of_two]):.2f} | 2 | 0 | 2 | {cycles:.1f} |" in text
+    (below,) = (row for row in rows.kept(tmp_path / "scaling.jsonl") if row["part"] == "below")
+    assert f"| 1.33 | 3 | {below['achieved']:.2f} | 1 | 0 | 1 | {below['cycles']:.1f} |" in text.split("A below 1")[1]
+    assert "| one | 1 | 1 | 1 | " in text
     assert {path.name for path in tmp_path.glob("*.png")} == {"scaling_dimension.png", "scaling_regions.png"}
 
 
