@@ -81,8 +81,8 @@ def _is_proved(row: Row) -> bool:
     return row["proved"] or row["verdict"] == "proved complete"
 
 
-def _by_dimension(rows: list[Row]) -> tuple[str, str]:
-    """Write the table of work, and that of its growth."""
+def _by_dimension(rows: list[Row], family: str) -> tuple[str, str]:
+    """Write the table of work, and that of its growth; `family` is what their first column is called."""
     lines, fits = [], []
     for target in sorted({row["target"] for row in rows}):
         of = [row for row in rows if row["target"] == target]
@@ -110,14 +110,14 @@ def _by_dimension(rows: list[Row]) -> tuple[str, str]:
         slope = growth_published(nonempty, target)
         fits.append([str(target), *(growth(nonempty, column, slope) for column in WORK), f"{slope:.3f}"])
     names = ["solves, uniform words", "solves, both", "pieces", "proof: nodes"]
-    head = ["family", "M", "achieved", "networks", "without", "proved", "fixed points", *names, "default: verdicts",
+    head = [family, "M", "achieved", "networks", "without", "proved", "fixed points", *names, "default: verdicts",
             "default, s", "proof, s", "published fit"]  # fmt: skip
-    slopes = ["family", *names, "published fit, same M"]
+    slopes = [family, *names, "published fit, same M"]
     return table(head, lines), table(slopes, fits)
 
 
 def _dimension(rows: list[Row]) -> list[str]:
-    work, slopes = _by_dimension(rows)
+    work, slopes = _by_dimension(rows, "family")
     return [
         "## (a) Work until all fixed points are known, against the dimension",
         "A ~ U(0, 2a), W ~ U(-w, w) off the diagonal, h ~ U(-2, 2); a and w in the ratio at which, with half of the "
@@ -149,7 +149,7 @@ def _below(rows: list[Row]) -> list[str]:
         "## (a) again, with all A below 1",
         "A ~ U(0, 1) as it is drawn, and only the width of W scaled to the mean largest |eigenvalue|: no unit leaves "
         "for infinity by itself, as those with A > 1 of the draws above do. All else as above.",
-        *_by_dimension(rows),
+        *_by_dimension(rows, "family, A < 1"),
     ]
 
 
@@ -214,7 +214,7 @@ def _work_of_an_order(row: Row) -> tuple[list[str], list[Row]]:
     cells += [f"{np.mean([one['cycles'] for one in some]):.1f}" if some else "-"]
     cells += [number(middle([one[column] for one in some])[1]) if some else "-"
               for column in ("uniform_solves", "both_solves")]  # fmt: skip
-    cells += [number(middle([one["pieces"] for one in followed])[1]) if followed else "not followed"]
+    cells += [number(middle([one["pieces"] for one in followed])[1]) if followed else "not followed" if some else "-"]
     return [*cells, number(order_fit(row["order"]))], some
 
 

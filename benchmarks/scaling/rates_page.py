@@ -144,7 +144,7 @@ def _maps(rows: list[Row]) -> list[str]:
     return [
         "**Cells** of a map (`scan`: plrnn_2d_order40 over A[0], A[1], orders 1 to 8) and **models** of a track "
         "(`track`: on a line between two shallow PLRNNs, M = 6, H = 20, orders 1 to 4). Devices are simulated "
-        "(`jax_num_cpu_devices`) on the same two cores: they show what dividing the work costs, and gain nothing.",
+        "(`jax_num_cpu_devices`) on the same two cores: they show what dividing the work costs.",
         table(head, lines),
     ]
 

@@ -17,7 +17,7 @@ NAMES = (
     "plrnn_2d_order40", "plrnn_2d_order53",
 )  # fmt: skip
 # Orders, and networks of each, in ten states.
-TEN = {False: (1, 9, 11, 17, 22, 27, 34, 50), True: (9,)}
+TEN = {False: (1, 9, 11, 17, 22, 27, 31, 38, 45, 50), True: (9,)}
 NETWORKS = {False: 3, True: 1}
 # Networks that are drawn, and what scales W; seconds of the default where the word graph does not end.
 _DRAWN, _GAIN, SECONDS = 6000, 1.1, 20.0

@@ -107,7 +107,8 @@ def checked_key(key: Any) -> Array:
         if jax.config.values["jax_default_prng_impl"] != "threefry2x32":
             return jax.random.key(seed)
         # The same key, without the two programs that JAX would compile, or load, first of all.
-        return jax.random.wrap_key_data(np.array([seed >> 32, seed & 0xFFFFFFFF], np.uint32), impl="threefry2x32")
+        halves = jax.device_put(np.array([seed >> 32, seed & 0xFFFFFFFF], np.uint32))
+        return jax.random.wrap_key_data(halves, impl="threefry2x32")
 
 
 def checked_series(series: Any, name: str = "series", *, least: int = 1) -> Float[np.ndarray, "T N"]:
