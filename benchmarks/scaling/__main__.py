@@ -9,17 +9,18 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks.scaling import chaos, dimension, orders, page, regions, verdicts
+from benchmarks.scaling import below, chaos, dimension, orders, page, rates, regions, trained, verdicts
 from benchmarks.scaling.rows import forget, run
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-PARTS = {"regions": regions, "dimension": dimension, "verdicts": verdicts, "orders": orders, "chaos": chaos}
+PARTS = {"regions": regions, "dimension": dimension, "verdicts": verdicts, "orders": orders, "chaos": chaos,
+         "rates": rates, "below": below, "trained": trained}  # fmt: skip
 
 
 def main() -> None:
     """Run the parts, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two minutes, in a folder of its own")
+    parser.add_argument("--quick", action="store_true", help="three minutes, in a folder of its own")
     parser.add_argument("--only", nargs="+", choices=tuple(PARTS), default=tuple(PARTS), metavar="PART",
                         help=f"of {', '.join(PARTS)}")  # fmt: skip
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no row of a part after so long")

@@ -25,9 +25,9 @@ POOL = 64
 STARTS = {"uniform": "uniform words", "both": "both (the default)"}
 
 
-def measured(num_states: int, target: float, draw: int) -> Row:
-    """Count the work of each way on one network."""
-    model, achieved = family(num_states, target, draw)
+def measured(num_states: int, target: float, draw: int, drawn=family) -> Row:
+    """Count the work of each way on one network, drawn by that function."""
+    model, achieved = drawn(num_states, target, draw)
     budget = cx.Budget(nodes=NODES, seconds=SECONDS)
     proof = cx.enumerate_cycles(model, [1], method=cx.BranchAndBound(), budget=budget, progress=False)
     certified = proof.report["completeness"]

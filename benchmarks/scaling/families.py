@@ -10,6 +10,8 @@ import cyclax as cx
 TARGETS = (0.71, 1.25, 1.33, 2.33)
 # Networks over which the scale of a dimension is found; and random regions of each of them.
 _CALIBRATED, _REGIONS = 20, 64
+# Halvings of the logarithm of a width, between e^-4 and e^3.
+_HALVINGS = 12
 
 
 def _drawn(num_states: int, draw: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -47,3 +49,26 @@ def family(num_states: int, target: float, draw: int) -> tuple[cx.PLRNN, float]:
     A, W, h, regions = _drawn(num_states, draw)
     scale = target / unit(num_states)
     return cx.PLRNN(A=scale * A, W=scale * W, h=h), scale * mean_largest(A, W, regions)
+
+
+@functools.cache
+def width(num_states: int, target: float) -> float:
+    """Give what W of the networks as they are drawn is multiplied by, A left as it is, for this target."""
+    drawn = [_drawn(num_states, draw) for draw in range(_CALIBRATED)]
+
+    def lacking(log_width: float) -> float:
+        scaled = ((A, np.exp(log_width) * W, regions) for A, W, _, regions in drawn)
+        return target - float(np.mean([mean_largest(*one) for one in scaled]))
+
+    low, high = -4.0, 3.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if lacking(middle) > 0 else (low, middle)
+    return float(np.exp(low))
+
+
+def below_one(num_states: int, target: float, draw: int) -> tuple[cx.PLRNN, float]:
+    """Give network `draw` of a family in which all A are below 1, as `family` does: only W is scaled."""
+    A, W, h, regions = _drawn(num_states, draw)
+    W = width(num_states, target) * W
+    return cx.PLRNN(A=A, W=W, h=h), mean_largest(A, W, regions)

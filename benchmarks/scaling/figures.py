@@ -27,7 +27,8 @@ def middle(numbers: list[float | None]) -> tuple[float, float, float]:
     return ordered[int(np.floor(lower))], ordered[int(np.ceil(median))], ordered[int(np.ceil(upper))]
 
 
-def _axes(number: int, size: tuple[float, float]):
+def axes_of(number: int, size: tuple[float, float]):
+    """Give a figure, and so many axes in two columns."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -37,14 +38,15 @@ def _axes(number: int, size: tuple[float, float]):
     return figure, figure.subplots(-(-number // columns), columns, squeeze=False).ravel()
 
 
-def _titled(ax, title: str) -> None:
+def titled(ax, title: str) -> None:
+    """Give axes a title and a grid."""
     ax.set_title(title, loc="left")
     ax.grid(alpha=0.25)
 
 
 def dimension(rows: list[Row], path: Path) -> None:
     """Draw work against M: a panel for each family, medians and quartiles."""
-    figure, axes = _axes(4, (12, 8))
+    figure, axes = axes_of(4, (12, 8))
     for ax, target in zip(axes, TARGETS, strict=True):
         some = [row for row in rows if row["target"] == target and row["cycles"]]
         sizes = sorted({row["M"] for row in some})
@@ -73,7 +75,7 @@ def dimension(rows: list[Row], path: Path) -> None:
         ax.set(yscale="log", xscale="log", ylim=(0.7, 1e6), xlim=(1.8, 140), xlabel="latent dimension M")
         ax.set_xticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
         ax.minorticks_off()
-        _titled(ax, f"mean largest |eigenvalue| {target}")
+        titled(ax, f"mean largest |eigenvalue| {target}")
         ax.set_ylabel("work to the complete set")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
@@ -82,7 +84,7 @@ def dimension(rows: list[Row], path: Path) -> None:
 
 def regions(rows: list[Row], path: Path) -> None:
     """Draw the distinct words left after each move."""
-    figure, (ax,) = _axes(1, (9, 4.6))
+    figure, (ax,) = axes_of(1, (9, 4.6))
     for target, color, marker in zip(TARGETS, COLORS, "os^D", strict=False):
         counts = np.array([row["words"] for row in rows if row["target"] == target], float)
         mean = counts.mean(0)
@@ -94,14 +96,14 @@ def regions(rows: list[Row], path: Path) -> None:
     ax.plot(moves, words, ls="", color="black", marker="x", ms=7, label="published (mean)")
     ax.set_xticks(range(0, 21, 2))
     ax.set(yscale="log", xlabel="moves from word to word", ylabel="distinct words left, of 1,024")
-    _titled(ax, "10-D networks: regions still visited")
+    titled(ax, "10-D networks: regions still visited")
     ax.legend(**BESIDE)
     figure.savefig(path, dpi=110)
 
 
 def orders(rows: list[Row], path: Path) -> None:
     """Draw the work against the order."""
-    figure, (ax,) = _axes(1, (9, 4.6))
+    figure, (ax,) = axes_of(1, (9, 4.6))
     for column, (label, color, marker, dashes) in list(WORK.items())[:3]:
         points = [
             (row["order"], *middle([one[column] for one in some]))
@@ -116,7 +118,7 @@ def orders(rows: list[Row], path: Path) -> None:
     k = np.linspace(1, 50, 50)
     ax.plot(k, order_fit(k), "--", color="black", label="SCYFI as published (its fit, its draws)")
     ax.set(yscale="log", xlabel="order k", ylabel="work until all k-cycles are known")
-    _titled(ax, "2-D networks with an attracting k-cycle (median, quartiles)")
+    titled(ax, "2-D networks with an attracting k-cycle (median, quartiles)")
     ax.legend(**BESIDE)
     figure.savefig(path, dpi=110)
 
@@ -124,7 +126,7 @@ def orders(rows: list[Row], path: Path) -> None:
 def chaos(rows: list[Row], path: Path) -> None:
     """Draw the work to 90 and 100 % of the cycles against their number, by source of words."""
     maps = sorted({row["name"].rsplit(",", 1)[0] for row in rows})
-    figure, axes = _axes(max(2, len(maps)), (12, 4.6))
+    figure, axes = axes_of(max(2, len(maps)), (12, 4.6))
     looks = "os^Dvx"
     for ax, name in zip(axes, maps, strict=False):
         lines = defaultdict(list)
@@ -141,6 +143,6 @@ def chaos(rows: list[Row], path: Path) -> None:
         ax.minorticks_off()
         counts = sorted({count for points in lines.values() for count, *_ in points})
         ax.set_xticks(counts, [str(count) for count in counts])
-        _titled(ax, f"{name}: all (solid), 90 % (dotted)")
+        titled(ax, f"{name}: all (solid), 90 % (dotted)")
     axes[len(maps) - 1].legend(**BESIDE)
     figure.savefig(path, dpi=110)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.scaling import dimension, figures, orders, regions
+from benchmarks.scaling import dimension, figures, orders, rates_page, regions, trained
 from benchmarks.scaling.families import TARGETS
 from benchmarks.scaling.figures import WORK, middle
 from benchmarks.scaling.published import PUBLISHED_FITS, PUBLISHED_WORDS, order_fit
@@ -21,8 +21,7 @@ _LIMIT = "never"
 def write(folder: Path) -> Path:
     """Write `scaling.md` and its figures beside the rows; give its path."""
     rows = kept(folder / "scaling.jsonl")
-    parts = {part: [row for row in rows if row["part"] == part] for part in ("dimension", "regions", "verdicts",
-                                                                            "orders", "chaos")}  # fmt: skip
+    parts = {part: [row for row in rows if row["part"] == part] for part in _PARTS}
     loads = [row["load"] for row in rows]
     text = [
         "# How it scales",
@@ -39,8 +38,8 @@ def write(folder: Path) -> Path:
                 text.append(f"![{part}](scaling_{part}.png)")
     text += [
         "## Not here",
-        "Orders of 10-D and of trained networks; lanes, memory, devices and the share of the roofline. Solves per "
-        "second up to M = 100, k = 30: [search.md](search.md).",
+        "Whole searches beside loops, up to M = 100, k = 30: [search.md](search.md). A GPU: "
+        "[accelerators.md](accelerators.md).",
     ]
     path = folder / "scaling.md"
     path.write_text("\n\n".join(text) + "\n", "utf-8")
@@ -82,9 +81,10 @@ def _is_proved(row: Row) -> bool:
     return row["proved"] or row["verdict"] == "proved complete"
 
 
-def _dimension(rows: list[Row]) -> list[str]:
+def _by_dimension(rows: list[Row], family: str) -> tuple[str, str]:
+    """Write the table of work, and that of its growth; `family` is what their first column is called."""
     lines, fits = [], []
-    for target in TARGETS:
+    for target in sorted({row["target"] for row in rows}):
         of = [row for row in rows if row["target"] == target]
         for M in sorted({row["M"] for row in of}):
             some = [row for row in of if row["M"] == M]
@@ -110,8 +110,14 @@ def _dimension(rows: list[Row]) -> list[str]:
         slope = growth_published(nonempty, target)
         fits.append([str(target), *(growth(nonempty, column, slope) for column in WORK), f"{slope:.3f}"])
     names = ["solves, uniform words", "solves, both", "pieces", "proof: nodes"]
-    head = ["family", "M", "achieved", "networks", "without", "proved", "fixed points", *names, "default: verdicts",
+    head = [family, "M", "achieved", "networks", "without", "proved", "fixed points", *names, "default: verdicts",
             "default, s", "proof, s", "published fit"]  # fmt: skip
+    slopes = [family, *names, "published fit, same M"]
+    return table(head, lines), table(slopes, fits)
+
+
+def _dimension(rows: list[Row]) -> list[str]:
+    work, slopes = _by_dimension(rows, "family")
     return [
         "## (a) Work until all fixed points are known, against the dimension",
         "A ~ U(0, 2a), W ~ U(-w, w) off the diagonal, h ~ U(-2, 2); a and w in the ratio at which, with half of the "
@@ -129,12 +135,21 @@ def _dimension(rows: list[Row]) -> list[str]:
         "many the complete set was reached (the proof finished), where not in all. In the figure: medians, quartiles; "
         "hollow marks at the top, where most did not get there. The solve of a uniform word itself, before the "
         "first comparison, is not counted.",
-        table(head, lines),
+        work,
         f"Growth with M, from M = {_FITTED_FROM} on: b of log(work) = a + b M, its standard error, and how many "
         "networks. Only networks whose complete set was reached enter, so that the slopes of solves are **too small** "
         "where many were not. Flatter, or steeper, than the published fit by two errors: on our draws, which are not "
         "its own.",
-        table(["family", *names, "published fit, same M"], fits),
+        slopes,
+    ]
+
+
+def _below(rows: list[Row]) -> list[str]:
+    return [
+        "## (a) again, with all A below 1",
+        "A ~ U(0, 1) as it is drawn, and only the width of W scaled to the mean largest |eigenvalue|: no unit leaves "
+        "for infinity by itself, as those with A > 1 of the draws above do. All else as above.",
+        *_by_dimension(rows, "family, A < 1"),
     ]
 
 
@@ -163,19 +178,23 @@ def _verdicts(rows: list[Row]) -> list[str]:
         told = ", ".join(f"{n} {verdict.removesuffix(' complete')}" for verdict, n in row["verdicts"].items())
         others = ", ".join(f"{n} {verdict.removesuffix(' complete')}" for verdict, n in row["starts_verdicts"].items())
         numpy = f"{figure(row['numpy'])}{'' if row['plain'] else ' (general)'}"
+        begun = row.get("numpy_begun")
+        from_shell = None if begun is None else begun + row["numpy"]
         lines.append([row["name"], str(row["M"]), str(row["gates"]), f"1..{row['orders']}", figure(row["cold"]),
                       figure(row["kept"]), figure(row["warm"]), told, figure(row["starts_alone"]), others,
-                      figure(row["numba"]), numpy, f"{row['numpy'] / row['kept']:.2g}", str(row["load"])])  # fmt: skip
+                      figure(row["numba"]), numpy, figure(from_shell),
+                      "-" if from_shell is None else f"{from_shell / row['kept']:.2g}", str(row["load"])])  # fmt: skip
         remarks += [f"- {row['name']}, order {order}: {reason}" for order, reason in list(row["unsure"].items())[:3]]
     head = ["network", "M", "gates", "orders", "shell, cold", "shell, kept", "warm", "verdicts", "SCYFI() warm",
-            "its verdicts", "numba", "NumPy", "NumPy / kept", "load"]  # fmt: skip
+            "its verdicts", "numba", "NumPy", "NumPy, shell", "NumPy, shell / kept", "load"]  # fmt: skip
     return [
         "## (e) Time to a verdict",
         "Seconds. *Shell*: `cyclax cycles FILE --orders K --json` in a fresh process, cold with an empty folder for "
         "compiled programs, then again with what that kept. *Warm*: the second call of `find_cycles` in one process; "
         "beside it `SCYFI()` alone. numba and NumPy make as many starts for each order as that `SCYFI()` did, on one "
         "core, without the start of Python and without compilation, and give no verdict; NumPy runs 1/64 of the "
-        "starts (8 at least) and its time is scaled. numba has only the plain PLRNN; NumPy takes other maps *general*, "
+        "starts (8 at least) and its time is scaled; *NumPy, shell*: with the seconds of a process that imports NumPy "
+        "and does nothing. numba has only the plain PLRNN; NumPy takes other maps *general*, "
         "as sums over gates, slower than a program of their own would be. This part, again, on an idle machine: "
         "`python -m benchmarks.scaling --only verdicts --again`.",
         table(head, lines),
@@ -187,17 +206,26 @@ def _verdicts(rows: list[Row]) -> list[str]:
     ]
 
 
+def _work_of_an_order(row: Row) -> tuple[list[str], list[Row]]:
+    """Give the cells that a row has from the number of networks on, and the networks with cycles."""
+    some = [one for one in row["rows"] if one["cycles"]]
+    followed = [one for one in some if one["paths_followed"]]
+    cells = [str(len(row["rows"])), str(sum(one["proved"] for one in row["rows"]))]
+    cells += [f"{np.mean([one['cycles'] for one in some]):.1f}" if some else "-"]
+    cells += [number(middle([one[column] for one in some])[1]) if some else "-"
+              for column in ("uniform_solves", "both_solves")]  # fmt: skip
+    cells += [number(middle([one["pieces"] for one in followed])[1]) if followed else "not followed" if some else "-"]
+    return [*cells, number(order_fit(row["order"]))], some
+
+
+_OF_AN_ORDER = ["networks", "proved", "cycles", "solves, uniform words", "solves, both", "pieces", "published fit"]
+
+
 def _orders(rows: list[Row]) -> list[str]:
     lines, points = [], []
     for row in sorted(rows, key=lambda row: row["order"]):
-        some = [one for one in row["rows"] if one["cycles"]]
-        followed = [one for one in some if one["paths_followed"]]
-        cells = [str(row["order"]), str(len(row["rows"])), str(sum(one["proved"] for one in row["rows"]))]
-        cells += [f"{np.mean([one['cycles'] for one in some]):.1f}" if some else "-"]
-        cells += [number(middle([one[column] for one in some])[1]) if some else "-"
-                  for column in ("uniform_solves", "both_solves")]  # fmt: skip
-        cells += [number(middle([one["pieces"] for one in followed])[1]) if followed else "not followed"]
-        lines.append([*cells, number(order_fit(row["order"]))])
+        cells, some = _work_of_an_order(row)
+        lines.append([str(row["order"]), *cells])
         points += [(row["order"], one["both_solves"]) for one in some if one["both_solves"] is not None]
     fitted = ""
     if len({order for order, _ in points}) > 2:
@@ -213,20 +241,21 @@ def _orders(rows: list[Row]) -> list[str]:
         f"graph, {orders.NODES:,} nodes and {orders.SECONDS:g} s at most, else what that and 4,096 starts found. The "
         f"published count may be to the first cycle. Paths: at most {orders.PATHS}, up to "
         f"order {orders.PATHS_UP_TO}.",
-        table(
-            [
-                "order",
-                "networks",
-                "proved",
-                "cycles",
-                "solves, uniform words",
-                "solves, both",
-                "pieces",
-                "published fit",
-            ],
-            lines,
-        ),
+        table(["order", *_OF_AN_ORDER], lines),
         fitted,
+    ]
+
+
+def _trained(rows: list[Row]) -> list[str]:
+    lines = [[row["name"], str(row["order"]), *_work_of_an_order(row)[0]] for row in rows if "skipped" not in row]
+    return [
+        "## (b) again: ten states, and published and trained networks",
+        "The same, of single networks, each of the order that it is known for; and of the first of 6,000 of ten states "
+        "(A ~ U(0.3, 0.9), W ~ 1.1 N(0, 1) / sqrt(10), h ~ N(0, 1)) in which the orbit from 0 settles to a cycle of "
+        "the order. Where the word graph does not end, complete is what the default finds within "
+        f"{trained.SECONDS:g} s (*proved*, where it proves that) and the graph has left. The published fit is of 2-D "
+        "networks.",
+        table(["network", "order", *_OF_AN_ORDER], lines),
     ]
 
 
@@ -250,8 +279,11 @@ def _chaos(rows: list[Row]) -> list[str]:
 
 _PARTS = {
     "dimension": (_dimension, figures.dimension),
+    "below": (_below, None),
     "regions": (_regions, figures.regions),
     "verdicts": (_verdicts, None),
     "orders": (_orders, figures.orders),
+    "trained": (_trained, None),
     "chaos": (_chaos, figures.chaos),
+    "rates": (rates_page.write, rates_page.draw),
 }

@@ -1,5 +1,6 @@
 """Ctrl-C of the command, from its first moment to its last: code 130 and one line, whatever is being imported."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -70,6 +71,29 @@ def test_ctrl_c_raises_again_when_there_is_work():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_garbage_is_collected_when_there_is_work_and_not_before():
+    program = (
+        "import gc, sys, cyclax\n"
+        "load, find, seen = cyclax.load, cyclax.find_cycles, []\n"
+        "def spied(verb):\n"
+        "    def call(*some, **more):\n"
+        "        seen.append((gc.isenabled(), gc.get_freeze_count()))\n"
+        "        return verb(*some, **more)\n"
+        "    return call\n"
+        "cyclax.load, cyclax.find_cycles = spied(load), spied(find)\n"
+        "from cyclax.__main__ import main\n"
+        f"sys.argv[1:] = ['cycles', {NETWORK!r}, '--orders', '1']\n"
+        "assert main() == 0\n"
+        "(loading, none), (working, left_out) = seen\n"
+        "assert not loading and working, seen\n"
+        "assert none == 0 and left_out > 50_000, seen\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    frozen = gc.get_freeze_count()
+    to_work()  # where it never was off, as in a process of others, nothing is left out
+    assert gc.get_freeze_count() == frozen
 
 
 def test_handlers_of_others_stay():

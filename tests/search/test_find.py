@@ -13,6 +13,7 @@ from plain import plrnn_cycles, same_cycles
 from planting import planted_cycle, planted_plrnn, planted_shallow
 
 import cyclax as cx
+from cyclax.core.checks import checked_key
 from cyclax.core.numerics import numerics
 from cyclax.cycles.contraction import contraction_certificate
 from cyclax.cycles.index import _enumerated_degree, degrees, index_of, keeps_orientation
@@ -482,3 +483,14 @@ def test_degree_of_jacobians_whose_terms_cancel(model):
     for entry in cycles.report["orders"].values():
         assert entry["index_sum"] in (None, entry["degree"])
         assert entry["verdict"] == "proved complete"
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
+def test_a_seed_is_the_key_that_jax_makes_of_it(impl):
+    with jax.default_prng_impl(impl):
+        for seed in (0, 1, 2**31, 2**32 - 1, 2**32, 123_456_789_012_345, 2**63 - 1):
+            with jax.enable_x64(True):
+                expected = jax.random.key(seed)
+            found = checked_key(seed)
+            assert found.dtype == expected.dtype
+            np.testing.assert_array_equal(jax.random.key_data(found), jax.random.key_data(expected))

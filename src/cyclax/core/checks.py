@@ -104,7 +104,11 @@ def checked_key(key: Any) -> Array:
     except TypeError:
         raise TypeError(f"key: expected a JAX random key or an int seed, got {key!r}.") from None
     with numerics():  # all 64 bits of the seed count, whatever the global setting
-        return jax.random.key(seed)
+        if jax.config.values["jax_default_prng_impl"] != "threefry2x32":
+            return jax.random.key(seed)
+        # The same key, without the two programs that JAX would compile, or load, first of all.
+        halves = jax.device_put(np.array([seed >> 32, seed & 0xFFFFFFFF], np.uint32))
+        return jax.random.wrap_key_data(halves, impl="threefry2x32")
 
 
 def checked_series(series: Any, name: str = "series", *, least: int = 1) -> Float[np.ndarray, "T N"]:

@@ -1,5 +1,6 @@
 """Ctrl-C that waits until what is half done is done."""
 
+import gc
 import os
 import signal
 import threading
@@ -57,9 +58,15 @@ def leave_at_once() -> None:
 
 
 def to_work() -> None:
-    """Let Ctrl-C raise again, where `leave_at_once` had it end the process."""
+    """Let Ctrl-C raise again, where `leave_at_once` had it end the process; collect garbage, where that was off.
+
+    What has been imported by then is left out of it.
+    """
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def _leave(*_: "Any") -> "NoReturn":

@@ -35,6 +35,10 @@ _POINT = 1e-5
 _SIDES = 8
 # Gates in proofs count 1; what they counted fades by this from one proof to the next.
 _FADING = 0.95
+# A gate that the relaxation leaves further open and closed at once is split sooner: what it counts, times p n to this
+# power. Measured on fourteen networks: beside the count alone a quarter fewer nodes in all, a half at best, a quarter
+# more at worst. What was in no proof yet counts as much as this share of one.
+_AMBIGUITY, _NEVER = 0.25, 1e-3
 # The tree is cut into at least so many subtrees before threads share them: always the same, whatever the threads.
 _SUBTREES = 32
 # Smaller trees are left to one thread, and larger ones begun anew with what so many nodes taught.
@@ -292,7 +296,8 @@ class _Branch:
         both = free & (np.minimum(opened, closed) > _ZERO)
         if np.any(both):
             product = opened * closed
-            decision = int(np.argmax(np.where(both, self.activity + 1e-12 * product / np.max(product), -1)))
+            score = (self.activity + _NEVER * self.weight) * (product / np.max(product)) ** _AMBIGUITY
+            decision = int(np.argmax(np.where(both, score, -1)))
         else:
             if np.max((opened + closed)[free]) <= _ZERO:
                 spread = self._spread(sides, lower, upper)

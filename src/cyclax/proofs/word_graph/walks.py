@@ -11,8 +11,6 @@ try:
     from numba import njit
 except ImportError as error:  # pragma: no cover - depends on the installation
     raise ImportError("The word graph needs numba: pip install 'cyclax[exact]'.") from error
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 
 from cyclax.cycles.word import least_rotation
 
@@ -56,8 +54,12 @@ class Graph(NamedTuple):
 
 def recurrent_edges(graph: Graph) -> np.ndarray:
     """Say of each edge whether it lies within a strongly connected component, as every edge of a closed walk does."""
-    if len(graph.source) == 0:
-        return np.zeros(0, bool)
+    if np.array_equal(graph.source, graph.target):
+        return np.ones(len(graph.source), bool)
+    # Imported here, as it takes its time, and graphs of order 1 have no edges but these.
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
+
     ones = np.ones(len(graph.source), np.int8)
     matrix = csr_matrix((ones, (graph.source, graph.target)), shape=(graph.nodes, graph.nodes))
     _, component = connected_components(matrix, directed=True, connection="strong")
@@ -269,6 +271,8 @@ def entropy_bound(graph: Graph) -> float:
     """
     if len(graph.source) == 0:
         return -np.inf
+    from scipy.sparse import csr_matrix
+
     ones = np.ones(len(graph.source))
     matrix = csr_matrix((ones, (graph.source, graph.target)), shape=(graph.nodes, graph.nodes))
     vector, best = np.ones(graph.nodes), np.inf
