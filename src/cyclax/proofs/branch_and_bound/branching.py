@@ -36,8 +36,8 @@ _SIDES = 8
 # Gates in proofs count 1; what they counted fades by this from one proof to the next.
 _FADING = 0.95
 # A gate that the relaxation leaves further open and closed at once is split sooner: what it counts, times p n to this
-# power. Measured on fourteen networks: beside the count alone a quarter fewer nodes in all, a half at best, a quarter
-# more at worst. What was in no proof yet counts as much as this share of one.
+# power. Chosen on eight networks, where nodes are a quarter fewer than by the count alone; of nine others four
+# have fewer and two up to a quarter more. What was in no proof yet counts as much as this share of one.
 _AMBIGUITY, _NEVER = 0.25, 1e-3
 # The tree is cut into at least so many subtrees before threads share them: always the same, whatever the threads.
 _SUBTREES = 32
