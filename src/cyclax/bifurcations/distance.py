@@ -151,6 +151,15 @@ class Distance:
         return text + (f"; STOPPED EARLY: {self.interrupted}" if self.interrupted else "")
 
 
+def _unraveled(flat: np.ndarray, model: Any) -> Any:
+    """Give the numbers in the shape of a model."""
+    leaves, structure = jax.tree.flatten(model)
+    ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
+    return structure.unflatten(
+        [part.reshape(leaf.shape) for part, leaf in zip(np.split(flat, ends), leaves, strict=True)]
+    )
+
+
 def _named(kind: Kind, at: Any) -> str:
     return kind + (f" of gate {at[1]} at step {at[0]}" if kind == "border collision" else "")
 
@@ -184,6 +193,7 @@ def distance_to_bifurcation(model: AbstractPiecewiseLinearMap, cycle: Any, *, se
 
 
 _matrix = jax.jit(matrix, static_argnames="center")
+_cyclic = jax.jit(cyclic_matrix)
 
 
 class _Test(NamedTuple):
@@ -245,8 +255,8 @@ class _Search:
         if self.model.num_states < 2:
             return
         _, _, jacobians, offsets = held(self.model, self.word)
-        still = np.asarray(cyclic_matrix(jacobians, offsets, 0.0))[:, :-1]
-        turning = np.asarray(cyclic_matrix(jacobians, offsets, 1.0))[:, :-1] - still
+        still, turned = (np.asarray(_cyclic(jacobians, offsets, turn))[:, :-1] for turn in (0.0, 1.0))
+        turning = turned - still
         angles, sizes = np.append(_ANGLES, self.start.angles), []
         for angle in angles:
             self._go_on()
@@ -268,7 +278,8 @@ class _Search:
     def _begun(self, start, test: _Test) -> Search:
         center = test.kind == "center"
         at = np.asarray(_matrix(start, self.word, test_of(test.kind, *test.at), test.angle, center=center))
-        return begun(self.model, start, test.angle, *framed(at, test.kind == "border collision", np))
+        left, right = framed(at, test.kind == "border collision", np)
+        return begun(start, np.float64, test.angle, left, right, np)
 
     def _advanced(self, test: _Test, search: Search, most: int) -> tuple[Search, End, bool]:
         where = test_of(test.kind, *test.at)
@@ -302,9 +313,9 @@ class _Search:
         return self._distance(test._replace(angle=float(angle)), gap, gap / length if length > 0 else unit)
 
     def _distance(self, test: _Test, gap: np.ndarray, unit: np.ndarray) -> Distance:
-        flat, unravel = ravel_pytree(self.model)
         step, gate = test.at if test.kind == "border collision" else (None, None)
-        direction, place = (jax.tree.map(np.asarray, unravel(jnp.asarray(p))) for p in (unit, flat + gap))
+        direction = _unraveled(unit, self.model)
+        place = jax.tree.map(np.add, self.model, _unraveled(gap, self.model))
         angle = test.angle if test.kind == "center" else None
         return Distance(float(np.linalg.norm(gap)), test.kind, step, gate, angle, direction, place, self.word)
 
