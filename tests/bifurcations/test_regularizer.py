@@ -173,11 +173,11 @@ def test_the_cycle_is_followed_across_a_border():
 def test_what_is_wrong_is_said():
     with pytest.raises(ValueError, match="give a cycle to keep, or orders"):
         cx.AwayFromBifurcations(1.0, 0.1)
-    with pytest.raises(ValueError, match="cycle: expected a Cycle"):
+    with pytest.raises(ValueError, match="cycle: expected one Cycle"):
         cx.AwayFromBifurcations(1.0, 0.1, cycle=np.zeros(3))
     with pytest.raises(ValueError, match="cycle: its gates are 0 or 1"):
         cx.AwayFromBifurcations(1.0, 0.1, cycle=[[0, 2]])
-    with pytest.raises(ValueError, match="cycle: expected a Cycle, or gates"):
+    with pytest.raises(ValueError, match="cycle: expected one Cycle, or its gates"):
         cx.AwayFromBifurcations(1.0, 0.1, cycle=[[0, 1], [1]])
     with pytest.raises(ValueError, match="within"):
         cx.AwayFromBifurcations(1.0, 0.0, orders=1)

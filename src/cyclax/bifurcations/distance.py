@@ -39,7 +39,7 @@ from cyclax.core.interruption import Interruption
 from cyclax.core.numerics import numerics, on_host
 from cyclax.core.stop import Stop
 from cyclax.cycles.multipliers import composed_multipliers
-from cyclax.cycles.orders import checked_words
+from cyclax.cycles.orders import checked_word
 from cyclax.maps.affine import AffineForm, affine_form, lengths_of, pieces
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.stack import checked_model
@@ -185,7 +185,7 @@ def distance_to_bifurcation(model: AbstractPiecewiseLinearMap, cycle: Any, *, se
     model, where no weight moves any test, and where no boundary is reached.
     """
     model = checked_model(model)
-    ((_, (word,)),) = checked_words([getattr(cycle, "gates", cycle)], model.num_gates).items()
+    word = checked_word(cycle, model.num_gates)
     limit, began = None if seconds is None else real(seconds, "seconds", positive=True), Budget.clock()
     with Interruption() as interruption, numerics(), on_host():
         found = _Search(model, word, Stop(limit, interruption, began)).nearest()

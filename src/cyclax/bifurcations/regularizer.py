@@ -77,7 +77,9 @@ class AwayFromBifurcations(AbstractRenewedRegularizer):
         if self.orders is not None:
             whole(self.orders, "AwayFromBifurcations: orders")
         elif getattr(self.cycle, "ndim", 0) != 2 or not len(self.cycle):
-            raise ValueError(f"AwayFromBifurcations: cycle: expected a Cycle, or gates (k, G), got {self.cycle!r}.")
+            raise ValueError(
+                f"AwayFromBifurcations: cycle: expected one Cycle, or its gates (k, G), got {self.cycle!r}."
+            )
         elif not np.all(np.isin(self.cycle, (0, 1))):
             raise ValueError(f"AwayFromBifurcations: cycle: its gates are 0 or 1, closed or open, got {self.cycle!r}.")
 
