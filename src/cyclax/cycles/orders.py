@@ -47,7 +47,7 @@ def checked_word(cycle: Any, num_gates: int) -> np.ndarray:
         word = np.asarray(cycle)
     except ValueError:  # rows of different lengths
         word = np.zeros(0)
-    if word.ndim != 2 or word.shape[1] != num_gates or not len(word):
+    if word.ndim != 2 or word.shape[1:] != (num_gates,) or not len(word):
         raise ValueError(f"cycle: expected a Cycle or its gates, of shape (k, {num_gates}), got {_shown(cycle)}.")
     return word.astype(bool)
 
