@@ -114,7 +114,7 @@ def drawn(curves, number: int, rng: np.random.Generator):
 def main() -> None:
     """Run, print and write."""
     quick = "--quick" in sys.argv
-    number = 40 if quick else 400
+    number = 40 if quick else 520
     lines = ["# Curves of bifurcations", "", f"`python -m benchmarks.curves{' --quick' * quick}`", ""]
     lines += [f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the beginning.", ""]
 

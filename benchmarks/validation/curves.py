@@ -4,6 +4,7 @@ import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
+from examples.gallery.crisis import crisis
 from scipy.optimize import brentq
 
 import cyclax as cx
@@ -117,20 +118,6 @@ def normal_form() -> list[Row]:
 # -- the Lozi map -----------------------------------------------------------------------------------------------------
 
 
-def beyond_the_tip(a: float, b: float) -> float:
-    """Give by how much the unstable manifold of the right fixed point sticks out of the basin: 0 at the crisis.
-
-    The line along which the right fixed point repels meets y = 0 in the tip of the attractor. Its image is on the line
-    along which the left fixed point attracts as the attractor meets the border of its basin.
-    """
-    left, right = sorted(cx.find_cycles(cx.LoziMap(a, b), 1, key=0), key=lambda cycle: cycle.points[0, 0])
-    (x, y), (away_x, away_y) = right.points[0], right.eigenvectors[:, 0].real
-    tip = x - y * away_x / away_y
-    image = np.array([1 - a * abs(tip), b * tip])
-    along = left.eigenvectors[:, 1].real
-    return float((image - left.points[0]) @ [along[1], -along[0]])
-
-
 def lozi() -> list[Row]:
     """Compare fixed points, the 2-cycle, where they are born and flip, and the crisis of the attractor."""
     a, b = 1.7, 0.5
@@ -156,9 +143,8 @@ def lozi() -> list[Row]:
         name = f"{event} of the {'left' if letter == 'L' else 'right'} fixed point: largest of a + b - 1"
         found.append(Row(name, 0.0, off, POINT, f"det(I {'-' if letter == 'L' else '+'} J) = 1 - a - b", call))
     for b in (0.3, 0.5):
-        ours, call = brentq(beyond_the_tip, 1.6, 1.95, args=(b,), xtol=1e-14), "cx.find_cycles(..)[..].eigenvectors"
         name, source = f"crisis of the attractor, b = {b}: a", "2 a + b = 4 (Misiurewicz 1980)"
-        found.append(Row(name, 2 - b / 2, float(ours), 1e-11, source, call))
+        found.append(Row(name, 2 - b / 2, crisis(b), 1e-11, source, f"examples.gallery.crisis.crisis({b})"))
     for a, known, text in ((1.74, 0, "attractor"), (1.85, 200, "none")):
         orbits = cx.attractors(cx.LoziMap(a, 0.5), np.random.default_rng(0).uniform(0.05, 0.15, (200, 2)), key=0)
         ours = round(200 * sum(entry.share for entry in orbits.entries if entry.kind == "divergence"))

@@ -18,10 +18,11 @@ SECTIONS = {
         "curves_and_state_spaces",
         "loss_landscape",
         "loss_jumps",
+        "away_from_bifurcations",
         "neuron",
         "scaling",
     ],
-    "Cycles": ["order_40", "tongue", "bifurcation_diagram", "basins"],
+    "Cycles": ["order_40", "tongue", "bifurcation_diagram", "basins", "crisis"],
     "Networks that do something": ["flip_flop", "stimulus", "driven", "torch_checkpoint"],
     "Chaos": ["lorenz", "symbolic_graph", "spectra_in_training", "echo_state"],
 }

@@ -274,6 +274,31 @@ def test_weights_that_do_nothing_are_told():
         cx.distance_to_bifurcation(model, fixed_point(model))
 
 
+WINDOW = [(0.0, 1.0), (-2.0, 0.0)]
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        cx.distance_to_bifurcation,
+        lambda model, cycle: cx.continue_cycle(model, cycle, "left", [0.4, 0.6]),
+        lambda model, cycle: cx.trace(
+            model, cycle, ("left", "right"), event="degenerate flip", window=[(0, 1), (-2, 0)]
+        ),
+    ],
+    ids=["distance", "continue", "trace"],
+)
+def test_several_cycles_or_other_things_for_one_are_told(verb):
+    model = cx.SkewTentMap(0.5, -1.5, 1.0)
+    cycles = cx.find_cycles(model, 2, key=0)
+    for several in (cycles, list(cycles)):
+        with pytest.raises(ValueError, match=f"cycle: one is meant, and this is a list of {len(cycles)}: give cycles"):
+            verb(model, several)
+    for other, shown in ((3, "got 3"), (np.ones((1, 3)), r"got shape \(1, 3\)"), ([[0], [0, 1]], r"got \[\[0\]")):
+        with pytest.raises(ValueError, match=rf"cycle: expected a Cycle or its gates, of shape \(k, 1\), {shown}"):
+            verb(model, other)
+
+
 def test_a_word_that_is_no_cycle_is_refused():
     model = cx.SkewTentMap(0.5, -0.6, 0.1)
     with pytest.raises(ValueError, match="is no cycle of this model"):

@@ -22,22 +22,19 @@ def word_of(model) -> np.ndarray:
     return cx.find_cycles(model, 1, key=0)[0].gates
 
 
-def trained(regularizers: Any = (), store: Any = None, callback: Any = None):
+def trained(regularizers: Any = (), model: Any = TENT, **settings: Any):
     return cx.fit(
-        TENT,
+        model,
         SERIES,
         forcing=cx.GeneralizedForcing(0.5),
         optimizer=cx.RAdam(0.03, 0.03),
         regularizers=regularizers,
-        steps=300,
-        key=0,
         batch=4,
         length=10,
         dtype=np.float64,
         checkpoint_every=10,
-        store=store,
-        callback=callback,
         progress=False,
+        **{"steps": 300, "key": 0} | settings,
     )
 
 
@@ -110,6 +107,44 @@ def test_a_training_that_is_resumed_is_that_which_was_not_stopped(tmp_path):
     assert not np.array_equal(leaves(whole.model), leaves(trained().model))
 
 
+# The fixed point of the second is left of the border, and so are its boundaries its own.
+TENTS = [TENT, cx.SkewTentMap(0.4, -0.8, -1.2), cx.SkewTentMap(0.6, -0.5, 0.9)]
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["threads", "vmap"])
+@pytest.mark.parametrize("what", ["cycle", "orders"])
+def test_several_runs_are_each_what_it_is_alone(what, together, tmp_path):
+    """Each looks at its own cycles, also where the training is killed and goes on."""
+    kept = {"cycle": word_of(TENT)} if what == "cycle" else {"orders": 1}
+    term, settings = cx.AwayFromBifurcations(1.0, 1.5, every=7, **kept), {"steps": 30, "vmap": together}
+    many, free = trained(term, TENTS, **settings), trained((), TENTS, **settings)
+    for i, (one, tent) in enumerate(zip(many, TENTS, strict=True)):
+        alone = trained(term, tent, steps=30, key=jax.random.fold_in(jax.random.key(0), i))
+        np.testing.assert_allclose(leaves(one.model), leaves(alone.model), rtol=1e-9)
+        assert np.max(np.abs(leaves(one.model) - leaves(free[i].model))) > 1e-2
+
+    def kill(update, models):
+        if update == 10:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        trained(term, TENTS, **settings, store=tmp_path / "runs", callback=kill)
+    resumed = trained(term, TENTS, **settings, store=tmp_path / "runs")
+    assert resumed[0].report["resumed_at"] == 10
+    for one, other in zip(many, resumed, strict=True):
+        assert np.array_equal(leaves(one.model), leaves(other.model))
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["threads", "vmap"])
+def test_of_several_runs_the_one_without_a_cycle_is_told(together):
+    """x' = x / 2 + 1 below 0, 3 x / 2 + 1 above: no fixed point."""
+    term = cx.AwayFromBifurcations(1.0, 0.3, cycle=word_of(TENT), every=7)
+    with pytest.warns(RuntimeWarning, match="run 1: AwayFromBifurcations: at 1 of 2 looks, first at update 0"):
+        with_, without = trained(term, [TENT, cx.SkewTentMap(0.5, 1.5, 1.0)], steps=10, vmap=together)
+    assert with_.report["notes"] == []
+    assert len(without.report["notes"]) == 1
+
+
 def test_a_cycle_that_is_gone_is_told():
     """x' = x / 2 + c below 0, 3 x / 2 + c above: for c > 0 there is no fixed point."""
     model = cx.LatentModel.observing(cx.SkewTentMap(0.5, 1.5, -0.1), 1)
@@ -138,8 +173,12 @@ def test_the_cycle_is_followed_across_a_border():
 def test_what_is_wrong_is_said():
     with pytest.raises(ValueError, match="give a cycle to keep, or orders"):
         cx.AwayFromBifurcations(1.0, 0.1)
-    with pytest.raises(ValueError, match="cycle: expected a Cycle"):
+    with pytest.raises(ValueError, match="cycle: expected one Cycle"):
         cx.AwayFromBifurcations(1.0, 0.1, cycle=np.zeros(3))
+    with pytest.raises(ValueError, match="cycle: its gates are 0 or 1"):
+        cx.AwayFromBifurcations(1.0, 0.1, cycle=[[0, 2]])
+    with pytest.raises(ValueError, match="cycle: expected one Cycle, or its gates"):
+        cx.AwayFromBifurcations(1.0, 0.1, cycle=[[0, 1], [1]])
     with pytest.raises(ValueError, match="within"):
         cx.AwayFromBifurcations(1.0, 0.0, orders=1)
     with pytest.raises(ValueError, match="has 2 gates, and the map 1"):

@@ -470,6 +470,15 @@ def test_all_gated():
     assert "num_gated does not apply" in message_of(cx.from_arrays, SHALLOW, num_gated="all")
 
 
+def test_sparse_weights_are_refused():
+    sparse = pytest.importorskip("scipy.sparse").csr_matrix(PLRNN["W"])
+    wanted = r"it is sparse \(csr_matrix\): give the dense array, its .toarray\(\)"
+    with pytest.raises(ValueError, match=f"W: expected an array of real numbers; {wanted}"):
+        cx.PLRNN(**{**PLRNN, "W": sparse})
+    assert re.search(rf"W is not an array of numbers \({wanted}", message_of(cx.from_arrays, {**PLRNN, "W": sparse}))
+    assert_same(cx.PLRNN(**{**PLRNN, "W": sparse.toarray()}), cx.PLRNN(**PLRNN))
+
+
 def test_masked_entries_are_refused():
     masked = np.ma.masked_equal(np.arange(3.0), 1)
     for bad, at in ((masked, "[1]"), ([masked, masked, masked], "[0, 1]")):

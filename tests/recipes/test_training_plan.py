@@ -57,14 +57,14 @@ def train(folder, text):
     return train_from_toml(folder / "train.toml", progress=False)
 
 
-def fitted(series, key: int) -> cx.Fit:
-    """Do in Python what PLAN says."""
+def fitted(series, key: int, *terms) -> cx.Fit:
+    """Do in Python what PLAN says, with more terms of the loss."""
     return fit(
         cx.ShallowPLRNN.random(3, 6, gain=0.3, key=jax.random.key(0)),
         (series - series.mean(axis=0)) / series.std(axis=0),
         forcing=GeneralizedForcing(Adaptive(ProductNorm(), every=3)),
         optimizer=RAdam(2e-3),
-        regularizers=L2(1e-5), steps=12, batch=4, length=10, key=key, progress=False,
+        regularizers=[L2(1e-5), *terms], steps=12, batch=4, length=10, key=key, progress=False,
     )  # fmt: skip
 
 
@@ -79,6 +79,43 @@ def test_a_plan_is_what_fit_does(folder):
     kept = json.loads((folder / "out" / "standardization.json").read_text())
     np.testing.assert_allclose(kept["mean"], series.mean(axis=0))
     assert train(folder, PLAN).report["resumed_at"] == 12
+
+
+AWAY = """
+[[regularizers]]
+kind = "AwayFromBifurcations"
+strength = 0.3
+within = 1.0
+every = 5
+most = 2
+"""
+
+
+@pytest.mark.parametrize("what", ["orders", "cycle"])
+def test_away_from_bifurcations_also_where_the_training_goes_on(folder, monkeypatch, what):
+    """Stopped between two looks; it goes on with what the last one saw."""
+    from cyclax.recipes import train as plan
+
+    model = cx.ShallowPLRNN.random(3, 6, gain=0.3, key=jax.random.key(0))
+    gates = cx.find_cycles(model, 1, key=0)[0].gates
+    kept = "orders = 1" if what == "orders" else f"cycle = {gates.astype(int).tolist()}"
+    text = PLAN.replace("[training]", f"{AWAY}{kept}\n[training]").replace("[output]", "checkpoint_every = 4\n[output]")
+
+    def kill(update, model):
+        if update == 8:
+            raise InterruptedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(plan, "fit", functools.partial(plan.fit, callback=kill))
+        with pytest.raises(InterruptedError):
+            train(folder, text)
+    result = train(folder, text)
+    assert result.report["resumed_at"] == 8
+    assert result.report["notes"] == []
+    series = np.load(folder / "series.npy")
+    term = cx.AwayFromBifurcations(0.3, 1.0, **{what: 1 if what == "orders" else gates}, every=5, most=2)
+    np.testing.assert_array_equal(result.map.W1, fitted(series, 0, term).map.W1)
+    assert np.max(np.abs(result.map.W1 - fitted(series, 0).map.W1)) > 1e-4
 
 
 def test_several_seeds_and_an_affine_readout(folder):
@@ -97,6 +134,9 @@ WRONG = [
     (('"ProductNorm"', '"Product"'), "there is no kind of norm 'Product'; did you mean 'ProductNorm'"),
     (("learning_rate", "learningrate"), "there is no entry of RAdam 'learningrate'; did you mean 'learning_rate'"),
     (("strength = 1e-5", ""), r"L2 in \[regularizers\] needs strength"),
+    (("[training]", f"{AWAY}[training]"), "train.toml: AwayFromBifurcations: give a cycle to keep, or orders"),
+    (("[training]", f"{AWAY}looks = 1\n[training]"), "there is no entry of AwayFromBifurcations 'looks'"),
+    (("[training]", f"{AWAY}cycle = [[0, 1]]\n[training]"), "train.toml: .*the cycle has 2 gates, and the map 6"),
     (("num_hidden = 6", ""), "missing 1 required positional argument: 'num_hidden'"),
     (('path = "series.npy"', ""), r"\[data\] needs path"),
     (("steps = 12", ""), r"\[training\] needs steps"),

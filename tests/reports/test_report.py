@@ -1,5 +1,7 @@
 """Reports: the page against what the verbs themselves say, and what becomes of it where one of them fails."""
 
+import dataclasses
+import importlib
 import re
 import shutil
 import subprocess
@@ -171,8 +173,33 @@ def test_a_section_that_fails_loses_nothing_of_the_others(monkeypatch):
     assert "NOT WHOLE: cycles: RuntimeError: out of luck" in str(result)
 
 
+def test_boundaries_of_a_large_cycle_are_looked_for_within_a_budget(monkeypatch):
+    monkeypatch.setattr(verb_module(), "_SECONDS", 1e-6)
+    rng = np.random.default_rng(0)
+    model = cx.PLRNN(A=np.full(12, 0.5), W=0.1 * rng.normal(size=(12, 12)), h=rng.normal(size=12))
+    settings = {"samples": 4, "steps": 10, "progress": False}
+    result = cx.report(model, 1, key=0, **settings)
+    (near,) = result.neighborhoods
+    assert near.distance.distance > 0
+    page = Page(result.html())
+    assert f"{near.distance.name}; STOPPED EARLY: the time budget of 1e-06 s ran out" in page.text
+    assert f"{near.distance.distance:.6g}" in page.text
+    monkeypatch.setattr(verb_module(), "_MOST_ROWS", 11)
+    (near,) = cx.report(model, 1, key=0, **settings).neighborhoods
+    assert near.distance is None
+    assert near.reason.startswith("not looked for: 12 numbers in a cycle")
+
+
+def test_ctrl_c_among_the_boundaries_leaves_what_there_is(monkeypatch, settled):
+    near = dataclasses.replace(settled.neighborhoods[0].distance, interrupted="interrupted by Ctrl-C; this is what")
+    monkeypatch.setattr(verb_module(), "distance_to_bifurcation", lambda *_, **__: near)
+    result = cx.report(cx.SkewTentMap(left=0.5, right=-0.7, offset=0.4), 1, key=0, samples=16, progress=False)
+    assert result.stopped == "interrupted by Ctrl-C"
+    assert result.neighborhoods[0].distance is near
+
+
 def verb_module():
-    return sys.modules["cyclax.reports.report"]
+    return importlib.import_module("cyclax.reports.report")
 
 
 def test_an_undecided_order_is_said():

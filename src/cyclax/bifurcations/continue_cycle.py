@@ -13,7 +13,7 @@ from cyclax.bifurcations.comparison import Comparison, Groups
 from cyclax.bifurcations.event import Event, Side
 from cyclax.core.checks import whole
 from cyclax.core.numerics import numerics
-from cyclax.cycles.orders import checked_words
+from cyclax.cycles.orders import checked_word
 from cyclax.cycles.word import WordKey, word_key
 from cyclax.maps.affine import affine_form
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -109,7 +109,8 @@ def continue_cycle(
         raise ValueError(
             f"values: {checked.label} is {own:g} in the model, and they go from {wanted[0]:g} to {wanted[-1]:g}."
         )
-    ((order, words),) = checked_words([getattr(cycle, "gates", cycle)], model.num_gates).items()
+    words = checked_word(cycle, model.num_gates)[None]
+    order = words.shape[1]
     orders = {order * 2**i for i in range(whole(doublings, "doublings", 0) + 1)}
     while order % 2 == 0:
         order //= 2

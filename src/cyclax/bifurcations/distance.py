@@ -39,7 +39,7 @@ from cyclax.core.interruption import Interruption
 from cyclax.core.numerics import numerics, on_host
 from cyclax.core.stop import Stop
 from cyclax.cycles.multipliers import composed_multipliers
-from cyclax.cycles.orders import checked_words
+from cyclax.cycles.orders import checked_word
 from cyclax.maps.affine import AffineForm, affine_form, lengths_of, pieces
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.stack import checked_model
@@ -151,6 +151,15 @@ class Distance:
         return text + (f"; STOPPED EARLY: {self.interrupted}" if self.interrupted else "")
 
 
+def _unraveled(flat: np.ndarray, model: Any) -> Any:
+    """Give the numbers in the shape of a model."""
+    leaves, structure = jax.tree.flatten(model)
+    ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
+    return structure.unflatten(
+        [part.reshape(leaf.shape) for part, leaf in zip(np.split(flat, ends), leaves, strict=True)]
+    )
+
+
 def _named(kind: Kind, at: Any) -> str:
     return kind + (f" of gate {at[1]} at step {at[0]}" if kind == "border collision" else "")
 
@@ -176,7 +185,7 @@ def distance_to_bifurcation(model: AbstractPiecewiseLinearMap, cycle: Any, *, se
     model, where no weight moves any test, and where no boundary is reached.
     """
     model = checked_model(model)
-    ((_, (word,)),) = checked_words([getattr(cycle, "gates", cycle)], model.num_gates).items()
+    word = checked_word(cycle, model.num_gates)
     limit, began = None if seconds is None else real(seconds, "seconds", positive=True), Budget.clock()
     with Interruption() as interruption, numerics(), on_host():
         found = _Search(model, word, Stop(limit, interruption, began)).nearest()
@@ -184,6 +193,7 @@ def distance_to_bifurcation(model: AbstractPiecewiseLinearMap, cycle: Any, *, se
 
 
 _matrix = jax.jit(matrix, static_argnames="center")
+_cyclic = jax.jit(cyclic_matrix)
 
 
 class _Test(NamedTuple):
@@ -245,8 +255,8 @@ class _Search:
         if self.model.num_states < 2:
             return
         _, _, jacobians, offsets = held(self.model, self.word)
-        still = np.asarray(cyclic_matrix(jacobians, offsets, 0.0))[:, :-1]
-        turning = np.asarray(cyclic_matrix(jacobians, offsets, 1.0))[:, :-1] - still
+        still, turned = (np.asarray(_cyclic(jacobians, offsets, turn))[:, :-1] for turn in (0.0, 1.0))
+        turning = turned - still
         angles, sizes = np.append(_ANGLES, self.start.angles), []
         for angle in angles:
             self._go_on()
@@ -268,7 +278,8 @@ class _Search:
     def _begun(self, start, test: _Test) -> Search:
         center = test.kind == "center"
         at = np.asarray(_matrix(start, self.word, test_of(test.kind, *test.at), test.angle, center=center))
-        return begun(self.model, start, test.angle, *framed(at, test.kind == "border collision", np))
+        left, right = framed(at, test.kind == "border collision", np)
+        return begun(start, np.float64, test.angle, left, right, np)
 
     def _advanced(self, test: _Test, search: Search, most: int) -> tuple[Search, End, bool]:
         where = test_of(test.kind, *test.at)
@@ -302,9 +313,9 @@ class _Search:
         return self._distance(test._replace(angle=float(angle)), gap, gap / length if length > 0 else unit)
 
     def _distance(self, test: _Test, gap: np.ndarray, unit: np.ndarray) -> Distance:
-        flat, unravel = ravel_pytree(self.model)
         step, gate = test.at if test.kind == "border collision" else (None, None)
-        direction, place = (jax.tree.map(np.asarray, unravel(jnp.asarray(p))) for p in (unit, flat + gap))
+        direction = _unraveled(unit, self.model)
+        place = jax.tree.map(np.add, self.model, _unraveled(gap, self.model))
         angle = test.angle if test.kind == "center" else None
         return Distance(float(np.linalg.norm(gap)), test.kind, step, gate, angle, direction, place, self.word)
 

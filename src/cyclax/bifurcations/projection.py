@@ -176,13 +176,13 @@ def _merit(place, look: Look, origin):
     return gap + 2 * jnp.abs(look.value) / length + jnp.abs(look.off) * _rounding(origin)
 
 
-def begun(model, start, angle, left, right) -> Search:
-    """Begin a search for the zero that is nearest to a model at another one, or there, with vectors as `framed` has."""
-    flat, dtype = ravel_pytree(start)[0], ravel_pytree(model)[0].dtype
-    place = jnp.append(jnp.asarray(flat, dtype), jnp.asarray(angle, dtype))
-    none, zero, one = jnp.zeros((_MEMORY, len(place)), dtype), jnp.zeros(len(place), dtype), jnp.ones((), dtype)
+def begun(start, dtype, angle, left, right, xp) -> Search:
+    """Begin a search for a nearest zero at a place, the weights of a model, with vectors as `framed` has them."""
+    weights = [xp.ravel(leaf) for leaf in jax.tree.leaves(start)]
+    place = xp.concatenate([*weights, xp.ravel(xp.asarray(angle))]).astype(dtype)
+    none, zero, one = xp.zeros((_MEMORY, len(place)), dtype), xp.zeros(len(place), dtype), xp.ones((), dtype)
     look = Look(0 * one, zero[:-1], 0 * one, zero[:-1], left, right)
-    return Search(place, look, zero, jnp.inf * one, one, 0, none, none)
+    return Search(place, look, zero, xp.inf * one, one, 0, none, none)
 
 
 def framed(matrix, border, xp):
@@ -270,5 +270,5 @@ def projected(model, start, word, kind: Kind, step: int | None, gate: int | None
     test, center = test_of(kind, step, gate), kind == "center"
     begin = jax.tree.map(lambda leaf, own: jnp.asarray(leaf, jnp.asarray(own).dtype), start, model)
     left, right = framed(matrix(begin, word, test, angle, center=center), test.border, jnp)
-    search = begun(model, begin, angle or 0.0, left, right)
+    search = begun(begin, ravel_pytree(model)[0].dtype, angle or 0.0, left, right, jnp)
     return advanced(model, word, test, search, ITERATIONS, center=center)[1]

@@ -25,7 +25,11 @@ _WORDS = 100
 
 
 def _word(value: Any) -> Any:
-    return None if value is None else np.asarray(getattr(value, "gates", value))
+    value = getattr(value, "gates", value)
+    try:
+        return None if value is None else np.asarray(value)
+    except ValueError:  # rows of different lengths, of which `__check_init__` says what is wrong
+        return value
 
 
 @final
@@ -72,8 +76,12 @@ class AwayFromBifurcations(AbstractRenewedRegularizer):
             raise ValueError("AwayFromBifurcations: give a cycle to keep, or orders: one of the two.")
         if self.orders is not None:
             whole(self.orders, "AwayFromBifurcations: orders")
-        elif np.ndim(self.cycle) != 2 or not len(self.cycle):
-            raise ValueError(f"AwayFromBifurcations: cycle: expected a Cycle, or gates (k, G), got {self.cycle!r}.")
+        elif getattr(self.cycle, "ndim", 0) != 2 or not len(self.cycle):
+            raise ValueError(
+                f"AwayFromBifurcations: cycle: expected one Cycle, or its gates (k, G), got {self.cycle!r}."
+            )
+        elif not np.all(np.isin(self.cycle, (0, 1))):
+            raise ValueError(f"AwayFromBifurcations: cycle: its gates are 0 or 1, closed or open, got {self.cycle!r}.")
 
     def check(self, model: LatentModel) -> None:
         """Require a word of gates that the map has."""

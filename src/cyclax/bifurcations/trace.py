@@ -13,7 +13,7 @@ from cyclax.bifurcations.tracer import CONVERGED, FIRST, ZERO, Place, Tracer, ta
 from cyclax.core.checks import real, whole
 from cyclax.core.numerics import numerics, on_host
 from cyclax.cycles.multipliers import composed_multipliers
-from cyclax.cycles.orders import checked_words
+from cyclax.cycles.orders import checked_word
 from cyclax.maps.affine import lengths_of
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.parameter import Parameter, checked_parameters
@@ -96,9 +96,9 @@ def _checked_event(model, cycle: Any, event: Any, at: Any) -> tuple[Kind, np.nda
         cycle = event.words[0]
     elif cycle is None:
         raise TypeError("cycle: expected a Cycle or its word (k, G); None is for an Event, which has its words.")
-    ((order, (word,)),) = checked_words([getattr(cycle, "gates", cycle)], model.num_gates).items()
+    word = checked_word(cycle, model.num_gates)
     if at is not None:
-        at = whole(at[0], "at: the step", 0, order - 1), whole(at[1], "at: the gate", 0, model.num_gates - 1)
+        at = whole(at[0], "at: the step", 0, len(word) - 1), whole(at[1], "at: the gate", 0, model.num_gates - 1)
     return KINDS[name], word, at
 
 

@@ -149,6 +149,13 @@ def refuse_masked(value: Any) -> None:
         raise ValueError(f"it has masked entries (first at {where}); fill them, or leave them out.")
 
 
+def refuse_sparse(value: Any) -> None:
+    """Raise `ValueError` for a sparse matrix, of SciPy or JAX, which NumPy takes for one object."""
+    ways = [name for name in ("toarray", "todense") if hasattr(value, name)]
+    if ways:
+        raise ValueError(f"it is sparse ({type(value).__name__}): give the dense array, its .{ways[0]}().")
+
+
 def refuse_nonfinite(array: Float[np.ndarray, "T N"], name: str) -> None:
     """Raise `ValueError` that says in which row and column NaN or inf stands."""
     finite = np.isfinite(array)

@@ -35,6 +35,27 @@ def divisors(order: int) -> list[int]:
     return [divisor for divisor in range(1, order + 1) if order % divisor == 0]
 
 
+def checked_word(cycle: Any, num_gates: int) -> np.ndarray:
+    """Give the word `(k, G)` of one `Cycle`, or of gates that are given."""
+    if hasattr(cycle, "gates"):
+        cycle = cycle.gates
+    elif isinstance(cycle, Sequence) and any(hasattr(one, "gates") for one in cycle):
+        raise ValueError(
+            f"cycle: one is meant, and this is a list of {len(cycle)}: give cycles[0], say, or loop over it."
+        )
+    try:
+        word = np.asarray(cycle)
+    except ValueError:  # rows of different lengths
+        word = np.zeros(0)
+    if word.ndim != 2 or word.shape[1:] != (num_gates,) or not len(word):
+        raise ValueError(f"cycle: expected a Cycle or its gates, of shape (k, {num_gates}), got {_shown(cycle)}.")
+    return word.astype(bool)
+
+
+def _shown(value: Any) -> str:
+    return f"shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
+
+
 def checked_words(words: Iterable[Any], num_gates: int) -> dict[int, np.ndarray]:
     """Group given words by their length: `(n, k, G)` for each k."""
     groups: dict[int, list[np.ndarray]] = {}

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from cyclax.core.checks import refuse_masked
+from cyclax.core.checks import refuse_masked, refuse_sparse
 from cyclax.core.numerics import numerics
 
 # Sums this short are written out term by term: XLA fuses them into the neighbouring element-wise work, while a call
@@ -33,6 +33,7 @@ def real_array(value: Any, name: str = "") -> Any:
     where = f"{name}: " if name else ""
     try:
         refuse_masked(value)
+        refuse_sparse(value)
         array = value if isinstance(value, jax.Array) else np.asarray(value)
         if jnp.issubdtype(array.dtype, jnp.complexfloating):
             raise TypeError("these are complex")

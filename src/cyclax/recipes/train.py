@@ -32,6 +32,15 @@ Every table and entry, with its default where it has one:
     kind = "L2"                    # or "ManifoldAttractor" (strength, units), "ConditionNumber"
     strength = 1e-4
 
+    [[regularizers]]
+    kind = "AwayFromBifurcations"
+    strength = 0.1
+    within = 0.1
+    orders = 1                     # of the stable cycles that are kept; or the word of one, a row of gates for each
+                                   # step: cycle = [[0, 1], [1, 1]]
+    every = 20
+    most = 4
+
     [training]
     steps = 40000
     seed = 0                       # of the windows that are drawn
@@ -58,6 +67,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from cyclax.bifurcations.regularizer import AwayFromBifurcations
 from cyclax.core.storage import write_atomically
 from cyclax.data.series import load_series, standardize
 from cyclax.maps.io.files import load, save
@@ -71,8 +81,11 @@ _FORCINGS = {c.__name__: c for c in (forcing.FreeRunning, forcing.SparseForcing,
 _STRENGTHS = {c.__name__: c for c in (forcing.Constant, forcing.Annealed, forcing.Adaptive)}
 _NORMS = {c.__name__: c for c in (jacobians.GeometricMeanNorm, jacobians.ProductNorm, jacobians.WeightBound)}
 _OPTIMIZERS = {"RAdam": optimizers.RAdam}
-_REGULARIZERS = {c.__name__: c for c in (regularizers.ManifoldAttractor, regularizers.L2, regularizers.ConditionNumber)}
+_OWN = (regularizers.ManifoldAttractor, regularizers.L2, regularizers.ConditionNumber)
+_REGULARIZERS = {c.__name__: c for c in (*_OWN, AwayFromBifurcations)}
 _NETWORKS = {name: model for name, model in MODELS.items() if hasattr(model, "random")}
+# What a term that looks at the network fills in itself.
+_HELD = {"normals", "levels", "there", "looks"}
 # Entries that may hold a table, and the classes that it may make.
 _NESTED = {"alpha": _STRENGTHS, "norm": _NORMS}
 
@@ -197,7 +210,7 @@ class _Plan:
         table = dict(table)
         kind = self._kind(table, classes, where)
         known = inspect.signature(kind).parameters
-        own = [name for name in known if not (name == "strength" and where == "forcing")]
+        own = [name for name in known if name not in _HELD and not (name == "strength" and where == "forcing")]
         for name, value in table.items():
             self._known(name, own, f"entry of {kind.__name__}")
             if isinstance(value, dict):

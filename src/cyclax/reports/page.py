@@ -99,7 +99,8 @@ def _bifurcations(report: "Report") -> list[str]:
             rows.append((repr(one.cycle), "not known", "", one.reason))
             continue
         moves = ", ".join(f"{name} by {change:+.4g}" for name, change in found.moves[:5])
-        rows.append((repr(one.cycle), found.name, f"{found.distance:.6g}", f"{moves}, .. ({len(found.moves)} in all)"))
+        name = f"{found.name}; STOPPED EARLY: {found.interrupted}" if found.interrupted else found.name
+        rows.append((repr(one.cycle), name, f"{found.distance:.6g}", f"{moves}, .. ({len(found.moves)} in all)"))
     said = "The smallest change of all weights together that makes each cycle bifurcate (a local minimum)."
     return [f"<p>{said}</p>", _table(["cycle", "bifurcation", "distance", "weights that move most"], rows)]
 

@@ -28,9 +28,9 @@ from cyclax.search.finder import AbstractFinder
 
 # Steps in which an orbit finds its attractor, and points of it for the picture.
 _WARMUP, _POINTS = 10_000, 3000
-# Boundaries are looked for where a cycle has so few numbers, k M: each of its k G borders takes singular values of a
-# matrix with so many rows, again and again; 64 take half a minute.
-_MOST_ROWS = 96
+# The seconds in which the boundaries of one cycle are looked for: enough for cycles of some hundred numbers, k M. Those
+# with more than so many numbers are left out, for one matrix of theirs takes longer.
+_SECONDS, _MOST_ROWS = 30.0, 600
 
 _T = TypeVar("_T")
 
@@ -180,6 +180,10 @@ def _add_neighborhoods(near: list[Neighborhood], model, stable: list[Cycle]) -> 
             near.append(Neighborhood(cycle, None, reason))
             continue
         try:
-            near.append(Neighborhood(cycle, distance_to_bifurcation(model, cycle)))
+            found = distance_to_bifurcation(model, cycle, seconds=_SECONDS)
         except ValueError as error:
             near.append(Neighborhood(cycle, None, _reason(error)))
+            continue
+        near.append(Neighborhood(cycle, found))
+        if "Ctrl-C" in (found.interrupted or ""):
+            raise KeyboardInterrupt

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from cyclax.core.checks import refuse_masked
+from cyclax.core.checks import refuse_masked, refuse_sparse
 from cyclax.maps.almost_linear import AlmostLinearRNN
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.classic import BorderCollisionNormalForm, LoziMap, SkewTentMap, TentMap
@@ -95,6 +95,7 @@ def numbers(value: Any, name: str, source: str) -> np.ndarray:
     try:
         value = _off_device(value)
         refuse_masked(value)
+        refuse_sparse(value)
         array = np.asarray(value)
         # The second test is for JAX's bfloat16, which is a foreign type to NumPy.
         if array.dtype.kind not in "biuf" and not jnp.issubdtype(array.dtype, jnp.floating):
