@@ -1,7 +1,6 @@
 """Small networks of every class, keyed, in styles that are kind and unkind to float64."""
 
 import dataclasses
-import itertools
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -356,10 +355,14 @@ def network(seed: int, number: int, shape: str, style: str) -> Network:
 
 def networks(seed: int, number: int, shapes=tuple(SHAPES), styles=tuple(STYLES)) -> Iterator[Network]:
     """Draw `number` networks, shape by shape, each in all styles in turn."""
-    counts = {shape: number // len(shapes) + (i < number % len(shapes)) for i, shape in enumerate(shapes)}
-    for shape, count in counts.items():
-        # Every shape begins with another style, so that few networks see all of them, too.
-        first = list(SHAPES).index(shape)
-        turns = itertools.islice(itertools.cycle(styles), first, first + count)
-        for i, style in enumerate(turns):
-            yield network(seed, i, shape, style)
+    for i, shape in enumerate(shapes):
+        for turn in range(number // len(shapes) + (i < number % len(shapes))):
+            yield in_turn(seed, turn, shape, styles)
+
+
+def in_turn(seed: int, turn: int, shape: str, styles=tuple(STYLES)) -> Network:
+    """Draw the network of a shape whose turn it is, in the style whose turn it is.
+
+    Every shape begins with another style, so that few networks see all of them, too.
+    """
+    return network(seed, turn, shape, styles[(list(SHAPES).index(shape) + turn) % len(styles)])
