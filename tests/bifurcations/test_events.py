@@ -791,5 +791,7 @@ def test_a_multiplier_that_passes_one_where_a_border_is_met():
     ends = [cx.SkewTentMap(left=s * 5e39, right=2.0, offset=s * 0.5) for s in (-1.0, 1.0)]
     events = cx.compare(*ends, *(cx.enumerate_cycles(model, 1, progress=False) for model in ends))
     (border,) = [event for event in events if event.gate is not None]
-    assert (border.type, border.sides, border.change) == ("border collision", ("undecided", "before"), "continues")
+    assert (border.type, border.sides, border.change) == ("border collision", ("before", "undecided"), "continues")
     assert "passes +1 or -1 at the same place" in border.reason
+    (back,) = [event for event in events if event.gate is None]
+    assert (back.type, back.sides) == ("degenerate transcritical", ("after",))

@@ -185,7 +185,7 @@ def of_compare(model, reference: Reference, rng: np.random.Generator, said: Said
     if any(not f.soft for r, cycles in zip(others, ends, strict=True) for f in judge(r, cycles)):
         return []  # that is a fault of the enumeration, and is found there
     events = cx.compare(first, last, *ends)
-    said.add(event.type == "unexplained" for event in events)
+    said.add(map(_open, events))
     found = of_events(lambda s: _on_line(first, last, s), events)
     for here, there, end in ((0, 1, "before"), (1, 0, "after")):
         gone = set(_words(others[here], ends[here])) - set(_words(others[there], ends[there]))
@@ -199,6 +199,11 @@ def of_compare(model, reference: Reference, rng: np.random.Generator, said: Said
             # Both lists are complete.
             found.append(Finding("false event: missing cycle", event.order, str(event)))
     return found
+
+
+def _open(event) -> bool:
+    """Whether an event is one that is not known."""
+    return event.type == "unexplained" or "no order that can be told" in event.reason
 
 
 def _words(reference: Reference, cycles: cx.Cycles):
@@ -358,7 +363,7 @@ def of_scan(model, reference: Reference, rng: np.random.Generator, said: Said) -
                 found.append(Finding("wrong cell: mark and list differ", order, text))
     edges = result.boundaries()
     for first, second, events in zip(edges.first, edges.second, edges.events, strict=True):
-        said.add(event.type == "unexplained" for event in events)
+        said.add(map(_open, events))
         low, high = (result.grid.values(np.array([k])) for k in (first, second))
         found += of_events(lambda s, low=low, high=high: _one(result.grid.models(low + s * (high - low))), events)
     return found
@@ -375,7 +380,7 @@ def of_track(model, reference: Reference, rng: np.random.Generator, said: Said) 
     result = cx.track(models, ORDERS, key=0, starts=16, exact=bool(rng.random() < 0.5), progress=False)
     for cycles in result:
         said.of_orders(cycles)
-    said.add(event.type == "unexplained" for event in result.events)
+    said.add(map(_open, result.events))
     found = [finding for i, model in enumerate(models) for finding in judge(Reference(model), result[i])]
     for i in range(2):
         events = [dataclasses.replace(e, at=e.at - i) for e in result.events if i <= e.at < i + 1]

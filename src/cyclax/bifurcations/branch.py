@@ -32,8 +32,8 @@ _BYTES = 2**27
 _IN_TERMS = 2.0**-6
 # Brackets are closed down to this share of the segment, which is its resolution near s = 1.
 _NARROW = 2.0**-52
-# Halvings that reach it; interpolation needs about ten.
-_HALVINGS = 55
+# Near s = 0 there are more numbers, down to this.
+_NARROWEST = 2.0**-150
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -240,14 +240,17 @@ def _terms(system, product, offset, point) -> np.ndarray:
     return terms
 
 
-def narrowed(test: Callable, low: np.ndarray, high: np.ndarray, at_low: np.ndarray, at_high: np.ndarray):
+def narrowed(
+    test: Callable, low: np.ndarray, high: np.ndarray, at_low: np.ndarray, at_high: np.ndarray, fine: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Close in on sign changes of n functions, positive at `low (n,)` and not at `high (n,)` (whichever is larger).
 
     Interpolation, truncated and projected so that it is never slower than bisection (Oliveira and Takahashi 2021, "An
     enhancement of the bisection method average performance preserving minmax optimality").
 
     **Arguments:** `test(rows, places)` gives the values `(m, T)` of the test functions of some rows there (the smallest
-    of them counts); `at_low`, `at_high`: their values `(n, T)` at both ends.
+    of them counts); `at_low`, `at_high`: their values `(n, T)` at both ends; `fine (n,)`: where these are known so well
+    that brackets are closed as far as there are numbers.
 
     **Returns:** `low`, `high` (neighboring places: all are positive at the one, and not at the other), and the number
     `(n,)` of the test that is smallest at `high`.
@@ -259,9 +262,10 @@ def narrowed(test: Callable, low: np.ndarray, high: np.ndarray, at_low: np.ndarr
         value_low, value_high = np.min(at_low / scale, axis=1), np.min(at_high / scale, axis=1)
         column = np.argmin(at_high / scale, axis=1)
         width = np.abs(high - low)
-        halvings = np.ceil(np.log2(np.maximum(width / _NARROW, 1.0)))
-        for turn in range(_HALVINGS + 2):
-            rows = np.flatnonzero(np.abs(high - low) > _NARROW)
+        least = np.where(fine, _NARROWEST, _NARROW)
+        halvings = np.ceil(np.log2(np.maximum(width / least, 1.0)))
+        for turn in range(int(np.max(halvings, initial=0)) + 2):
+            rows = np.flatnonzero(np.abs(high - low) > np.clip(np.abs(low) * _NARROW, least, _NARROW))
             if not len(rows):
                 break
             a, b = low[rows], high[rows]
@@ -272,7 +276,7 @@ def narrowed(test: Callable, low: np.ndarray, high: np.ndarray, at_low: np.ndarr
             toward = np.sign(middle - guess)
             step = 0.2 / width[rows] * (b - a) ** 2
             near = np.where(step <= np.abs(middle - guess), guess + toward * step, middle)
-            room = np.maximum(_NARROW / 2 * 2.0 ** (halvings[rows] + 1 - turn) - np.abs(b - a) / 2, 0)
+            room = np.maximum(least[rows] / 2 * 2.0 ** (halvings[rows] + 1 - turn) - np.abs(b - a) / 2, 0)
             place = np.where(np.abs(near - middle) <= room, near, middle - toward * room)
             # Never on an end: a place between them, or the middle.
             place = np.where((place - a) * way > 0, np.where((b - place) * way > 0, place, middle), middle)

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from cyclax.bifurcations.branch import Branch, Paths, held
+from cyclax.bifurcations.chains import reconcile
 from cyclax.bifurcations.classify import NEAR, OUTSIDE, Emanating, SpecialPoint, at_border, at_infinity, of_stability
 from cyclax.bifurcations.continuation import (
     Continuation,
@@ -113,6 +114,7 @@ class Comparison:
         self._follow(backward)
         while again := self._called_back():
             self._follow(again)
+        reconcile(self.paths, self.nodes, self._code)
         return [tuple(sorted((node.event for node in some), key=by_place)) for some in self.nodes]
 
     def stretches(self) -> list[Stretch]:

@@ -17,8 +17,10 @@ _LOOKS = (0.07, 0.19, 0.31, 0.43, 0.57, 0.69, 0.81, 0.93, 1.0)
 _BEYOND = 1e-12
 # A multiplier this close to the unit circle passes it where another test function vanishes, not before.
 _PASSING = 1e-7
+# And this close to +1 it may take det(I - P) through 0.
+_AT_ONE = 1e-6
 # So often, at most, the place past an event where signs are read off is taken eight times closer to it.
-_CLOSER = 10
+_CLOSER = 24
 # A height vanishes at an event where it is so much smaller there than what it changes by on this way.
 _VANISHED, _WAY = 2.0**-10, 2.0**-32
 # Nearer to an end, where words are solved in more digits: as near as there are numbers.
@@ -225,7 +227,7 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     given = np.array([walk.given for walk in walks])
     begin, signs = looked_at(paths, pair, probe, words, given)
     for _ in range(_CLOSER):  # another event lies between, past which the signs are no longer those of this walk
-        rows = np.flatnonzero(signs.finite & ~signs.inside & (probe != start))
+        rows = np.flatnonzero(signs.finite & ~signs.inside & (np.abs(probe - start) > 4 * np.spacing(start)))
         if not len(rows):
             break
         probe[rows] = start[rows] + (probe[rows] - start[rows]) / 8
@@ -262,9 +264,9 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     if len(rows):
         last, beyond = low[rows], high[rows]
         at_low[stays, -1] = at_high[stays, -1] = 1.0
-        _narrow_tests(paths, rows, pair, words, signs, stays, (at_low, at_high), low, high, column)
+        several = _narrow_tests(paths, rows, pair, words, signs, stays, (at_low, at_high), low, high, column)
         there = held(paths, pair[rows], low[rows], words[rows])
-        rough = _loses_multipliers(there)
+        rough = _loses_multipliers(there) | several
         if np.any(rough & ~paths.fine[pair[rows]]):
             # Where multipliers of 1e10 make room for one of +-1, only the place of the event itself shows it.
             paths.fine[pair[rows[rough]]] = True
@@ -282,12 +284,44 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
         high[earlier], low[earlier] = low[earlier], last[sooner]
     rows = np.flatnonzero(wandered)
     if len(rows):
+        last, far = low[rows], high[rows]
         _narrow_moduli(paths, rows, pair, words, signs.outside, outside_high, low, high)
+        # A multiplier that passes +1 takes det(I - P) through 0, which may come back with the next one.
+        past = _past_infinity(paths, pair[rows], words[rows], signs.minus[rows], high[rows], far)
+        through = np.isfinite(past)
+        some = rows[through]
+        if len(some):
+            wandered[some], broken[some] = False, True
+            low[some], high[some] = last[through], past[through]
+            ends = (held(paths, pair[some], place[some], words[some]) for place in (low, high))
+            at_low[some], at_high[some] = (end.tests(signs.minus[some], signs.plus[some]) for end in ends)
+            at_low[stays, -1] = at_high[stays, -1] = 1.0
+            _narrow_tests(paths, some, pair, words, signs, stays, (at_low, at_high), low, high, column)
     return Ends(begin, signs.finite, started, broken | wandered, low, high, column)
 
 
-def _narrow_tests(paths: Paths, rows, pair, words, signs: Signs, stays, at: tuple, low, high, column) -> None:
-    """Find where a test function changes its sign; that of a flip is none where a multiplier stays -1."""
+def _past_infinity(paths: Paths, pair, words, minus: np.ndarray, place: np.ndarray, far: np.ndarray) -> np.ndarray:
+    """Give places `(n,)` beyond one at which a multiplier is +1, where det(I - P) has changed its sign; or nan."""
+    past = np.full(len(pair), np.nan)
+    rows = np.flatnonzero(np.min(np.abs(held(paths, pair, place, words).multipliers() - 1), axis=1) < _AT_ONE)
+    step = 4 * np.spacing(place)
+    for _ in range(_CLOSER):
+        rows = rows[step[rows] < np.abs(far - place)[rows]]
+        if not len(rows):
+            break
+        there = place[rows] + np.sign(far - place)[rows] * step[rows]
+        passed = np.sign(held(paths, pair[rows], there, words[rows]).minus) == -minus[rows]
+        past[rows[passed]] = there[passed]
+        rows = rows[~passed]
+        step *= 8
+    return past
+
+
+def _narrow_tests(paths: Paths, rows, pair, words, signs: Signs, stays, at: tuple, low, high, column) -> np.ndarray:
+    """Find where a test function changes its sign; that of a flip is none where a multiplier stays -1.
+
+    **Returns:** whether one of multipliers does together with others, for all that can be told `(n,)`.
+    """
 
     def tests(some, place):
         mine = rows[some]
@@ -296,17 +330,15 @@ def _narrow_tests(paths: Paths, rows, pair, words, signs: Signs, stays, at: tupl
         return values
 
     at_low, at_high = at
-    low[rows], high[rows], column[rows] = narrowed(tests, low[rows], high[rows], at_low[rows], at_high[rows])
+    ends = low[rows], high[rows], at_low[rows], at_high[rows]
+    low[rows], high[rows], column[rows] = narrowed(tests, *ends, paths.fine[pair[rows]])
     # Between two neighboring places several may change: that a cycle ceases outranks that it changes stability, and
     # where det(I - P) changes its sign it does so by way of infinity, whatever else its points do there.
-    some = np.flatnonzero(paths.fine[pair[rows]])
-    if len(some):
-        changed = tests(some, high[rows[some]]) <= 0
-        mine, flip = rows[some], at_high.shape[1] - 1
-        first = np.where(
-            np.any(changed[:, :-2], axis=1) & (column[mine] == flip), np.argmax(changed, axis=1), column[mine]
-        )
-        column[mine] = np.where(changed[:, -2], flip - 1, first)
+    changed, flip = tests(np.arange(len(rows)), high[rows]) <= 0, at_high.shape[1] - 1
+    fine, by_border = paths.fine[pair[rows]], np.any(changed[:, :-2], axis=1) & (column[rows] == flip)
+    first = np.where(by_border, np.argmax(changed, axis=1), column[rows])
+    column[rows] = np.where(fine & changed[:, -2], flip - 1, np.where(fine, first, column[rows]))
+    return np.any(changed[:, -2:], axis=1) & (np.sum(changed, axis=1) > 1)
 
 
 def _narrow_moduli(paths: Paths, rows, pair, words, outside_low, outside_high, low, high) -> None:
@@ -321,4 +353,4 @@ def _narrow_moduli(paths: Paths, rows, pair, words, outside_low, outside_high, l
 
     everything = np.arange(len(rows))
     at_low, at_high = distance(everything, low[rows]), distance(everything, high[rows])
-    low[rows], high[rows], _ = narrowed(distance, low[rows], high[rows], at_low, at_high)
+    low[rows], high[rows], _ = narrowed(distance, low[rows], high[rows], at_low, at_high, paths.fine[pair[rows]])
