@@ -24,10 +24,10 @@ _REASON = "several events of this word are at one place, in no order that can be
 
 
 class _Claim(NamedTuple):
-    """What an event says of one of its words."""
+    """What an event says of one of its words, counted from 0."""
 
     node: Any
-    index: int
+    word: int
     side: Side
     open: bool  # it runs to infinity, and may come back from there, or not
 
@@ -108,14 +108,15 @@ def _ends(sides: list[Side]) -> set[tuple[bool, bool]]:
 
 
 def _mend(claims: list[_Claim], ends: tuple[bool, bool]) -> None:
-    choices = itertools.product(
-        *([claim.side, "before", "after"] if claim.open and claim.side == "both" else [claim.side] for claim in claims)
-    )
+    ways: list[list[Side]] = [
+        [claim.side, "before", "after"] if claim.open and claim.side == "both" else [claim.side] for claim in claims
+    ]
+    choices = itertools.product(*ways)
     sides = next((list(some) for some in choices if ends in _ends(list(some))), None)
     for claim, side in zip(claims, sides or ["undecided"] * len(claims), strict=True):
         if side == claim.side:
             continue
         event = claim.node.event
-        said = tuple(side if i == claim.index else own for i, own in enumerate(event.sides))
+        said = tuple(side if i == claim.word else own for i, own in enumerate(event.sides))
         reason = event.reason if sides else "; ".join(filter(None, (event.reason, _REASON)))
         claim.node.event = dataclasses.replace(event, sides=said, reason=reason)

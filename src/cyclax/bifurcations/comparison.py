@@ -257,7 +257,7 @@ class Comparison:
             elif np.any(close[i]):
                 scale = float(np.max(np.abs(ends.begin.points[lost[i]])))
                 matter, elsewhere = self.matter[walk.pair], self._elsewhere(walk, walk.end)
-                found, near = (beside, close[i] | also[i]) if np.any(also[i]) else (here, close[i])
+                found, near = (here if beside is None or not np.any(also[i]) else beside), close[i] | also[i]
                 turn = at_border(walk, found, i, values[i], near, matter, scale, walk.end, 0.0, elsewhere)
             if turn is not None and turn.event is not None:
                 self._meet(walk, turn, touched)
