@@ -13,8 +13,9 @@ from typing import Any
 import jax
 import jax.extend
 import jax.numpy as jnp
+import numpy as np
 
-from cyclax.maps.affine import _over_rows
+from cyclax.maps.affine import AffineForm, in_chunks, over_rows, pieces
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.dendritic import ClippedDendriticPLRNN
 from cyclax.maps.plrnn import LowRankPLRNN
@@ -23,6 +24,9 @@ from cyclax.maps.plrnn import LowRankPLRNN
 _MOVES = frozenset(
     ("reshape", "transpose", "broadcast_in_dim", "squeeze", "expand_dims", "slice", "rev", "copy", "concatenate", "pad")
 ) | frozenset(("gather", "dynamic_slice", "dynamic_update_slice", "select_n", "stop_gradient", "neg"))
+
+# Rounding of so many times the machine precision, of these terms, says nothing.
+_SLACK = 64 * float(np.finfo(np.float64).eps)
 
 
 class _Unknown(Exception):
@@ -41,7 +45,30 @@ def sums_products(model: Any) -> bool:
     return not type(model).__module__.startswith("cyclax.")
 
 
-@_over_rows
+def adds_up(model: AbstractPiecewiseLinearMap, bounds: AffineForm, samples: int = 16) -> bool:
+    """Whether the held maps of random gates are the sums that `bounds` says they are, as far as these samples tell.
+
+    It is the contract of the maps (`cyclax.testing.check_map` checks all of it), and a model of one's own may break it.
+    """
+    gates = np.random.default_rng(0).random((samples, len(bounds.offsets))) < 0.5
+    gates[0] = True
+    jacobians, shifts = in_chunks(pieces, model, gates)
+    with np.errstate(all="ignore"):
+        apart = np.abs(jacobians - bounds.jacobians(gates))
+        apart_shift = np.abs(shifts - bounds.shift - gates @ bounds.shift_jumps)
+        size = np.abs(bounds.closed) + np.sum(np.abs(bounds.jumps), axis=0)
+        size_shift = np.abs(bounds.shift) + np.sum(np.abs(bounds.shift_jumps), axis=0)
+        if sums_products(model):
+            rows = np.concatenate([gates, np.zeros((samples, len(bounds.shift)))], axis=1)
+            of_shifts, of_rows = in_chunks(rounded_terms, model, rows)
+            apart, apart_shift = apart - _SLACK * of_rows[:, :, None], apart_shift - _SLACK * of_shifts
+        # What the code of the model puts beyond the largest float64 tells nothing.
+        wrong = (apart > 1e-9 * size) & np.isfinite(jacobians)
+        wrong_shift = (apart_shift > 1e-9 * size_shift) & np.isfinite(shifts)
+        return not (np.any(wrong) or np.any(wrong_shift))
+
+
+@over_rows
 def rounded_terms(model, row):
     """Bound what the code rounds, for gates and a state in one row `(G + M,)`: of the image, and of Jacobian rows.
 
