@@ -52,6 +52,11 @@ SHAPES: dict[str, tuple[type, dict]] = {
     "SkewTentMap": (cx.SkewTentMap, dict(left=(), right=(), offset=())),
     "LoziMap": (cx.LoziMap, dict(a=(), b=())),
     "BorderCollisionNormalForm": (cx.BorderCollisionNormalForm, dict(left=(2, 2), right=(2, 2), h=(2,))),
+    "LowRankPLRNN 2 of rank 2": (cx.LowRankPLRNN, dict(A=(2,), U=(2, 2), V=(2, 2), h=(2,))),
+    "ClippedDendriticPLRNN 1 of three": (
+        cx.ClippedDendriticPLRNN,
+        dict(A=(1,), W=(1, 1), h=(1,), alpha=(3,), thresholds=(1, 3)),
+    ),
 }
 LEAKY = (cx.RateRNN, cx.CurrentRNN, cx.RectifiedRNN, cx.LowRankRNN)
 # What moves the borders or the images, and scales with the states.
@@ -159,9 +164,19 @@ def _made_singular(d: Drawing, weights: Weights, off: float) -> Weights:
 
 
 def cancelling(d: Drawing) -> Weights:
-    """A large term that the gates take away again, exactly or nearly."""
+    """A large term that the gates take away again, exactly or nearly; or that is lost in what one gate adds."""
     weights = gauss(d)
     large = float(2.0 ** d.rng.integers(10, 50))
+    if "U" in weights and weights["U"].shape[1] > 1:
+        U, V = weights["U"], weights["V"]
+        U[:, 1] -= large * U[:, 0]
+        U[:, 0] *= large
+        V[1] = V[0] + V[1] / large
+        return weights
+    if "alpha" in weights and weights["alpha"].size > 2:
+        weights["alpha"][0] += large
+        weights["alpha"][1] -= large
+        return weights
     first = next(name for name in ("A", "W", "left", "slope", "a", "n") if name in weights)
     weights[first] = weights[first] + large
     for name in ("W", "W1", "right"):

@@ -297,6 +297,26 @@ def test_what_compare_had_left_undecided(model, number):
             ),
             "[3], method=cx.Exhaustive(), progress=False",
         ),
+        # Products of weights that cancel in what one gate adds: error bounds 1e10 times too small,
+        (
+            cx.LowRankPLRNN(
+                A=[0.028989513546996748, -0.46429939504063394],
+                U=[[-562823337417.525, 562823337418.5267], [588834943748.4452, -588834943748.5431]],
+                V=[[0.04211810294245316, -1.5709005193070567], [0.042118102943072964, -1.57090051930522]],
+                h=[-0.6809789689138194, 1.0168262786662374],
+            ),
+            "2, method=cx.Exhaustive(), progress=False",
+        ),
+        # and a cycle that was missing in what was proved complete.
+        (
+            cx.LowRankPLRNN(
+                A=[0.8566881973023156, 0.5066388499896551],
+                U=[[783545074121487.6, -783545074121488.1], [-1430873022859087.2, 1430873022859087.8]],
+                V=[[-0.9365477163197146, 0.3939383568003809], [-0.9365477163197138, 0.3939383568003795]],
+                h=[2.0940849859026374, 0.7286889415434207],
+            ),
+            "2, method=cx.BranchAndBound(), progress=False",
+        ),
     ],
 )
 def test_what_fuzzing_found_in_enumerate_cycles(model, options):
