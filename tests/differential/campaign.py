@@ -18,6 +18,7 @@ from typing import Any
 
 from . import metamorphic
 from .fuzz import Tally, ask_verbs, judge_network
+from .judge import Finding
 from .networks import SHAPES, STYLES, Network, in_turn
 from .programs import forget_programs
 from .transforms import TRANSFORMS
@@ -103,7 +104,11 @@ def _queue(name: str, seed: int, known: set) -> Iterator[Network]:
 def asked(name: str, network: Network, seed: int) -> dict[str, Any]:
     """Ask one verb about one network. **Returns:** the line of the ledger, without the commit."""
     tally, began = Tally(), time.monotonic()
-    PARTS[name].ask(tally, network, seed)
+    try:
+        PARTS[name].ask(tally, network, seed)
+    except Exception as error:  # of the judge, or of the reference: the campaign goes on
+        finding = Finding("exception of the judge", 0, f"{type(error).__name__}: {error}")
+        tally.note(network, name, f"# {name}, seed {seed}", [finding])
     counts = tally.counts.get(network.style, Counter())
     return {
         "part": name,
