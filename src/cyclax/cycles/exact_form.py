@@ -62,18 +62,15 @@ def _mended(found: AffineForm, models: AbstractPiecewiseLinearMap, generic: Call
         shifts = np.max(np.abs(found.shift_jumps), axis=2, initial=0)
         lost = jumps <= np.maximum(_LOST * closed[:, None], _SMALLEST)
         lost |= (shifts <= np.maximum(_LOST * shift[:, None], _SMALLEST)) & (found.offsets != 0)
+    lost &= np.any(found.gradients != 0, axis=2)
     beyond = ~np.isfinite(closed + shift)
-    rounded = None
+    lost |= ~np.isfinite(jumps + shifts)
+    if np.any(lost & (jumps == 0) & (shifts == 0)):  # most of them switch nothing, whatever the weights that are not 0
+        lost &= generic().effective | (jumps != 0) | (shifts != 0)
     if sums_products(models):
         rounded = _rounded(found, models)
-        lost |= rounded[:, 1:]
         beyond |= rounded[:, 0]
-    lost &= np.any(found.gradients != 0, axis=2)
-    lost |= ~np.isfinite(jumps + shifts)
-    if rounded is None and np.any(
-        lost & (jumps == 0) & (shifts == 0)
-    ):  # most of them switch nothing, whatever the weights that are not 0
-        lost &= generic().effective | (jumps != 0) | (shifts != 0)
+        lost |= rounded[:, 1:] & np.any(found.gradients != 0, axis=2)
     for row in np.flatnonzero(np.any(lost, axis=1) | beyond).tolist():
         decider = Decider(jax.tree.map(lambda leaf, row=row: np.asarray(leaf)[row], models), found.effective[row])
         if beyond[row] and (own := decider.closed()) is not None:
