@@ -220,21 +220,26 @@ def run(
         if time.monotonic() - began > seconds:
             say(f"time is up after {i} of {number} networks")
             break
-        reference = Reference(network.model)
-        for row in (network.shape, network.style):
-            tally.add(row, networks=1)
         before = len(tally.hard)
-        for method, call in enumerations(network, reference, each, seed, methods):
-            check(tally, network, method, call, reference)
-        if searches:
-            orders = min(2, reference.most)
-            for finder in FINDERS:
-                call = f"cx.find_cycles(model, {orders}, key=0, finder={finder}, progress=False)"
-                check(tally, network, "find_cycles", call, reference)
+        judge_network(tally, network, seed, each=each, methods=methods, searches=searches)
         for failure in tally.hard[before:]:
             say(f"{failure}\n")
         forget_programs()
     return tally
+
+
+def judge_network(
+    tally: Tally, network: Network, seed: int, *, each: int = 4, methods=tuple(METHODS), searches: bool = True
+) -> None:
+    """Judge enumerations of one network (`each` of them), and searches."""
+    reference = Reference(network.model)
+    for row in (network.shape, network.style):
+        tally.add(row, networks=1)
+    for method, call in enumerations(network, reference, each, seed, methods):
+        check(tally, network, method, call, reference)
+    for finder in FINDERS if searches else ():
+        call = f"cx.find_cycles(model, {min(2, reference.most)}, key=0, finder={finder}, progress=False)"
+        check(tally, network, "find_cycles", call, reference)
 
 
 def run_verbs(
@@ -254,19 +259,24 @@ def run_verbs(
             say("time is up")
             break
         before = len(tally.hard)
-        for row in (network.shape, network.style):
-            tally.add(row, networks=1)
-        for verb in asked:
-            call, said = f"verbs.ask(model, {verb!r}, {network.number})", Said()
-            result, wrong, refusal = attempt(f"{call[:-1]}, said)", network.model, verbs=verbs, said=said)
-            tally.judged(network, verb, said.verdicts, said.undecided)
-            for row in (network.shape, network.style, verb):
-                tally.add(row, calls=1, refusals=bool(refusal))
-            tally.note(network, verb, call, [*(result if isinstance(result, list) else ()), *wrong])
+        ask_verbs(tally, network, asked)
         for failure in tally.hard[before:]:
             say(f"{failure}\n")
         forget_programs()
     return tally
+
+
+def ask_verbs(tally: Tally, network: Network, asked=tuple(VERBS)) -> None:
+    """Ask other verbs about one network, and judge what they say."""
+    for row in (network.shape, network.style):
+        tally.add(row, networks=1)
+    for verb in asked:
+        call, said = f"verbs.ask(model, {verb!r}, {network.number})", Said()
+        result, wrong, refusal = attempt(f"{call[:-1]}, said)", network.model, verbs=verbs, said=said)
+        tally.judged(network, verb, said.verdicts, said.undecided)
+        for row in (network.shape, network.style, verb):
+            tally.add(row, calls=1, refusals=bool(refusal))
+        tally.note(network, verb, call, [*(result if isinstance(result, list) else ()), *wrong])
 
 
 def undecided_share(tally: Tally) -> tuple[int, int]:

@@ -205,7 +205,7 @@ def claims_of(reference: Reference, cycles: cx.Cycles, everything: bool) -> list
     box = None
     if certified.get("where") == "inside the box":
         sides = certified["box"]
-        box = [rational(x) for x in sides["lower"]], [rational(x) for x in sides["upper"]]
+        box = list(map(_side, sides["lower"])), list(map(_side, sides["upper"]))
     verdicts = {int(order): entry["verdict"] for order, entry in cycles.report["orders"].items()}
     complete = [order for order, verdict in verdicts.items() if verdict == "proved complete"]
     if everything and certified.get("orders") == "all":
@@ -278,6 +278,11 @@ class _Listed:
 
     def _along(self, word: Word, points) -> bool:
         return any(self.map.closes(word[turn:] + word[:turn], points[0]) for turn in range(len(word)))
+
+
+def _side(value: float) -> flint.fmpq:
+    """Give a side of a box; one at infinity is beyond all points."""
+    return rational(value) if math.isfinite(value) else flint.fmpq(10) ** 2000 * (1 if value > 0 else -1)
 
 
 def _inside(box: Box | None, solution: Solution) -> bool:

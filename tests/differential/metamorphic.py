@@ -18,7 +18,7 @@ import cyclax as cx
 from .exact_map import ExactMap, Word
 from .fuzz import METHODS, Tally, attempt
 from .judge import Finding, spelled
-from .networks import OFFSETS, SHAPES, STYLES, code_of, networks
+from .networks import OFFSETS, SHAPES, STYLES, Network, code_of, networks
 from .programs import forget_programs
 from .reference import canonical
 from .transforms import TRANSFORMS, Changed, changed, conjugate, rebuilt
@@ -349,22 +349,27 @@ def run(
             if time.monotonic() - began > seconds:
                 say("time is up")
                 return tally
-            own = [seed, network.number, list(TRANSFORMS).index(name)]
-            other = changed(name, network.model, np.random.default_rng(own))
-            if other is None:
-                continue
-            for verb in verbs:
-                call = f"metamorphic.ask(model, {name!r}, {verb!r}, {own})"
-                result, wrong, _ = attempt(call, network.model, metamorphic=sys.modules[__name__])
-                findings = [*(result if isinstance(result, list) else ()), *wrong]
-                for row in (network.shape, network.style, verb, name):
-                    tally.add(row, calls=1)
-                tally.note(network, verb, call, findings, also=(name,))
-                for finding in findings:
-                    say(f"# {verb}, {name}: {finding}\n# {network.shape}, {network.style}, number {network.number}")
-                    say(f"first = {network.code()}\nsecond = {code_of(other.model)}\n")
+            change_network(tally, network, name, seed, verbs=verbs, say=say)
         forget_programs()
     return tally
+
+
+def change_network(
+    tally: Tally, network: Network, name: str, seed: int, *, verbs=tuple(VERBS), say: Callable[[str], None]
+) -> None:
+    """Change a network in one way, and ask every verb about both."""
+    own = [seed, network.number, list(TRANSFORMS).index(name)]
+    other = changed(name, network.model, np.random.default_rng(own))
+    for verb in verbs if other is not None else ():
+        call = f"metamorphic.ask(model, {name!r}, {verb!r}, {own})"
+        result, wrong, _ = attempt(call, network.model, metamorphic=sys.modules[__name__])
+        findings = [*(result if isinstance(result, list) else ()), *wrong]
+        for row in (network.shape, network.style, verb, name):
+            tally.add(row, calls=1)
+        tally.note(network, verb, call, findings, also=(name,))
+        for finding in findings:
+            say(f"# {verb}, {name}: {finding}\n# {network.shape}, {network.style}, number {network.number}")
+            say(f"first = {network.code()}\nsecond = {code_of(other.model)}\n")
 
 
 def summary(tally: Tally) -> str:

@@ -1,7 +1,6 @@
 """Small networks of every class, keyed, in styles that are kind and unkind to float64."""
 
 import dataclasses
-import itertools
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -53,6 +52,11 @@ SHAPES: dict[str, tuple[type, dict]] = {
     "SkewTentMap": (cx.SkewTentMap, dict(left=(), right=(), offset=())),
     "LoziMap": (cx.LoziMap, dict(a=(), b=())),
     "BorderCollisionNormalForm": (cx.BorderCollisionNormalForm, dict(left=(2, 2), right=(2, 2), h=(2,))),
+    "LowRankPLRNN 2 of rank 2": (cx.LowRankPLRNN, dict(A=(2,), U=(2, 2), V=(2, 2), h=(2,))),
+    "ClippedDendriticPLRNN 1 of three": (
+        cx.ClippedDendriticPLRNN,
+        dict(A=(1,), W=(1, 1), h=(1,), alpha=(3,), thresholds=(1, 3)),
+    ),
 }
 LEAKY = (cx.RateRNN, cx.CurrentRNN, cx.RectifiedRNN, cx.LowRankRNN)
 # What moves the borders or the images, and scales with the states.
@@ -160,9 +164,19 @@ def _made_singular(d: Drawing, weights: Weights, off: float) -> Weights:
 
 
 def cancelling(d: Drawing) -> Weights:
-    """A large term that the gates take away again, exactly or nearly."""
+    """A large term that the gates take away again, exactly or nearly; or that is lost in what one gate adds."""
     weights = gauss(d)
     large = float(2.0 ** d.rng.integers(10, 50))
+    if "U" in weights and weights["U"].shape[1] > 1:
+        U, V = weights["U"], weights["V"]
+        U[:, 1] -= large * U[:, 0]
+        U[:, 0] *= large
+        V[1] = V[0] + V[1] / large
+        return weights
+    if "alpha" in weights and weights["alpha"].size > 2:
+        weights["alpha"][0] += large
+        weights["alpha"][1] -= large
+        return weights
     first = next(name for name in ("A", "W", "left", "slope", "a", "n") if name in weights)
     weights[first] = weights[first] + large
     for name in ("W", "W1", "right"):
@@ -356,10 +370,14 @@ def network(seed: int, number: int, shape: str, style: str) -> Network:
 
 def networks(seed: int, number: int, shapes=tuple(SHAPES), styles=tuple(STYLES)) -> Iterator[Network]:
     """Draw `number` networks, shape by shape, each in all styles in turn."""
-    counts = {shape: number // len(shapes) + (i < number % len(shapes)) for i, shape in enumerate(shapes)}
-    for shape, count in counts.items():
-        # Every shape begins with another style, so that few networks see all of them, too.
-        first = list(SHAPES).index(shape)
-        turns = itertools.islice(itertools.cycle(styles), first, first + count)
-        for i, style in enumerate(turns):
-            yield network(seed, i, shape, style)
+    for i, shape in enumerate(shapes):
+        for turn in range(number // len(shapes) + (i < number % len(shapes))):
+            yield in_turn(seed, turn, shape, styles)
+
+
+def in_turn(seed: int, turn: int, shape: str, styles=tuple(STYLES)) -> Network:
+    """Draw the network of a shape whose turn it is, in the style whose turn it is.
+
+    Every shape begins with another style, so that few networks see all of them, too.
+    """
+    return network(seed, turn, shape, styles[(list(SHAPES).index(shape) + turn) % len(styles)])

@@ -10,14 +10,14 @@ ZERO, ONE = flint.fmpq(0), flint.fmpq(1)
 Row = list[flint.fmpq]
 
 
-def rational(value: float) -> flint.fmpq:
+def rational(value: float | flint.fmpq) -> flint.fmpq:
     """Give the rational number that a float64 is."""
-    return flint.fmpq(*float(value).as_integer_ratio())
+    return value if isinstance(value, flint.fmpq) else flint.fmpq(*float(value).as_integer_ratio())
 
 
 def matrix(values) -> flint.fmpq_mat:
-    """Give an array of float64, a number or a vector (as a column) as rationals."""
-    array = np.asarray(values, np.float64)
+    """Give an array of float64 (or rationals), a number or a vector (as a column) as rationals."""
+    array = np.asarray(values)
     array = array.reshape(-1, 1) if array.ndim < 2 else array
     return flint.fmpq_mat(*array.shape, [rational(x) for x in array.ravel()])
 

@@ -141,11 +141,143 @@ def test_all_verbs():
             ),
             5,
         ),
+        # Two planes that are one at an event, and apart beside it.
+        (
+            cx.ClippedDendriticPLRNN(
+                A=[1.1276387112780837],
+                W=[[0.7948905408617329]],
+                h=[1.545347435283486],
+                alpha=[-1.1777208760478955e164, 5.644790797272885e164],
+                thresholds=[[-0.7681231778870165, -0.6368955224470213]],
+            ),
+            20,
+        ),
+        # Several events within one place, of which float64 does not tell the order.
+        (
+            cx.ClippedDendriticPLRNN(
+                A=[-5.575930758640158e66],
+                W=[[-2.2212237225004103e67]],
+                h=[-0.3313726959276359],
+                alpha=[0.5020069324861228, -0.339211346400372],
+                thresholds=[[2.389963421263819e67, 3.870741746557558e67]],
+            ),
+            10,
+        ),
     ],
 )
 def test_what_fuzzing_found_in_compare(model, number):
     """The neighbors are those that `compare` was asked about when it said something false."""
     assert ask(model, "compare", number) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "number"),
+    [
+        # Jacobians beyond the largest float64.
+        (
+            cx.ShallowPLRNN(
+                A=[-0.21113793882846843],
+                W1=[[1.791000945935004e187, -2.333085224233761e187, 3.406266423143316e187]],
+                W2=[[1.9304017117466723e187], [1.0250517923065582e187], [1.812025739706829e186]],
+                h1=[-1.537271816060746],
+                h2=[-0.33942543093895705, 0.7201314762690748, -0.12992402733248698],
+            ),
+            9,
+        ),
+        # Multipliers beyond it.
+        (
+            cx.PLRNN(
+                A=[-5.107631774449138e184, -1.3319012699661276e185],
+                W=[[5.266212934286187e185, -4.9676722566863996e185], [-7.054164987477493e185, 1.897751190377284e185]],
+                h=[-2.464291955948626e185, -2.4144222003805642e185],
+            ),
+            2,
+        ),
+        # Large weights that cancel, on a line that is rough in float64.
+        (
+            cx.LeakyReLURNN(
+                W=[[68719476734.4932, 68719476734.749176], [68719476735.56326, 68719476737.27435]],
+                b=[-0.34464364084100635, -0.13097991807548245],
+                slope=0.25,
+            ),
+            15,
+        ),
+        # Events nearer to each other than 1e-10.
+        (
+            cx.ClippedDendriticPLRNN(
+                A=[4294967297.240854],
+                W=[[-4294967300.712232]],
+                h=[0.4364273436911402],
+                alpha=[-0.5230000581214994, -0.32808788267578204],
+                thresholds=[[1.3277059231981276, -4.587341700343174]],
+            ),
+            8,
+        ),
+        # Events that only the numbers near 0 tell apart.
+        (
+            cx.BorderCollisionNormalForm(
+                left=[[34359738368.75244, 34359738366.97861], [34359738367.5822, 34359738365.606785]],
+                right=[[-34359738367.411423, 34359738366.97861], [-0.6181867223286468, 34359738365.606785]],
+                h=[1.3005934079023949, -0.7348699669742098],
+            ),
+            36,
+        ),
+        # Multipliers that pass -1 and +1 between two places.
+        (
+            cx.ClippedDendriticPLRNN(
+                A=[268435456.2806901],
+                W=[[-268435457.60206085]],
+                h=[-1.6681156389339324],
+                alpha=[1.1663480015227958, 0.3779715449471296],
+                thresholds=[[-3.3577509027805506, 1.7100736489122959]],
+            ),
+            8,
+        ),
+        # A border on which another gate vanishes at s = 0: a fold of words that are none beside it.
+        (
+            cx.ShallowPLRNN(A=[-2.0], W1=[[1.0, 1.0, -2.0]], W2=[[0.0], [0.0], [-2.0]], h1=[-0.0], h2=[0.0, 0.0, 0.0]),
+            21,
+        ),
+        # Gates that switch nothing at s = 0, where a point far away leaves it within 1e-12.
+        (
+            cx.ClippedDendriticPLRNN(
+                A=[0.9999999999999929],
+                W=[[0.0]],
+                h=[-0.11163955175590837],
+                alpha=[0.42618053891694424, -0.26999411127654316],
+                thresholds=[[-0.7262986040906962, 1.3198802141500967]],
+            ),
+            28,
+        ),
+        # A fixed point that stays on a border from s = 0 on.
+        (
+            cx.LeakyReLURNN(W=[[-1.0, -2.0], [0.0, 0.0]], b=[-2.0, 0.0], slope=0.25),
+            25,
+        ),
+        # Two multipliers that pass +1 between two looks.
+        (
+            cx.BorderCollisionNormalForm(
+                left=[[0.9999999999999716, 0.0], [0.0, 0.9999847412109375]],
+                right=[[0.9999999999999999, 0.0], [0.0, 0.9999847412109375]],
+                h=[-0.6758522017849811, -0.6026608547762717],
+            ),
+            11,
+        ),
+        # A height that float64 takes for 0 all along.
+        (
+            cx.LeakyReLURNN(
+                W=[[2.422654465276941e88, 1.0272361997427317e89], [-2.732060717113332e88, 1.0774923038204539e88]],
+                b=[9.469718541853346e88, -1.6007903725330566e89],
+                slope=0.8780419828857655,
+            ),
+            2,
+        ),
+    ],
+)
+def test_what_compare_had_left_undecided(model, number):
+    said = Said()
+    assert ask(model, "compare", number, said) == []
+    assert said.undecided == 0
 
 
 @pytest.mark.parametrize(
@@ -164,6 +296,26 @@ def test_what_fuzzing_found_in_compare(model, number):
                 thresholds=[[9.214422941285523e175], [2.3231924062397363e176]],
             ),
             "[3], method=cx.Exhaustive(), progress=False",
+        ),
+        # Products of weights that cancel in what one gate adds: error bounds 1e10 times too small,
+        (
+            cx.LowRankPLRNN(
+                A=[0.028989513546996748, -0.46429939504063394],
+                U=[[-562823337417.525, 562823337418.5267], [588834943748.4452, -588834943748.5431]],
+                V=[[0.04211810294245316, -1.5709005193070567], [0.042118102943072964, -1.57090051930522]],
+                h=[-0.6809789689138194, 1.0168262786662374],
+            ),
+            "2, method=cx.Exhaustive(), progress=False",
+        ),
+        # and a cycle that was missing in what was proved complete.
+        (
+            cx.LowRankPLRNN(
+                A=[0.8566881973023156, 0.5066388499896551],
+                U=[[783545074121487.6, -783545074121488.1], [-1430873022859087.2, 1430873022859087.8]],
+                V=[[-0.9365477163197146, 0.3939383568003809], [-0.9365477163197138, 0.3939383568003795]],
+                h=[2.0940849859026374, 0.7286889415434207],
+            ),
+            "2, method=cx.BranchAndBound(), progress=False",
         ),
     ],
 )

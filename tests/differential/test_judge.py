@@ -210,8 +210,8 @@ def test_events_beside_one_that_is_not_explained():
     entry = dict(at=0.5, bracket=0.0, order=1, words=(np.array([[True]]),), flip=None)
     born = SimpleNamespace(**entry, type="fold", sides=("after",))
     open_ = SimpleNamespace(**entry, type="unexplained", sides=("before",))
-    assert [finding.kind for finding in verbs.of_events(model, [born], 0.0, 1.0)] == ["false event"]
-    assert verbs.of_events(model, [born, open_], 0.0, 1.0) == []
+    assert [finding.kind for finding in verbs.of_events(model, [born])] == ["false event"]
+    assert verbs.of_events(model, [born, open_]) == []
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,13 @@ import cyclax as cx
 
 from .exact_map import ExactMap, formula
 from .judge import Finding, judge, number_of, of_cycle, of_degenerate, spelled, undecided
+from .rationals import rational
 from .reference import Reference
 
 # Orders that are searched; steps of orbits.
 ORDERS, STEPS = 2, 4096
-# So far from an event, at least, its sides are looked at.
-BESIDE = 1e-6
+# So far from an event its sides are looked at; events nearer to each other than this are at one place.
+BESIDE, _ONE_PLACE = 1e-6, 1e-12
 
 
 @dataclasses.dataclass
@@ -184,8 +185,8 @@ def of_compare(model, reference: Reference, rng: np.random.Generator, said: Said
     if any(not f.soft for r, cycles in zip(others, ends, strict=True) for f in judge(r, cycles)):
         return []  # that is a fault of the enumeration, and is found there
     events = cx.compare(first, last, *ends)
-    said.add(event.type == "unexplained" for event in events)
-    found = of_events(lambda s: _between(first, last, s), events, 0.0, 1.0)
+    said.add(map(_open, events))
+    found = of_events(lambda s: _on_line(first, last, s), events)
     for here, there, end in ((0, 1, "before"), (1, 0, "after")):
         gone = set(_words(others[here], ends[here])) - set(_words(others[there], ends[there]))
         same_gates = others[0].map.matters == others[1].map.matters
@@ -198,6 +199,11 @@ def of_compare(model, reference: Reference, rng: np.random.Generator, said: Said
             # Both lists are complete.
             found.append(Finding("false event: missing cycle", event.order, str(event)))
     return found
+
+
+def _open(event) -> bool:
+    """Whether an event is one that is not known."""
+    return event.type == "unexplained" or "no order that can be told" in event.reason
 
 
 def _words(reference: Reference, cycles: cx.Cycles):
@@ -231,13 +237,25 @@ def _between(first, last, s: float):
     return jax.tree.map(lambda a, b: (1 - s) * np.asarray(a, float) + s * np.asarray(b, float), first, last)
 
 
+def _on_line(first, last, s: float):
+    """Give the model at a place on the line between two, with rational weights."""
+    s = rational(s)
+
+    def between(a, b):
+        ends = zip(np.ravel(a).tolist(), np.ravel(b).tolist(), strict=True)
+        values = np.array([(1 - s) * rational(x) + s * rational(y) for x, y in ends] or None, object)
+        return values.reshape(np.shape(a))
+
+    return jax.tree.map(between, first, last)
+
+
 # Where a word is a cycle: (before, after) an event.
 _THERE = {"before": (True, False), "after": (False, True), "both": (True, True)}
 
 
 def _spot(event, places: list[float], word: np.ndarray) -> tuple:
-    """Name a word at a place, which is the first of those that are the same to 1e-12."""
-    place = next(at for at in places if abs(at - event.at) <= 1e-12)
+    """Name a word at a place, which is the first of those that are the same."""
+    place = next(at for at in places if abs(at - event.at) <= _ONE_PLACE)
     return place, _turned(tuple(map(tuple, word.tolist())))
 
 
@@ -254,10 +272,10 @@ def _passed(said: list[tuple[bool, bool]]) -> set[tuple[bool, bool]]:
     }
 
 
-def of_events(model_at: Callable, events, begin: float, end: float) -> list[Finding]:
-    """Look on both sides of every event: is each of its words a cycle where it is said to be?
+def of_events(model_at: Callable, events) -> list[Finding]:
+    """Look on both sides of every event on the way from 0 to 1: is each of its words a cycle where it is said to be?
 
-    Twice, at two distances: where large weights cancel, a line is rough at the smaller one.
+    Twice, at two distances: where large weights cancel, a line of rounded models is rough at the smaller one.
     """
     found = []
     places = sorted(event.at for event in events)
@@ -269,19 +287,30 @@ def of_events(model_at: Callable, events, begin: float, end: float) -> list[Find
         for word, side in zip(event.words, event.sides, strict=True):
             said_there.setdefault(_spot(event, places, word), []).append(_THERE.get(side))
     for event in events:
-        steps = [factor * max(4 * event.bracket, BESIDE * (end - begin)) for factor in (1, 16)]
-        near = any(1e-12 < abs(at - event.at) < 2 * steps[-1] for at in places)
-        near |= any(abs(at - event.at) <= 1e-12 for at in broken)
-        if near or not begin + steps[-1] < event.at < end - steps[-1]:
+        steps = _steps(event, places)
+        if not steps or any(abs(at - event.at) <= _ONE_PLACE for at in broken):
             continue
-        sides = [[ExactMap(model_at(event.at + sign * step)) for sign in (-1, 1)] for step in steps]
+        # At an end of the way there is one side.
+        both = tuple(sign for sign in (-1, 1) if 0 <= event.at + sign * steps[0] <= 1)
+        sides = [[ExactMap(model_at(event.at + sign * step)) for sign in both] for step in steps]
         for word, said in zip(event.words, event.sides, strict=True):
             seen = [tuple(one.solve(one.word_of(word)).kind == "cycle" for one in pair) for pair in sides]
             chain = said_there[_spot(event, places, word)]
-            if None not in chain and not _passed(chain) & set(seen):
+            if None in chain:
+                continue
+            passed = {tuple(chain[sign > 0] for sign in both) for chain in _passed(chain)}
+            if not passed & set(seen):
                 text = f"{event}: word {word.astype(int).tolist()} is a cycle (before, after) {seen}, said {said!r}"
                 found.append(Finding("false event", event.order, text))
     return found
+
+
+def _steps(event, places: list[float]) -> list[float]:
+    """Give how far from an event its sides are looked at: nearer than the next event, and not within its bracket."""
+    gaps = [abs(at - event.at) for at in (0.0, *places, 1.0) if abs(at - event.at) > _ONE_PLACE]
+    least = max(4 * event.bracket, _ONE_PLACE)
+    steps = (min(factor * BESIDE, min(gaps, default=1.0) / 3) for factor in (1, 16))
+    return [step for step in dict.fromkeys(steps) if step >= least]
 
 
 def of_scan(model, reference: Reference, rng: np.random.Generator, said: Said) -> list[Finding]:
@@ -334,9 +363,9 @@ def of_scan(model, reference: Reference, rng: np.random.Generator, said: Said) -
                 found.append(Finding("wrong cell: mark and list differ", order, text))
     edges = result.boundaries()
     for first, second, events in zip(edges.first, edges.second, edges.events, strict=True):
-        said.add(event.type == "unexplained" for event in events)
+        said.add(map(_open, events))
         low, high = (result.grid.values(np.array([k])) for k in (first, second))
-        found += of_events(lambda s, low=low, high=high: _one(result.grid.models(low + s * (high - low))), events, 0, 1)
+        found += of_events(lambda s, low=low, high=high: _one(result.grid.models(low + s * (high - low))), events)
     return found
 
 
@@ -351,11 +380,11 @@ def of_track(model, reference: Reference, rng: np.random.Generator, said: Said) 
     result = cx.track(models, ORDERS, key=0, starts=16, exact=bool(rng.random() < 0.5), progress=False)
     for cycles in result:
         said.of_orders(cycles)
-    said.add(event.type == "unexplained" for event in result.events)
+    said.add(map(_open, result.events))
     found = [finding for i, model in enumerate(models) for finding in judge(Reference(model), result[i])]
     for i in range(2):
         events = [dataclasses.replace(e, at=e.at - i) for e in result.events if i <= e.at < i + 1]
-        found += of_events(lambda s, i=i: _between(models[i], models[i + 1], s), events, 0.0, 1.0)
+        found += of_events(lambda s, i=i: _on_line(models[i], models[i + 1], s), events)
     return found
 
 

@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from cyclax.bifurcations.digits import solved
-from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
+from cyclax.bifurcations.digits import jacobian_of, product_in_balls, solved
+from cyclax.bifurcations.line import Line, Path
+from cyclax.cycles.multipliers import composed_multipliers, multipliers_of, sound_multipliers
 from cyclax.cycles.solve import BlockCyclic
 from cyclax.maps.affine import AffineForm, affine_forms, in_chunks, pieces
 
-# The path of many pairs of models: numbers of pairs `(n,)` and places `(n,)` -> a map whose leaves are n stacked.
-Path = Callable[[np.ndarray, np.ndarray], Any]
-
 # Above this size of partial products the points are solved for step by step, without the product.
-_LARGEST_PRODUCT = 1e4
+_LARGEST_PRODUCT = 1e2
 # Above this size the product has lost the digits on which the signs of det(I - P) and det(I + P) depend.
 _SOUND_PRODUCT = 1e9
+# Of determinants beyond this only the sign matters.
+_MOST = 1e100
 # What gates add up to has lost digits that matter where it is smaller than this beside its terms.
 LOST = 1e-3
 # Memory for what is computed of words at once.
@@ -32,8 +32,8 @@ _BYTES = 2**27
 _IN_TERMS = 2.0**-6
 # Brackets are closed down to this share of the segment, which is its resolution near s = 1.
 _NARROW = 2.0**-52
-# Halvings that reach it; interpolation needs about ten.
-_HALVINGS = 55
+# Near s = 0 there are more numbers, down to this.
+_NARROWEST = 2.0**-150
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Branch(NamedTuple):
     - `heights` `(n, k, G)`: preactivations, positive where the gate of the word is met; inf where none matters;
       `sizes`: of the terms that they are the sums of, the largest along the cycle.
     - `minus`, `plus` `(n,)`: det(I - P), det(I + P); `largest`: the largest entry of J_0, J_1 J_0, .., P.
-    - `exact` `(n,)`: P in balls, for words that were solved in more digits; else None.
+    - `exact` `(n,)`: what was solved in more digits; else None.
     - `bounds`: the `AffineForm` of each model; `models`: these, as one map with stacked leaves.
     """
 
@@ -77,13 +77,28 @@ class Branch(NamedTuple):
         """Eigenvalues of P, `(n, M)`."""
         values = multipliers_of(self.jacobians, self.product)
         for row in np.flatnonzero(self.fine):
-            values[row] = sound_multipliers(self.jacobians[row], values[row], lambda _, row=row: self.exact[row])
+            values[row] = sound_multipliers(self.jacobians[row], values[row], lambda _, row=row: self.exact[row].exact)
         return values
+
+    def multipliers_of(self, row: int, word: np.ndarray, jacobians: np.ndarray) -> np.ndarray:
+        """Give the multipliers `(M,)` of another word `(k, G)`, with these `jacobians`, where `row` was solved."""
+        digits, values = self.exact[row], composed_multipliers(jacobians)
+        if digits is None:
+            return values
+        return sound_multipliers(jacobians, values, lambda bits: product_in_balls(digits.pieces, word, bits))
 
     @property
     def fine(self) -> np.ndarray:
         """Which words were solved in more digits, `(n,)`."""
         return np.array([one is not None for one in self.exact], bool)
+
+    def jacobian(self, row: int, gates: np.ndarray) -> np.ndarray:
+        """Give the Jacobian `(M, M)` of the held map for gates `(G,)` where word `row` was solved."""
+        gradients, offsets = self.bounds.gradients[row], self.bounds.offsets[row]
+        gates = np.where(np.any(gradients != 0, axis=1), gates, offsets > 0)
+        if self.exact[row] is not None:
+            return jacobian_of(self.exact[row].pieces, gates)
+        return in_chunks(pieces, jax.tree.map(lambda leaf: leaf[row], self.models), gates[None])[0][0]
 
     def tests(self, minus_sign: np.ndarray, plus_sign: np.ndarray) -> np.ndarray:
         """Test functions `(n, k G + 2)`: the heights in the order of steps and gates, det(I - P), det(I + P).
@@ -148,19 +163,22 @@ def _held(paths: Paths, pairs, places, words, num_states: int) -> Branch:
         _mend_signs(jacobians, product, largest, minus, plus)
         points = _points(jacobians, offsets, identity - product, offset, largest)
         heights = points @ np.swapaxes(bounds.gradients, 1, 2) + bounds.offsets[:, None]
-        # Of the largest point: rounding in it is handed on to those that happen to lie near 0. So is that in P and q.
         in_terms = _IN_TERMS * _terms(identity - product, product, offset, points[:, 0])
-        reach = np.fmax(np.max(np.abs(points), axis=1), in_terms)[:, None]
-        reach = np.broadcast_to(reach, points.shape)
-        sizes = reach @ np.abs(np.swapaxes(bounds.gradients, 1, 2)) + np.abs(bounds.offsets)[:, None]
         exact = np.full(number, None, object)
         for row in np.flatnonzero(paths.fine[pairs]):
             model = jax.tree.map(lambda leaf, row=row: leaf[row], models)
-            digits = solved(model, gates[row] > 0, float(np.max(np.abs(jacobians[row]))))
+            weights = paths.models.weights(pairs[row], places[row]) if isinstance(paths.models, Line) else None
+            digits = solved(model, gates[row] > 0, float(np.max(np.abs(jacobians[row]))), weights)
             if digits is not None:
                 points[row], heights[row], jacobians[row], product[row] = digits[:4]
-                offset[row], minus[row], plus[row], exact[row] = digits[4:]
+                offset[row], minus[row], plus[row] = digits[4:7]
+                exact[row] = digits
+        # Of the largest point: rounding in it is handed on to those that happen to lie near 0. So is that in P and q.
+        reach = np.fmax(np.max(np.abs(points), axis=1), in_terms)[:, None]
+        reach = np.broadcast_to(reach, points.shape)
+        sizes = reach @ np.abs(np.swapaxes(bounds.gradients, 1, 2)) + np.abs(bounds.offsets)[:, None]
         heights = np.where(bounds.effective[:, None], np.where(words, heights, -heights), np.inf)
+        minus, plus = (np.clip(some, -_MOST, _MOST) for some in (minus, plus))
     return Branch(points, heights, sizes, jacobians, product, offset, minus, plus, largest, exact, bounds, models)
 
 
@@ -183,11 +201,18 @@ def _steps(models, bounds: AffineForm, gates: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _mend_signs(jacobians, product, largest, minus, plus) -> None:
-    """Take the signs of the determinants from the multipliers where the product has lost its small digits."""
-    lost = np.flatnonzero((largest > _SOUND_PRODUCT) & np.isfinite(largest))
+    """Take the determinants from the multipliers where the product has lost its small digits, or left float64."""
+    lost = np.flatnonzero(~(largest <= _SOUND_PRODUCT) & np.all(np.isfinite(jacobians), axis=(1, 2, 3)))
     if len(lost):
         values = multipliers_of(jacobians[lost], product[lost])
-        minus[lost], plus[lost] = (np.prod(1 + sign * values, axis=1).real for sign in (-1, 1))
+        minus[lost], plus[lost] = (_signed(1 + sign * values) for sign in (-1, 1))
+
+
+def _signed(factors: np.ndarray) -> np.ndarray:
+    """Multiply factors `(n, M)`, of which those that are not real are conjugate pairs, and some may be infinite."""
+    negative = (np.imag(factors) == 0) & (np.real(factors) < 0)
+    sizes = np.prod(np.abs(factors), axis=1)
+    return np.where(np.sum(negative, axis=1) % 2, -sizes, sizes)
 
 
 def _points(jacobians, offsets, system, offset, largest) -> np.ndarray:
@@ -215,14 +240,17 @@ def _terms(system, product, offset, point) -> np.ndarray:
     return terms
 
 
-def narrowed(test: Callable, low: np.ndarray, high: np.ndarray, at_low: np.ndarray, at_high: np.ndarray):
+def narrowed(
+    test: Callable, low: np.ndarray, high: np.ndarray, at_low: np.ndarray, at_high: np.ndarray, fine: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Close in on sign changes of n functions, positive at `low (n,)` and not at `high (n,)` (whichever is larger).
 
     Interpolation, truncated and projected so that it is never slower than bisection (Oliveira and Takahashi 2021, "An
     enhancement of the bisection method average performance preserving minmax optimality").
 
     **Arguments:** `test(rows, places)` gives the values `(m, T)` of the test functions of some rows there (the smallest
-    of them counts); `at_low`, `at_high`: their values `(n, T)` at both ends.
+    of them counts); `at_low`, `at_high`: their values `(n, T)` at both ends; `fine (n,)`: where these are known so well
+    that brackets are closed as far as there are numbers.
 
     **Returns:** `low`, `high` (neighboring places: all are positive at the one, and not at the other), and the number
     `(n,)` of the test that is smallest at `high`.
@@ -234,9 +262,10 @@ def narrowed(test: Callable, low: np.ndarray, high: np.ndarray, at_low: np.ndarr
         value_low, value_high = np.min(at_low / scale, axis=1), np.min(at_high / scale, axis=1)
         column = np.argmin(at_high / scale, axis=1)
         width = np.abs(high - low)
-        halvings = np.ceil(np.log2(np.maximum(width / _NARROW, 1.0)))
-        for turn in range(_HALVINGS + 2):
-            rows = np.flatnonzero(np.abs(high - low) > _NARROW)
+        least = np.where(fine, _NARROWEST, _NARROW)
+        halvings = np.ceil(np.log2(np.maximum(width / least, 1.0)))
+        for turn in range(int(np.max(halvings, initial=0)) + 2):
+            rows = np.flatnonzero(np.abs(high - low) > np.clip(np.abs(low) * _NARROW, least, _NARROW))
             if not len(rows):
                 break
             a, b = low[rows], high[rows]
@@ -247,7 +276,7 @@ def narrowed(test: Callable, low: np.ndarray, high: np.ndarray, at_low: np.ndarr
             toward = np.sign(middle - guess)
             step = 0.2 / width[rows] * (b - a) ** 2
             near = np.where(step <= np.abs(middle - guess), guess + toward * step, middle)
-            room = np.maximum(_NARROW / 2 * 2.0 ** (halvings[rows] + 1 - turn) - np.abs(b - a) / 2, 0)
+            room = np.maximum(least[rows] / 2 * 2.0 ** (halvings[rows] + 1 - turn) - np.abs(b - a) / 2, 0)
             place = np.where(np.abs(near - middle) <= room, near, middle - toward * room)
             # Never on an end: a place between them, or the middle.
             place = np.where((place - a) * way > 0, np.where((b - place) * way > 0, place, middle), middle)

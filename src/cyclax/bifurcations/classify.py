@@ -1,5 +1,6 @@
 """Where the walk of a word ends: from the numbers there to a typed event, and to the words that go on from it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
@@ -9,9 +10,8 @@ import numpy as np
 from cyclax.bifurcations.branch import LOST, Branch
 from cyclax.bifurcations.event import Event, EventType, Feigin, Flip, Side, feigin
 from cyclax.cycles.exact_form import exact_form
-from cyclax.cycles.multipliers import composed_multipliers
 from cyclax.cycles.word import canonical_rotation, minimal_period
-from cyclax.maps.affine import AffineForm, in_chunks, lengths_of, pieces
+from cyclax.maps.affine import AffineForm, lengths_of
 
 # A point is on a border where it is so to this share of the terms of the preactivation.
 NEAR = 1e-9
@@ -116,16 +116,18 @@ def at_border(
     scale: float,
     place: float,
     width: float,
+    elsewhere: Callable[[], AffineForm],
     beyond: Branch | None = None,
 ) -> SpecialPoint:
     """One or more points of a word are on borders: `near (k, G)`; `scale` is the size of its points elsewhere.
 
-    `found` is just before the event, and `beyond` just past it.
+    `found` is just before the event, and `beyond` just past it. `elsewhere` gives the borders far from there: planes
+    that are one at the event alone switch together only to rounding.
     """
     word, side, order = walk.word, walk.side, len(walk.word)
     bounds = found.bounds.take(row)
     far = _far(found, row, scale)
-    near, crossed = _heard(found, row, word, near & bounds.effective, far)
+    near, crossed = _heard(found, row, word, near & bounds.effective, far, elsewhere)
     if not np.any(near):
         return SpecialPoint("none", (word,), None, (Emanating(walk.pair, crossed, _other(side)),))
     period = _collapsed_period(found.points[row], word, near, matter, scale)
@@ -142,13 +144,14 @@ def at_border(
         step=int(steps[0]),
     )
     only = Emanating(walk.pair, word, side)
-    if np.any(steps != steps[0]) or not all(_same_plane(bounds, int(gates[0]), int(gate)) for gate in gates[1:]):
+    others = {int(gate) for gate in gates[1:]} - {int(gates[0])}
+    if np.any(steps != steps[0]) or not all(_one_plane(bounds, elsewhere, int(gates[0]), gate) for gate in others):
         what = "points" if np.any(steps != steps[0]) else "gates"
         reason = f"codimension two: several {what} meet their borders at once"
         return SpecialPoint("border", (word,), replace(own, reason=reason), (only,))
     # All gates with that plane switch together.
     step = int(steps[0])
-    group = _switching(bounds, int(gates[0]), far[step])
+    group = _switching(bounds, int(gates[0]), far[step], elsewhere)
     gate = group[0]
     root, partner = word[:period], word[:period].copy()
     partner[step, group] = ~partner[step, group]
@@ -156,7 +159,10 @@ def at_border(
     closed, opened = (partner, root) if root[step, gate] else (root, partner)
     shorter = minimal_period(partner & matter)
     if period == order and shorter < order:
-        return _at_the_rim(walk, replace(own, gate=gate, step=step), partner[:shorter], opposite, only)
+        base = partner[:shorter]
+        # Its Jacobians are those of the partner along one of its rounds.
+        values = [one.multipliers_of(row, base, opposite[:shorter]) for one in (found, beyond) if one is not None]
+        return _at_the_rim(walk, replace(own, gate=gate, step=step), base, values, only)
     if beyond is not None and _changing(found, beyond, row):
         other = _ruled(beyond, row, period, step, group, partner)[1]
         if other[:5] != rule[:5]:
@@ -227,19 +233,21 @@ def _by_rule(walk: Continued, own: Event, rule: Feigin, here: int, closed, opene
     return SpecialPoint("border", (closed, opened), event, tuple(branches))
 
 
-def _at_the_rim(walk: Continued, own: Event, shorter: np.ndarray, opposite, only: Emanating) -> SpecialPoint:
+def _at_the_rim(walk: Continued, own: Event, shorter: np.ndarray, values: list, only: Emanating) -> SpecialPoint:
     """The partner repeats a shorter word: at the rim of the disk, or segment, of cycles around one of lower order.
 
     Where the shorter cycle has an m-th root of unity as a multiplier, I - P^m is singular, and cycles of m times its
     order fill a segment (-1) or polygon around it, up to a border; on that rim one of another word is born.
+
+    `values`: the multipliers of the shorter word just before the event, and just past it.
     """
     base, times = len(shorter), len(walk.word) // len(shorter)
-    # Its Jacobians are those of the partner along one of its rounds.
-    values = composed_multipliers(opposite[:base])
     noun = "fixed point" if base == 1 else f"{base}-cycle"
     kind: EventType = "border collision"
     reason = f"codimension two: its partner is a {noun} repeated {times} times"
-    if np.min(np.abs(values**times - 1)) < _ROOT:
+    # Where weights are huge, one passes -1 between two neighboring places.
+    passes = len({int(np.sum(np.real(one[np.imag(one) == 0]) < -1)) for one in values}) > 1
+    if np.min(np.abs(values[0] ** times - 1)) < _ROOT or (times == 2 and passes):
         kind = "degenerate flip" if times == 2 else "center"
         reason = f"comes with the event of the {noun} of which a multiplier is a root of unity there"
     event = replace(own, type=kind, words=(walk.word, shorter), sides=(walk.side, "both"), reason=reason)
@@ -259,20 +267,23 @@ def _jump(bounds: AffineForm, gates: np.ndarray, group: list[int]) -> np.ndarray
 def _beyond(found: Branch, row: int, here: np.ndarray, gates: np.ndarray, jump: np.ndarray) -> np.ndarray:
     """Give the Jacobian beyond a border, for gates `(G,)`; where it is small beside its terms, as the model has it."""
     sum_ = here + jump
-    if np.all(np.abs(sum_) >= LOST * (np.abs(here) + np.abs(jump))):
+    if found.exact[row] is None and np.all(np.abs(sum_) >= LOST * (np.abs(here) + np.abs(jump))):
         return sum_
-    model = jax.tree.map(lambda leaf: leaf[row], found.models)
-    gradients, offsets = found.bounds.gradients[row], found.bounds.offsets[row]
-    held = np.where(np.any(gradients != 0, axis=1), gates, offsets > 0)
-    return in_chunks(pieces, model, held[None])[0][0]
+    return found.jacobian(row, gates)
 
 
-def _switching(bounds: AffineForm, gate: int, far: np.ndarray) -> list[int]:
+def _switching(bounds: AffineForm, gate: int, far: np.ndarray, elsewhere: Callable[[], AffineForm]) -> list[int]:
     """Give the gates that switch together with one, at a point that is `far (G,)` from the borders of some.
 
     Where the plane of a gate vanishes with its weights, so that it switches everywhere, it is any plane to rounding.
     """
-    return sorted({gate, *(int(g) for g in plane_group(bounds, gate) if not far[g])})
+    some = [g for g in plane_group(bounds, gate) if g != gate and not far[g]]
+    return sorted({gate, *(g for g in some if _one_plane(bounds, elsewhere, gate, g))})
+
+
+def _one_plane(bounds: AffineForm, elsewhere: Callable[[], AffineForm], one: int, other: int) -> bool:
+    """Whether two gates have the same plane at an event, and far from there."""
+    return _same_plane(bounds, one, other) and _same_plane(elsewhere(), one, other)
 
 
 def _far(found: Branch, row: int, scale: float) -> np.ndarray:
@@ -282,13 +293,18 @@ def _far(found: Branch, row: int, scale: float) -> np.ndarray:
 
 
 def _heard(
-    found: Branch, row: int, word: np.ndarray, near: np.ndarray, far: np.ndarray
+    found: Branch,
+    row: int,
+    word: np.ndarray,
+    near: np.ndarray,
+    far: np.ndarray,
+    elsewhere: Callable[[], AffineForm],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Take out of `near (k, G)` the planes whose gates cancel, and give the word beyond these."""
     near, crossed, exact = near.copy(), word.copy(), None
     bounds = found.bounds.take(row)
     for step, gate in np.argwhere(near):
-        group = _switching(bounds, int(gate), far[step])
+        group = _switching(bounds, int(gate), far[step], elsewhere)
         if len(group) > 1 and near[step, gate]:
             # Beside a large Jacobian float64 leaves nothing of small jumps, which then seem to cancel.
             exact = exact or exact_form(jax.tree.map(lambda leaf: leaf[row], found.models))

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 from jaxtyping import Bool
 
-from cyclax.bifurcations.branch import Path
 from cyclax.bifurcations.comparison import Comparison, Groups, by_place
 from cyclax.bifurcations.event import Event
+from cyclax.bifurcations.line import Line, Path
 from cyclax.bifurcations.watched import AbstractEventType, watched
 from cyclax.core.numerics import numerics
 from cyclax.cycles.balance import balanced_stack, units_of
@@ -54,15 +54,7 @@ def compare(
     known = [orders for orders in searched if orders is not None]
     said = set.intersection(*known) if known else ends[0].keys() | ends[1].keys()
     wanted = said if orders is None else set(orders)
-    first, last = models
-
-    def line(pairs, s):
-        def between(a, b):
-            s_ = s.reshape(-1, *[1] * np.ndim(a))
-            return (1 - s_) * a + s_ * b
-
-        return jax.tree.map(between, first, last)
-
+    line = Line(*(jax.tree.map(lambda leaf: np.asarray(leaf, float)[None], model) for model in models))
     given = ({k: end[k] for k in end if k in wanted} for end in ends)
     (events,) = compare_pairs(line, 1, *given, orders=wanted, event_types=event_types)
     return events
@@ -113,4 +105,6 @@ def balanced_path(path: Path, number: int) -> Path:
         return path
     first = jax.tree.map(lambda leaf: np.asarray(leaf, float)[0], path(np.zeros(1, int), np.zeros(1)))
     units = units_of(affine_form(first))
+    if isinstance(path, Line):
+        return Line(*(balanced_stack(models, number, units) for models in (path.first, path.last)))
     return lambda pairs, places: balanced_stack(path(pairs, places), len(pairs), units)

@@ -6,32 +6,49 @@ walks of all pairs of models go side by side, in generations.
 """
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
 
-from cyclax.bifurcations.branch import Branch, Path, Paths, held
+from cyclax.bifurcations.branch import Branch, Paths, held
+from cyclax.bifurcations.chains import reconcile
 from cyclax.bifurcations.classify import NEAR, OUTSIDE, Emanating, SpecialPoint, at_border, at_infinity, of_stability
-from cyclax.bifurcations.continuation import WAY, Continuation, Ends, alike, looked_at, staying, vanishing, walked
+from cyclax.bifurcations.continuation import (
+    Continuation,
+    Ends,
+    alike,
+    as_beside,
+    looked_at,
+    met_beside,
+    staying,
+    vanishing,
+    walked,
+)
 from cyclax.bifurcations.event import Event, EventType, Side
+from cyclax.bifurcations.line import Path
 from cyclax.bifurcations.watched import Stretch
 from cyclax.cycles.decide import Decider, Outcome
 from cyclax.cycles.exact_form import exact_forms
 from cyclax.cycles.word import WordKey, word_key
-from cyclax.maps.affine import affine_form
+from cyclax.maps.affine import AffineForm, affine_form
 
 # Most events in a row on one walk.
 _GENERATIONS = 24
 # Events of the same words no further apart than this are one.
 _SAME_PLACE = 1e-8
-# A walk that ends this close to its beginning has gone nowhere.
-_NOWHERE = 1e-10
+# A walk that ends so few neighboring places from its beginning has gone nowhere.
+_NOWHERE = 2.0**-50
 # So far past an event the new signs are read off.
 _PAST = 1e-6
+# Planes that are one at a place are one so far from there, too, or switch apart.
+_FAR_OFF = 0.618
 # A multiplier this close to +1 may pass it where a border is met.
 _AT_ONE = 1e-6
 _ALONG = "the word is within rounding of a border all along"
+_STAYS = "its points are on a border from here on, and cross none"
+_NOTHING_BEYOND = "the word that takes its place is no cycle beyond the border"
 # What a word that is not on the list of an end is there: the type of its event, and what to say of it.
 _UNLISTED: dict[Outcome, tuple[EventType, str]] = {
     Outcome.CYCLE: ("unexplained", "the word is a cycle at {} too, but not on the list there"),
@@ -97,6 +114,7 @@ class Comparison:
         self._follow(backward)
         while again := self._called_back():
             self._follow(again)
+        reconcile(self.paths, self.nodes, self._code)
         return [tuple(sorted((node.event for node in some), key=by_place)) for some in self.nodes]
 
     def stretches(self) -> list[Stretch]:
@@ -124,12 +142,7 @@ class Comparison:
             loose = (self.matter & ~self.effective[end])[pair]
             some = np.flatnonzero(np.any(loose, axis=1))
             if len(some):
-                # On their borders at the end, they stand as they do beside it.
-                heights, close = self._heights(pair[some], end, words[some])
-                if np.any(close & loose[some][:, None]):
-                    beside, _ = self._heights(pair[some], abs(end - WAY), words[some])
-                    heights = np.where(close, beside, heights)
-                words[some] = np.where(loose[some][:, None], heights > 0, words[some])
+                words[some] = as_beside(self.paths, pair[some], end, words[some], loose[some])
             masked = words & self.matter[pair][:, None]
             # A grid has many words, but few different ones.
             first, inverse = _different(masked)
@@ -138,13 +151,6 @@ class Comparison:
             coded[order] = (pair[first], words[first], codes[first])
             self.present[end].update(zip(pair[first].tolist(), codes[first].tolist(), strict=True))
         return coded
-
-    def _heights(self, pair: np.ndarray, place: float, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give the preactivations `(n, k, G)` of words at a place, and which of them are 0 to within rounding."""
-        found = held(self.paths, pair, np.full(len(pair), place), words)
-        # Those of gates without gradient at this place too, for which `found.heights` has none.
-        heights = found.points @ np.swapaxes(found.bounds.gradients, 1, 2) + found.bounds.offsets[:, None]
-        return heights, np.abs(heights) <= NEAR * found.sizes
 
     def _number(self, masked: np.ndarray) -> int:
         """Number the cycles: by their identity, which is looked up for a word seen before."""
@@ -238,16 +244,21 @@ class Comparison:
         place = np.array([walk.end for walk in mine])
         here = held(self.paths, pair, place, words)
         values, close = here.multipliers(), self._near(here, pair, place, words, here.sizes)
-        along = self._staying(mine, place, close)
+        along, exactly = self._staying(mine, place, close)
+        # Gates that switch nothing at the end do so beside it, together with those whose borders are met.
+        loose = np.stack([self.matter[walk.pair] & ~self.effective[walk.end][walk.pair] for walk in mine])
+        also, beside = met_beside(self.paths, pair, place, words, loose & np.any(close, axis=(1, 2))[:, None])
         for i, walk in enumerate(mine):
             turn = None
             if np.min(np.abs(values[i] - 1)) < OUTSIDE:
                 turn = at_infinity(walk, here, i, values[i], (values[i],) * 2, walk.end, 0.0)
             elif along[i]:
-                self._unexplained(walk, walk.end, _ALONG)
+                self._stays(walk, walk.end, exactly[i])
             elif np.any(close[i]):
                 scale = float(np.max(np.abs(ends.begin.points[lost[i]])))
-                turn = at_border(walk, here, i, values[i], close[i], self.matter[walk.pair], scale, walk.end, 0.0)
+                matter, elsewhere = self.matter[walk.pair], self._elsewhere(walk, walk.end)
+                found, near = (here if beside is None or not np.any(also[i]) else beside), close[i] | also[i]
+                turn = at_border(walk, found, i, values[i], near, matter, scale, walk.end, 0.0, elsewhere)
             if turn is not None and turn.event is not None:
                 self._meet(walk, turn, touched)
             elif not along[i]:
@@ -255,8 +266,7 @@ class Comparison:
 
     def _unlisted(self, walk: Continuation, word: np.ndarray) -> None:
         """Say of a word that float64 takes for a cycle, and that is not on the list of its end, what it is there."""
-        models = self.models(np.array([walk.pair]), np.array([walk.end]))
-        model = jax.tree.map(lambda leaf: np.asarray(leaf, float)[0], models)
+        model = self._model(walk.pair, walk.end)
         bounds, matter = affine_form(model), self.effective[walk.end][walk.pair]
         moving = np.any(bounds.gradients != 0, axis=1)
         outcome = Decider(model, matter).decide(np.where(moving, word, bounds.settled)).outcome
@@ -283,7 +293,7 @@ class Comparison:
             if 0 <= column[i] < num_tests:
                 close[j].flat[column[i]] = True
         through = self._through(pair, words, here, beyond, values, past)
-        along = self._staying([walks[i] for i in rows], (low[rows] + high[rows]) / 2, close)
+        along, exactly = self._staying([walks[i] for i in rows], (low[rows] + high[rows]) / 2, close)
         for j, i in enumerate(rows):
             walk = walks[i]
             place, width = float(low[i] + high[i]) / 2, float(abs(high[i] - low[i]))
@@ -291,7 +301,7 @@ class Comparison:
             singular = np.min(np.abs(values[j] - 1)) < 1e-6 and (huge[j] or not np.all(np.isfinite(here.points[j])))
             nowhere = walk.origin is not None and not walk.tentative and abs(place - walk.start) < _NOWHERE
             if nowhere and 0 <= column[i] <= num_tests:
-                self._unexplained(walk, place, "the word that takes its place is no cycle beyond the border")
+                self._unexplained(walk, place, _NOTHING_BEYOND)
             elif column[i] == num_tests or (column[i] >= 0 and (singular or through[j])):
                 self._meet(walk, at_infinity(walk, here, j, values[j], both, place, width), touched)
             elif 0 <= column[i] < num_tests and (known := self._known(walk, place)) is not None:
@@ -299,11 +309,11 @@ class Comparison:
                 touched.append(known)
             elif 0 <= column[i] < num_tests:
                 if along[j]:
-                    self._unexplained(walk, place, _ALONG)
+                    self._stays(walk, place, exactly[j])
                     continue
                 scale = float(np.max(np.abs(begin.points[i])))
-                matter = self.matter[walk.pair]
-                turn = at_border(walk, here, j, values[j], close[j], matter, scale, place, width, beyond)
+                matter, elsewhere = self.matter[walk.pair], self._elsewhere(walk, place)
+                turn = at_border(walk, here, j, values[j], close[j], matter, scale, place, width, elsewhere, beyond)
                 self._meet(walk, turn, touched)
                 if turn.event is None:
                     word, at = turn.branches[0].word, float(high[i])
@@ -314,15 +324,30 @@ class Comparison:
                 on = dataclasses.replace(walk, start=float(high[i]), probe=float(past[j]), given=False, tentative=False)
                 onward.append(dataclasses.replace(on, origin=None))
 
-    def _staying(self, walks: list[Continuation], places: np.ndarray, near: np.ndarray) -> np.ndarray:
+    def _elsewhere(self, walk: Continuation, place: float) -> Callable[[], AffineForm]:
+        """Read the borders off the path of a walk far from a place, where they are asked for."""
+        return functools.cache(lambda: affine_form(self._model(walk.pair, (place + _FAR_OFF) % 1)))
+
+    def _model(self, pair: int, place: float):
+        models = self.models(np.array([pair]), np.array([place]))
+        return jax.tree.map(lambda leaf: np.asarray(leaf, float)[0], models)
+
+    def _staying(self, walks: list[Continuation], places: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, ...]:
         """Whether the points `near (n, k, G)` borders at places have been on them since their walks began, `(n,)`."""
         start = np.array([walk.start for walk in walks])
-        along, far = np.zeros(len(walks), bool), np.abs(places - start) > _PAST
+        said, far = np.zeros((2, len(walks)), bool), np.abs(places - start) > _PAST
         rows = np.flatnonzero(np.any(near, axis=(1, 2)) & far)
         if len(rows):
             pair, words = np.array([walks[i].pair for i in rows]), np.stack([walks[i].word for i in rows])
-            along[rows] = staying(self.paths, pair, start[rows], places[rows], words, near[rows])
-        return along
+            said[:, rows] = staying(self.paths, pair, start[rows], places[rows], words, near[rows])
+        return said[0], said[1]
+
+    def _stays(self, walk: Continuation, place: float, exactly: bool) -> None:
+        """Take down that a word is on a border all the way to a place: a gate there switches nothing where it began."""
+        if exactly:
+            self._note(walk, walk.start, "border collision", _STAYS)
+        else:
+            self._unexplained(walk, place, _ALONG)
 
     def _through(self, pair, words, here: Branch, beyond: Branch, values, past) -> np.ndarray:
         """Whether words `(n, k, G)` go through infinity at once: det(I - P) changes sign, and they are cycles again.
@@ -366,6 +391,8 @@ class Comparison:
         codes = frozenset(self._code(walk.pair, word) for word in turn.words)
         key, nodes = (turn.kind, codes), self.nodes[walk.pair]
         node = next((n for n in nodes if n.key == key and abs(n.event.at - turn.event.at) <= _SAME_PLACE), None)
+        if node is not None and node is walk.origin and not walk.tentative:
+            return self._unexplained(walk, turn.event.at, _NOTHING_BEYOND)
         if node is None:
             meeting: frozenset[tuple[int, Side]] = frozenset(
                 (self._code(walk.pair, branch.word), branch.side) for branch in turn.branches

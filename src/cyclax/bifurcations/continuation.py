@@ -8,6 +8,7 @@ import numpy as np
 from cyclax.bifurcations.branch import Branch, Paths, held, narrowed
 from cyclax.bifurcations.classify import NEAR, OUTSIDE
 from cyclax.bifurcations.event import Side
+from cyclax.bifurcations.line import Line
 from cyclax.cycles.multipliers import ROUGH_PRODUCT, beyond_float64
 
 # A walk looks at these shares of the way that is left: uneven, since grids have their events at even ones.
@@ -16,11 +17,14 @@ _LOOKS = (0.07, 0.19, 0.31, 0.43, 0.57, 0.69, 0.81, 0.93, 1.0)
 _BEYOND = 1e-12
 # A multiplier this close to the unit circle passes it where another test function vanishes, not before.
 _PASSING = 1e-7
+# And this close to +1 it may take det(I - P) through 0.
+_AT_ONE = 1e-6
 # So often, at most, the place past an event where signs are read off is taken eight times closer to it.
-_CLOSER = 10
+_CLOSER = 24
 # A height vanishes at an event where it is so much smaller there than what it changes by on this way.
-_VANISHED, WAY = 2.0**-10, 2.0**-32
-
+_VANISHED, _WAY = 2.0**-10, 2.0**-32
+# Nearer to an end, where words are solved in more digits: as near as there are numbers.
+_AFTER, _BEFORE = 2.0**-200, 2.0**-50
 # A point stays on a border where it is on it at this share of the way too.
 _BETWEEN = 0.618
 
@@ -70,7 +74,8 @@ class Signs:
 def signs_of(found: Branch) -> Signs:
     """Read off the signs."""
     values = found.multipliers()
-    finite = np.all(np.isfinite(found.points), axis=(1, 2)) & np.all(np.isfinite(values), axis=1)
+    # Multipliers beyond the largest float64 are known to be outside.
+    finite = np.all(np.isfinite(found.points), axis=(1, 2)) & ~np.any(np.isnan(values), axis=1)
     allowed = np.where(found.fine[:, None, None], 0.0, _BEYOND * found.sizes)
     inside = finite & np.all(found.heights >= -allowed, axis=(1, 2))
     # What is on the unit circle for all that float64 can tell counts as inside, so that it does not flicker.
@@ -92,15 +97,15 @@ def looked_at(
 
     Where float64 has too few digits for these, pairs are looked at in more from now on: where it does not tell on which
     side of a border a point lies, or of +1 a multiplier (a cycle far away has passed infinity, or has not), or loses
-    multipliers.
+    points or multipliers.
     """
     found = held(paths, pair, places, words)
     signs = signs_of(found)
-    rows = np.flatnonzero(given & ~paths.fine[pair])
+    rows = np.flatnonzero((given | ~signs.finite) & ~paths.fine[pair])
     if not len(rows):
         return found, signs
     rough = np.any(np.abs(found.heights[rows]) <= _BEYOND * found.sizes[rows], axis=(1, 2))
-    rough |= signs.at_one[rows] | _loses_multipliers(found)[rows]
+    rough |= signs.at_one[rows] | ~signs.finite[rows] | _loses_multipliers(found)[rows]
     if not np.any(rough):
         return found, signs
     paths.fine[pair[rows[rough]]] = True
@@ -118,33 +123,86 @@ def _loses_multipliers(found: Branch) -> np.ndarray:
 
 def vanishing(paths: Paths, pair: np.ndarray, places: np.ndarray, words: np.ndarray, heights: np.ndarray) -> np.ndarray:
     """Whether heights `(n, k, G)` vanish at events: by how they change on a short way on both sides."""
-    beside = [held(paths, pair, np.clip(places + way, 0, 1), words) for way in (-WAY, WAY)]
+    beside = [held(paths, pair, np.clip(places + way, 0, 1), words) for way in (-_WAY, _WAY)]
     with np.errstate(all="ignore"):
         change = np.fmax(*(np.abs(one.heights - heights) for one in beside))
         return np.abs(heights) <= _VANISHED * change
 
 
+def as_beside(paths: Paths, pair: np.ndarray, end: float, words: np.ndarray, loose: np.ndarray) -> np.ndarray:
+    """Give words `(n, k, G)` of cycles at an end of their paths as they stand beside it.
+
+    The gates that are `loose (n, G)` switch nothing at the end, and stand in the words as they like. Where float64 does
+    not tell on which side of one's border a point is, the pair is looked at in more digits from now on.
+    """
+    heights, close = _all_heights(paths, pair, np.full(len(pair), end), words)
+    doubtful = np.any(close & loose[:, None], axis=(1, 2))
+    if np.any(doubtful & ~paths.fine[pair]):
+        paths.fine[pair[doubtful]] = True
+        heights, close = _all_heights(paths, pair, np.full(len(pair), end), words)
+        doubtful = np.any(close & loose[:, None], axis=(1, 2))
+    if np.any(doubtful):
+        place = _beside(paths, pair, np.full(len(pair), end))
+        heights = np.where(close, _all_heights(paths, pair, place, words)[0], heights)
+    return np.where(loose[:, None], heights > 0, words)
+
+
+def met_beside(
+    paths: Paths, pair: np.ndarray, ends: np.ndarray, words: np.ndarray, loose: np.ndarray
+) -> tuple[np.ndarray, Branch | None]:
+    """Say which borders of `loose (n, G)` gates points are on at ends of their paths `(n,)`, `(n, k, G)`.
+
+    **Returns:** that; and what words fix beside these ends, where there are any.
+    """
+    if not np.any(loose):
+        return np.zeros(words.shape, bool), None
+    close = _all_heights(paths, pair, ends, words)[1] & loose[:, None]
+    return close, held(paths, pair, _beside(paths, pair, ends), words) if np.any(close) else None
+
+
+def _beside(paths: Paths, pair: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Give places `(n,)` beside ends of paths."""
+    fine = paths.fine[pair]
+    return np.where(ends == 0, np.where(fine, _AFTER, _WAY), 1 - np.where(fine, _BEFORE, _WAY))
+
+
+def _all_heights(paths: Paths, pair: np.ndarray, places: np.ndarray, words: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Give the preactivations `(n, k, G)` of words at places, and which of them are 0, for all that is known."""
+    found = held(paths, pair, places, words)
+    # Those of gates without gradient at this place too, for which `found.heights` has none.
+    heights = found.points @ np.swapaxes(found.bounds.gradients, 1, 2) + found.bounds.offsets[:, None]
+    close = np.abs(heights) <= NEAR * found.sizes
+    for row in np.flatnonzero(found.fine):
+        heights[row] = found.exact[row].heights
+        close[row] = heights[row] == 0
+    return heights, close
+
+
 def staying(
     paths: Paths, pair: np.ndarray, start: np.ndarray, places: np.ndarray, words: np.ndarray, near: np.ndarray
-) -> np.ndarray:
-    """Whether points that are `near (n, k, G)` borders at places have been on one of them all the way, `(n,)`.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whether points that are `near (n, k, G)` borders at places have been on one of them all the way.
 
     So are the fixed points at 0 of networks without bias; there is no crossing then. Where float64 says so of a pair,
     it is looked at in more digits from now on.
+
+    **Returns:** whether they have `(n,)`, to within rounding; and exactly.
     """
-    along, rows = np.zeros(len(pair), bool), np.arange(len(pair))
+    along, exactly, rows = np.zeros(len(pair), bool), np.zeros(len(pair), bool), np.arange(len(pair))
     while len(rows):
         place = start[rows] + _BETWEEN * (places - start)[rows]
         there = held(paths, pair[rows], place, words[rows])
         terms = np.abs(there.points) @ np.abs(np.swapaxes(there.bounds.gradients, 1, 2))
         terms += np.abs(there.bounds.offsets)[:, None]
-        limit = NEAR * np.where(there.fine[:, None, None], terms, there.sizes)
-        on = np.any(near[rows] & (np.abs(there.heights) <= limit), axis=(1, 2))
+        fine = there.fine[:, None, None]
+        # On a line of exact weights a height that stays 0 is 0.
+        limit = NEAR * np.where(fine, terms * (not isinstance(paths.models, Line)), there.sizes)
+        along[rows] = on = np.any(near[rows] & (np.abs(there.heights) <= limit), axis=(1, 2))
+        exactly[rows] = np.any(near[rows] & fine & (there.heights == 0), axis=(1, 2))
         known = paths.fine[pair[rows]]
-        along[rows] = on
         rows = rows[on & ~known]
         paths.fine[pair[rows]] = True
-    return along
+    return along, exactly
 
 
 class Ends(NamedTuple):
@@ -169,7 +227,7 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     given = np.array([walk.given for walk in walks])
     begin, signs = looked_at(paths, pair, probe, words, given)
     for _ in range(_CLOSER):  # another event lies between, past which the signs are no longer those of this walk
-        rows = np.flatnonzero(signs.finite & ~signs.inside & (probe != start))
+        rows = np.flatnonzero(signs.finite & ~signs.inside & (np.abs(probe - start) > 4 * np.spacing(start)))
         if not len(rows):
             break
         probe[rows] = start[rows] + (probe[rows] - start[rows]) / 8
@@ -206,9 +264,9 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     if len(rows):
         last, beyond = low[rows], high[rows]
         at_low[stays, -1] = at_high[stays, -1] = 1.0
-        _narrow_tests(paths, rows, pair, words, signs, stays, (at_low, at_high), low, high, column)
+        several = _narrow_tests(paths, rows, pair, words, signs, stays, (at_low, at_high), low, high, column)
         there = held(paths, pair[rows], low[rows], words[rows])
-        rough = _loses_multipliers(there)
+        rough = _loses_multipliers(there) | several
         if np.any(rough & ~paths.fine[pair[rows]]):
             # Where multipliers of 1e10 make room for one of +-1, only the place of the event itself shows it.
             paths.fine[pair[rows[rough]]] = True
@@ -226,12 +284,44 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
         high[earlier], low[earlier] = low[earlier], last[sooner]
     rows = np.flatnonzero(wandered)
     if len(rows):
+        last, far = low[rows], high[rows]
         _narrow_moduli(paths, rows, pair, words, signs.outside, outside_high, low, high)
+        # A multiplier that passes +1 takes det(I - P) through 0, which may come back with the next one.
+        past = _past_infinity(paths, pair[rows], words[rows], signs.minus[rows], high[rows], far)
+        through = np.isfinite(past)
+        some = rows[through]
+        if len(some):
+            wandered[some], broken[some] = False, True
+            low[some], high[some] = last[through], past[through]
+            ends = (held(paths, pair[some], place[some], words[some]) for place in (low, high))
+            at_low[some], at_high[some] = (end.tests(signs.minus[some], signs.plus[some]) for end in ends)
+            at_low[stays, -1] = at_high[stays, -1] = 1.0
+            _narrow_tests(paths, some, pair, words, signs, stays, (at_low, at_high), low, high, column)
     return Ends(begin, signs.finite, started, broken | wandered, low, high, column)
 
 
-def _narrow_tests(paths: Paths, rows, pair, words, signs: Signs, stays, at: tuple, low, high, column) -> None:
-    """Find where a test function changes its sign; that of a flip is none where a multiplier stays -1."""
+def _past_infinity(paths: Paths, pair, words, minus: np.ndarray, place: np.ndarray, far: np.ndarray) -> np.ndarray:
+    """Give places `(n,)` beyond one at which a multiplier is +1, where det(I - P) has changed its sign; or nan."""
+    past = np.full(len(pair), np.nan)
+    rows = np.flatnonzero(np.min(np.abs(held(paths, pair, place, words).multipliers() - 1), axis=1) < _AT_ONE)
+    step = 4 * np.spacing(place)
+    for _ in range(_CLOSER):
+        rows = rows[step[rows] < np.abs(far - place)[rows]]
+        if not len(rows):
+            break
+        there = place[rows] + np.sign(far - place)[rows] * step[rows]
+        passed = np.sign(held(paths, pair[rows], there, words[rows]).minus) == -minus[rows]
+        past[rows[passed]] = there[passed]
+        rows = rows[~passed]
+        step *= 8
+    return past
+
+
+def _narrow_tests(paths: Paths, rows, pair, words, signs: Signs, stays, at: tuple, low, high, column) -> np.ndarray:
+    """Find where a test function changes its sign; that of a flip is none where a multiplier stays -1.
+
+    **Returns:** whether one of multipliers does together with others, for all that can be told `(n,)`.
+    """
 
     def tests(some, place):
         mine = rows[some]
@@ -240,17 +330,15 @@ def _narrow_tests(paths: Paths, rows, pair, words, signs: Signs, stays, at: tupl
         return values
 
     at_low, at_high = at
-    low[rows], high[rows], column[rows] = narrowed(tests, low[rows], high[rows], at_low[rows], at_high[rows])
+    ends = low[rows], high[rows], at_low[rows], at_high[rows]
+    low[rows], high[rows], column[rows] = narrowed(tests, *ends, paths.fine[pair[rows]])
     # Between two neighboring places several may change: that a cycle ceases outranks that it changes stability, and
     # where det(I - P) changes its sign it does so by way of infinity, whatever else its points do there.
-    some = np.flatnonzero(paths.fine[pair[rows]])
-    if len(some):
-        changed = tests(some, high[rows[some]]) <= 0
-        mine, flip = rows[some], at_high.shape[1] - 1
-        first = np.where(
-            np.any(changed[:, :-2], axis=1) & (column[mine] == flip), np.argmax(changed, axis=1), column[mine]
-        )
-        column[mine] = np.where(changed[:, -2], flip - 1, first)
+    changed, flip = tests(np.arange(len(rows)), high[rows]) <= 0, at_high.shape[1] - 1
+    fine, by_border = paths.fine[pair[rows]], np.any(changed[:, :-2], axis=1) & (column[rows] == flip)
+    first = np.where(by_border, np.argmax(changed, axis=1), column[rows])
+    column[rows] = np.where(fine & changed[:, -2], flip - 1, np.where(fine, first, column[rows]))
+    return np.any(changed[:, -2:], axis=1) & (np.sum(changed, axis=1) > 1)
 
 
 def _narrow_moduli(paths: Paths, rows, pair, words, outside_low, outside_high, low, high) -> None:
@@ -265,4 +353,4 @@ def _narrow_moduli(paths: Paths, rows, pair, words, outside_low, outside_high, l
 
     everything = np.arange(len(rows))
     at_low, at_high = distance(everything, low[rows]), distance(everything, high[rows])
-    low[rows], high[rows], _ = narrowed(distance, low[rows], high[rows], at_low, at_high)
+    low[rows], high[rows], _ = narrowed(distance, low[rows], high[rows], at_low, at_high, paths.fine[pair[rows]])

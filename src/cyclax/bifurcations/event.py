@@ -188,12 +188,14 @@ def feigin(closed: Float[np.ndarray, "k M M"], opened: Float[np.ndarray, "k M M"
     """
     left, right = product_of(closed), product_of(opened)
     values = multipliers_of(np.stack([closed, opened]), np.stack([left, right]))
-    large = not np.max(np.abs([closed, opened])) * max(np.max(np.abs(left)), np.max(np.abs(right))) < ROUGH_PRODUCT
+    with np.errstate(all="ignore"):
+        size = np.max(np.abs([closed, opened])) * max(np.max(np.abs(left)), np.max(np.abs(right)))
+    large = not size < ROUGH_PRODUCT
     if large:
         values = np.stack([sound_multipliers(*some) for some in zip((closed, opened), values, strict=True)])
     both = (values[0], values[1])
-    if not np.all(np.isfinite(values)):
-        return Feigin("border collision", False, 0, 0, 0, both, "the multipliers are not finite")
+    if np.any(np.isnan(values)):
+        return Feigin("border collision", False, 0, 0, 0, both, "the multipliers are beyond float64")
     if np.any(np.abs(values - 1) < _ON_THE_UNIT):
         return Feigin("border collision", False, 0, 0, 0, both, "codimension two: a multiplier is +1 on the border")
     minus_left, minus_right = _sign(values[0], -1), _sign(values[1], -1)

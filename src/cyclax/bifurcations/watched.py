@@ -76,7 +76,7 @@ def _located(paths: Paths, kind: AbstractEventType, stretch: Stretch, places: np
     def test(_, place):
         return np.asarray(kind.test(held(paths, pair, place, word)), float)[:, None]
 
-    low, high, _ = narrowed(test, places[:1], places[1:], values[:1, None], values[1:, None])
+    low, high, _ = narrowed(test, places[:1], places[1:], values[:1, None], values[1:, None], np.zeros(1, bool))
     both = [held(paths, pair, place, word).multipliers()[0] for place in sorted((low, high), key=lambda end: end[0])]
     at, width = float(low[0] + high[0]) / 2, float(abs(high[0] - low[0]))
     return Event(kind.name, len(stretch.word), at, width, (stretch.word,), ("both",), tuple(both))

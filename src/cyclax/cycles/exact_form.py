@@ -11,13 +11,16 @@ import jax
 import numpy as np
 
 from cyclax.cycles.decide import Decider
-from cyclax.maps.affine import AffineForm, affine_form, affine_forms
+from cyclax.maps.affine import AffineForm, affine_form, affine_forms, in_chunks
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.maps.rounding import rounded_terms, sums_products
 
 # What a gate adds has lost digits that matter where it is smaller than this beside what it is added to,
 _LOST = 1e-6
 # or than this: numbers below 1e-308 have fewer digits.
 _SMALLEST = 1e-290
+# Terms that are larger than what they add up to by this have cost it too many digits.
+_KEPT = 1e3
 
 
 def exact_form(model: AbstractPiecewiseLinearMap) -> AffineForm:
@@ -64,6 +67,10 @@ def _mended(found: AffineForm, models: AbstractPiecewiseLinearMap, generic: Call
     lost |= ~np.isfinite(jumps + shifts)
     if np.any(lost & (jumps == 0) & (shifts == 0)):  # most of them switch nothing, whatever the weights that are not 0
         lost &= generic().effective | (jumps != 0) | (shifts != 0)
+    if sums_products(models):
+        rounded = _rounded(found, models)
+        beyond |= rounded[:, 0]
+        lost |= rounded[:, 1:] & np.any(found.gradients != 0, axis=2)
     for row in np.flatnonzero(np.any(lost, axis=1) | beyond).tolist():
         decider = Decider(jax.tree.map(lambda leaf, row=row: np.asarray(leaf)[row], models), found.effective[row])
         if beyond[row] and (own := decider.closed()) is not None:
@@ -73,3 +80,18 @@ def _mended(found: AffineForm, models: AbstractPiecewiseLinearMap, generic: Call
                 found.jumps[row, gate], found.shift_jumps[row, gate], switches = jump
                 found.effective[row, gate] = switches and bool(np.any(found.gradients[row, gate] != 0))
     return found
+
+
+def _rounded(found: AffineForm, models: AbstractPiecewiseLinearMap) -> np.ndarray:
+    """Say where rounding has moved what is there with all gates closed, and what each adds, `(N, 1 + G)`."""
+    number, num_gates, num_states = found.gradients.shape
+    gates = np.concatenate([np.zeros((1, num_gates)), np.eye(num_gates)])
+    rows = np.tile(np.concatenate([gates, np.zeros((num_gates + 1, num_states))], axis=1), (number, 1))
+    terms = in_chunks(rounded_terms, models, rows, np.repeat(np.arange(number), num_gates + 1))
+    parts = (found.shift, found.shift_jumps), (found.closed, found.jumps)
+    moved = np.zeros((number, num_gates + 1), bool)
+    for term, (closed, jumps) in zip(terms, parts, strict=True):
+        sizes = np.concatenate([closed[:, None], jumps], axis=1).reshape(number, num_gates + 1, -1)
+        term = np.max(term.reshape(number, num_gates + 1, -1), axis=2)
+        moved |= term > _KEPT * np.max(np.abs(sizes), axis=2)
+    return moved

@@ -21,6 +21,8 @@ _SEPARATED = 1e-9
 # numbers of so many bits more than the Jacobians can cancel, up to a size M^3 of a tenth of a second.
 _LOST = 1e-9
 _BITS, _LARGEST = 256, 30_000
+# Jacobians beyond float64 are taken to be of 2 to this.
+_LOG_HUGE = 2048.0
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -95,19 +97,25 @@ def sound_multipliers(
 
     Factors of very different size, such as a slope of 1e20 in one direction, leave rounding of the large ones in place
     of the small ones. `exact(bits)` gives the product in balls, None where it is not known: then that of the Jacobians,
-    which are rounded themselves, is taken.
+    which are rounded themselves, is taken. Of Jacobians beyond float64 there is only that.
     """
-    size = jacobians.shape[1]
-    if not size or not np.all(np.isfinite(jacobians)) or not doubtful(jacobians[None], values[None])[0]:
+    size, finite = jacobians.shape[1], bool(np.all(np.isfinite(jacobians)))
+    if not size or (finite and not doubtful(jacobians[None], values[None])[0]):
         return values
-    with np.errstate(all="ignore"):
-        around, lost = _cyclic_eigenvalues(jacobians[None])
-        if not lost[0] or size**3 > _LARGEST:
-            return _ranked(around)[0]
-        sizes = np.log2(size) + np.log2(np.max(np.abs(jacobians), axis=(1, 2)))
+    if not finite and (exact is None or size**3 > _LARGEST):
+        return values
+    sizes = np.full(len(jacobians), _LOG_HUGE)
+    if finite:
+        with np.errstate(all="ignore"):
+            around, lost = _cyclic_eigenvalues(jacobians[None])
+            if not lost[0] or size**3 > _LARGEST:
+                return _ranked(around)[0]
+            sizes = np.log2(size) + np.log2(np.max(np.abs(jacobians), axis=(1, 2)))
     bits = _BITS + int(np.sum(np.maximum(sizes, 0)))
     with LOCK, working_precision(bits):
         product = None if exact is None else exact(bits)
+        if product is None and not finite:
+            return values
         if product is None:
             product = flint.arb_mat(jacobians[0].tolist())
             for jacobian in jacobians[1:]:

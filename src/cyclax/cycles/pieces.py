@@ -249,20 +249,25 @@ class Pieces:
     """The preactivations of a model and its affine pieces, word by word, in exact numbers.
 
     **Arguments:** `model`: with finite float64 leaves, taken as exact numbers. `check`: called now and then, here and
-    whenever a piece is asked for, and may raise.
+    whenever a piece is asked for, and may raise. `weights`: arrays of forms to take in place of these leaves.
 
     **Raises:** `UnsupportedError` where the code of the model cannot be followed.
     """
 
-    def __init__(self, model: AbstractPiecewiseLinearMap, check: Callable[[], None] = lambda: None):
+    def __init__(
+        self,
+        model: AbstractPiecewiseLinearMap,
+        check: Callable[[], None] = lambda: None,
+        weights: Sequence[np.ndarray] | None = None,
+    ):
         self.num_states, self.num_gates, self._check = model.num_states, model.num_gates, check
         leaves, structure = jax.tree.flatten(model)
         with numerics():
             # Weights are traced too: what NumPy made of them beforehand would be rounded.
             traces = _traces(structure, tuple(map(jax.typeof, leaves)), self.num_states, self.num_gates)
             symbols = filled(({1 + j: flint.fmpq(1)} for j in range(self.num_states)), (self.num_states,))
-            weights = [lifted(np.asarray(leaf, np.float64)) for leaf in leaves]
-            self._planes, self._step = (_Program(trace, [*weights, symbols], check) for trace in traces)
+            given = [lifted(np.asarray(leaf, np.float64)) for leaf in leaves] if weights is None else weights
+            self._planes, self._step = (_Program(trace, [*given, symbols], check) for trace in traces)
             for program in (self._planes, self._step):
                 self._followed(program.advance)
             self.planes: list[Form] = list(self._followed(lambda: self._planes.result({})).reshape(-1))

@@ -20,6 +20,7 @@ import numpy as np
 from cyclax.cycles.multipliers import doubtful, multipliers_of
 from cyclax.maps.affine import AffineForm, in_chunks, lengths_of, pieces, visit
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.maps.rounding import rounded_terms, sums_products
 
 _EPS = np.finfo(np.float64).eps
 # Memory for the factors of the block-cyclic systems that are solved at once.
@@ -29,6 +30,10 @@ _PROBES = 8
 # Where rounding in the Jacobians may move the solution by more than this share of the size of states, I - P is as good
 # as singular: error bounds, which are of first order, mean nothing then.
 _MOST_AMPLIFIED = 1e-2
+
+
+# Of Jacobians that rounding moves by more than this share nothing is left to float64.
+_LOST = 1e-10
 
 
 class Solutions(NamedTuple):
@@ -95,6 +100,13 @@ def _solve_together(model, words: np.ndarray, bounds: AffineForm, owner) -> Solu
         points = system.solve(offsets[..., None])[..., 0]
         points += system.solve(_defect(jacobians, offsets, points)[..., None])[..., 0]
         terms = _terms(bounds, words, points)
+        lost = np.zeros(number, bool)
+        if sums_products(model):
+            rows = np.concatenate([words, np.where(np.isfinite(points), points, 0)], axis=2)
+            more = in_chunks(rounded_terms, model, rows.reshape(-1, rows.shape[2]), owner)
+            terms = [np.maximum(one, other.reshape(points.shape)) for one, other in zip(terms, more, strict=True)]
+            largest = np.max(np.sum(np.abs(jacobians), axis=3), axis=2)
+            lost = np.any(_EPS * np.max(terms[1], axis=2) > _LOST * largest, axis=1)
         error, amplified = _error_bound(system, jacobians, offsets, points, terms, num_gates)
         product = jacobians[:, 0]
         for t in range(1, order):
@@ -112,7 +124,7 @@ def _solve_together(model, words: np.ndarray, bounds: AffineForm, owner) -> Solu
     margin = np.min(distances, axis=(1, 2), initial=np.inf, where=effective)
     violated = effective & ((preactivations > 0) != words)
     outside = np.max(distances, axis=(1, 2), initial=0.0, where=violated)
-    singular = system.singular | ~np.all(np.isfinite(points), axis=(1, 2)) | ~(amplified < _MOST_AMPLIFIED)
+    singular = system.singular | lost | ~np.all(np.isfinite(points), axis=(1, 2)) | ~(amplified < _MOST_AMPLIFIED)
     doubts = doubtful(jacobians, multipliers)
     return Solutions(words, sane, product, multipliers, residual, margin, error, condition, singular, outside, doubts)
 
@@ -125,7 +137,8 @@ def _defect(jacobians, offsets, points):
 def _terms(bounds: AffineForm, words: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Add up the moduli of all terms, gate by gate, of the images of points and of the rows of Jacobians: `(n, k, M)`.
 
-    Jacobians and offsets are sums over gates, and rounded relative to these terms, however far they cancel.
+    Jacobians and offsets are sums over gates, and rounded relative to these terms, however far they cancel; where what
+    a gate adds is a sum itself, relative to more (`rounded_terms`).
     """
     pivots = np.argmax(np.abs(bounds.gradients), axis=2)[..., None]
     steep = np.take_along_axis(bounds.gradients, pivots, axis=2)

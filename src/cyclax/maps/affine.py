@@ -32,24 +32,25 @@ class _Kernel(NamedTuple):
     each: Callable
 
 
-def _over_rows(function: Callable) -> _Kernel:
+def over_rows(function: Callable) -> _Kernel:
+    """Make a kernel of a function of a model and one row."""
     return _Kernel(jax.jit(jax.vmap(function, in_axes=(None, 0))), jax.jit(jax.vmap(function)))
 
 
-@_over_rows
+@over_rows
 def pieces(model, gates):
     """Held map z -> J z + o for gates `(G,)`."""
     zero = jnp.zeros(model.num_states)
     return jax.jacfwd(model.step)(zero, gates), model.step(zero, gates)
 
 
-@_over_rows
+@over_rows
 def visit(model, state):
     """Preactivations and image of a state `(M,)`."""
     return model.preactivations(state), model(state)
 
 
-@_over_rows
+@over_rows
 def _planes(model, state):
     """Gradients `(G, M)` and offsets `(G,)` of the preactivations at a state (any, as they are affine)."""
     return jax.jacfwd(model.preactivations)(state), model.preactivations(state)
@@ -212,25 +213,6 @@ def _read(gradients: np.ndarray, offsets: np.ndarray, jacobians: np.ndarray, shi
     switches = np.any(jumps != 0, axis=(2, 3)) | np.any(shift_jumps != 0, axis=2)
     effective = switches & np.any(gradients != 0, axis=2)
     return AffineForm(gradients, offsets, effective, jacobians[:, 0], jumps, shifts[:, 0], shift_jumps)
-
-
-def adds_up(model: AbstractPiecewiseLinearMap, bounds: AffineForm, samples: int = 16) -> bool:
-    """Whether the held maps of random gates are the sums that `bounds` says they are, as far as these samples tell.
-
-    It is the contract of the maps (`cyclax.testing.check_map` checks all of it), and a model of one's own may break it.
-    """
-    gates = np.random.default_rng(0).random((samples, len(bounds.offsets))) < 0.5
-    gates[0] = True
-    jacobians, shifts = in_chunks(pieces, model, gates)
-    with np.errstate(all="ignore"):
-        apart = np.abs(jacobians - bounds.jacobians(gates))
-        apart_shift = np.abs(shifts - bounds.shift - gates @ bounds.shift_jumps)
-        size = np.abs(bounds.closed) + np.sum(np.abs(bounds.jumps), axis=0)
-        size_shift = np.abs(bounds.shift) + np.sum(np.abs(bounds.shift_jumps), axis=0)
-        # What the code of the model puts beyond the largest float64 tells nothing.
-        wrong = (apart > 1e-9 * size) & np.isfinite(jacobians)
-        wrong_shift = (apart_shift > 1e-9 * size_shift) & np.isfinite(shifts)
-        return not (np.any(wrong) or np.any(wrong_shift))
 
 
 def itineraries(

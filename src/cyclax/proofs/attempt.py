@@ -11,8 +11,9 @@ from cyclax.core.budget import Budget, SpentError, TooExpensiveError
 from cyclax.core.stop import Stop
 from cyclax.cycles.inventory import Inventory
 from cyclax.cycles.orders import divisors
-from cyclax.maps.affine import AffineForm, adds_up, state_scale
+from cyclax.maps.affine import AffineForm, state_scale
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.maps.rounding import adds_up
 from cyclax.proofs.candidates import Box, Candidates
 from cyclax.proofs.certificate import certificate, sentence
 from cyclax.proofs.methods import AbstractMethod, BranchAndBound, Exhaustive, WordGraph

@@ -23,8 +23,9 @@ from cyclax.cycles.orders import checked_orders, divisors
 from cyclax.cycles.result import Cycles
 from cyclax.cycles.seal import seal
 from cyclax.cycles.verify import Verified
-from cyclax.maps.affine import AffineForm, adds_up, state_scale
+from cyclax.maps.affine import AffineForm, state_scale
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.maps.rounding import adds_up
 from cyclax.maps.stack import checked_model
 from cyclax.proofs.attempt import MANY_DIMENSIONS, default_box
 from cyclax.proofs.candidates import Box, Candidates
