@@ -72,6 +72,24 @@ def test_gradients_are_those_of_the_plain_scan(model):
         np.testing.assert_allclose(b, a, rtol=1e-12, atol=1e-12 * float(np.max(np.abs(a), initial=0)))
 
 
+def test_steps_written_out_as_on_accelerators_are_the_loop(monkeypatch):
+    """Four steps at a time, which do not part the nine there are."""
+    model = cx.AlmostLinearRNN.random(4, 2, key=jax.random.key(0))
+    arguments = problem(model, projections(4)["matrix"])
+
+    def loss_and_gradient():
+        loss = lambda *some: jnp.sum(rollout(32, *some, arguments[-1])[0] ** 2)  # noqa: E731
+        function = lambda: jax.value_and_grad(loss, (0, 1, 2, 3))(*arguments[:-1])  # noqa: E731
+        return jax.tree.leaves(jax.jit(function)()), str(jax.make_jaxpr(function)())
+
+    wanted, looped = loss_and_gradient()
+    monkeypatch.setattr("cyclax.training.rollout.steps_together", lambda: 4)
+    found, written_out = loss_and_gradient()
+    assert looped.count("unroll=4") == 0 < written_out.count("unroll=4")
+    for a, b in zip(wanted, found, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-12, atol=1e-12 * float(np.max(np.abs(a))))
+
+
 def latent(observation: str) -> LatentModel:
     map_ = cx.ShallowPLRNN.random(4, 6, key=jax.random.key(2), gain=0.5)
     seen = 3 if observation == "identity" else Affine.random(int(observation), 4, key=jax.random.key(3))

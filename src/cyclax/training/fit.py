@@ -23,7 +23,7 @@ from cyclax.training.arguments import Problem, checked_problem, described
 from cyclax.training.jacobians import WeightBound
 from cyclax.training.loop import Data, Logs, Recipe, Setting, advance, advance_many, cast, first_state
 from cyclax.training.model import LatentModel
-from cyclax.training.products import most_terms
+from cyclax.training.products import MOST_TERMS
 from cyclax.training.regularizers import AbstractRenewedRegularizer, ConditionNumber
 from cyclax.training.result import Fit, mean_of_finite
 
@@ -138,7 +138,7 @@ class _Training:
         self.problem, self.together, self.store = problem, together, store
         self.callback, self.progress, self.began = callback, progress, time.perf_counter()
         self.runs = len(problem.models)
-        self.setting = Setting(problem.length, problem.batch, most_terms(), min(_LONGEST_CHUNK, problem.steps))
+        self.setting = Setting(problem.length, problem.batch, MOST_TERMS, min(_LONGEST_CHUNK, problem.steps))
         self.data = Data(jnp.asarray(problem.series, problem.dtype), jnp.asarray(problem.starts))
         # Of each run, as they are held between two renewals.
         self.terms = [list(recipe.regularizers) for recipe in problem.recipes]
