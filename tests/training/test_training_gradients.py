@@ -7,11 +7,11 @@ import pytest
 from plain import plain_map
 
 import cyclax as cx
+from cyclax.core.products import with_sums
 from cyclax.training.forcing import FreeRunning, GeneralizedForcing, SparseForcing
 from cyclax.training.jacobians import GeometricMeanNorm, ProductNorm, WeightBound, weight_bound
 from cyclax.training.loop import Data, Setting, cast, loss_of, windows
 from cyclax.training.model import Affine, LatentModel, LinearStart, pseudo_inverse
-from cyclax.training.products import with_sums
 from cyclax.training.regularizers import L2, ConditionNumber, ManifoldAttractor
 from cyclax.training.rollout import forced_state, rollout
 

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from cyclax.core.products import steps_together, with_sums
 from cyclax.maps.base import AbstractPiecewiseLinearMap, times
-from cyclax.training.products import steps_together, with_sums
 
 
 def forced_state(
