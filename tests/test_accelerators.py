@@ -80,6 +80,17 @@ def test_launches_reads_and_work_of_a_program_written_by_hand():
     assert program.work("outer").flops == pytest.approx(5 * 8, abs=5 + 1)  # the condition is a comparison of integers
 
 
+def test_turns_are_read_off_conditions_where_the_compiler_writes_none_down():
+    program = Program(WRITTEN, from_conditions=True)
+    inner = program.unit(2)
+    assert inner is not None
+    assert inner.turns == 5
+    assert program.cost("outer") == Cost(5 * 2 + 1, 0)
+    other = Program(WRITTEN.replace("direction=LT", "direction=NE"), from_conditions=True).unit(2)
+    assert other is not None
+    assert other.turns is None
+
+
 def test_the_page_keeps_what_was_measured():
     rows = [
         {"problem": problem.title, "kernel": row.kernel, "unit": row.unit, "target": target, "bits": 64}

@@ -31,7 +31,18 @@ starts that are drawn together, a *piece* of all paths, an *update* of one train
 {BATCH}), a *step* of one orbit or of the orbits of a map. *Launches*: kernels that start on the device for it; XLA may
 send some of them as one graph. *Reads*: how often the host waits for a condition before it knows what to launch next.
 kB and kflop: moved and computed, as XLA counts them. A TPU runs a program by itself: *kernels* are what it runs one
-after the other, and no host stands between; its 64 bits are pairs of 32. "-": not compiled this time.
+after the other, and no host stands between; its 64 bits are pairs of 32. "-": not compiled this time. Where it says
+that a kernel does not compile, XLA has no LU factorization of 64 bits for TPUs.
+
+What stands in the way of fewer:
+
+- The search: steps are one or two launches each, and elimination several for each column, as its pivots are gathered.
+  The loop over the steps of a word has a number of turns that only the device knows, or every order would be a program
+  of its own. One launch a move would take a kernel written by hand.
+- Training: T steps there and T back, each of which needs the one before, so 2 T launches at least.
+- Spectra: a step and its orthonormalization are five kernels, as XLA fuses them; the host reads once for eight steps
+  of small frames, once a step of larger ones.
+- All of it is in float64, but for training; there is no search in float32.
 
 """
 

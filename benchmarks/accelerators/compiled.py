@@ -42,7 +42,7 @@ def rows_of(problem: Problem, calls: dict[str, Call], target: str, device):
         if folder := os.environ.get("CYCLAX_PROGRAMS"):
             name = re.sub(r"\W+", "_", f"{problem.title}_{row.kernel}_{target}")
             (Path(folder) / f"{name}.txt").write_text(text)
-        program = Program(text, row.unknown)
+        program = Program(text, row.unknown, from_conditions=target == "tpu")
         loop = program.unit(row.depth)
         cost = program.cost(program.entry) if loop is None else program.turn(loop)
         work = program.work(program.entry if loop is None else loop.body)

@@ -60,7 +60,7 @@ def _search(M: int, k: int, **bounds: float) -> Problem:
     # A block of draws follows orbits for 32 steps, and solves words of k steps.
     rows = (
         Row("search.lanes.advance", "move", 1, _turns(M, k), **bounds),
-        Row("search.starts.drawn_starts", "block", 1, k),
+        Row("search.starts.drawn_starts", "block", 1, _turns(M, k)),
     )
     return Problem(f"search, M = {M}, k = {k}", run, rows)
 
@@ -70,7 +70,10 @@ def _map(M: int, k: int, more: tuple[Row, ...] = ()) -> Problem:
         axes = {"A[0]": np.linspace(0.1, 0.3, 6)}
         cx.scan(_network(M), axes, [k], key=0, starts=4, orbit_steps=8, longest_period=4, cells=4, progress=False)
 
-    rows = Row("search.rows.advance_rows", "move", 2, _turns(M, k)), Row("search.rows.drawn_items", "block", 2, k)
+    rows = (
+        Row("search.rows.advance_rows", "move", 2, _turns(M, k)),
+        Row("search.rows.drawn_items", "block", 2, _turns(M, k)),
+    )
     return Problem(f"map, M = {M}, k = {k}", run, (*rows, *more))
 
 

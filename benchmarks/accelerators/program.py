@@ -23,6 +23,8 @@ _LONE = frozenset((
 _ONE_NUMBER = re.compile(r" = \w+\[[1,]*\]")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (?:\((?:[^()]|\([^()]*\))*\)|\S+) ([\w\-]+)\(")
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*\{\s*$")
+_BELOW = re.compile(r" compare\(%?[\w.\-]+, %?([\w.\-]+)\), direction=LT")
+_CONSTANT = re.compile(r"%?([\w.\-]+) = s\d+\[\]\S* constant\((\d+)\)")
 _TURNS = re.compile(r'known_trip_count"?:\s*\{"n":"(\d+)"')
 
 
@@ -56,11 +58,12 @@ class Program:
     """An optimized program, by its text.
 
     **Arguments:** `text`: as `compiled.as_text()` gives it; `unknown`: the turns to count for loops whose number the
-    compiler does not know, inside the unit.
+    compiler does not know, inside the unit; `from_conditions`: the compiler does not write down what it knows, so the
+    number is read off conditions `i < constant`, as those of `jax.lax.scan` are, which count from 0.
     """
 
-    def __init__(self, text: str, unknown: float = 1):
-        self.text, self.unknown = text, unknown
+    def __init__(self, text: str, unknown: float = 1, *, from_conditions: bool = False):
+        self.text, self.unknown, self.from_conditions = text, unknown, from_conditions
         self.computations: dict[str, list[tuple[str, str]]] = {}
         self.entry = name = ""
         for line in text.splitlines():
@@ -77,7 +80,7 @@ class Program:
         found = []
         for kind, line in self.computations[name]:
             if kind == "while":
-                found.append(_loop(line))
+                found.append(self._loop(line))
             else:
                 for called in _called(kind, line):
                     found += self.loops(called)
@@ -88,7 +91,7 @@ class Program:
         total = Cost(0, 0)
         for kind, line in self.computations[name]:
             if kind == "while":
-                loop = _loop(line)
+                loop = self._loop(line)
                 turns = self.unknown if loop.turns is None else loop.turns
                 total = total.plus(self.turn(loop), turns)
                 # The condition once more, at the end.
@@ -130,6 +133,23 @@ class Program:
             total = Work(*(have + turns * more - one for have, more, one in zip(total, all_, once, strict=True)))
         return total
 
+    def _loop(self, line: str) -> Loop:
+        body, condition = (re.search(rf"{part}=%?([\w.\-]+)", line) for part in ("body", "condition"))
+        assert body is not None, line
+        assert condition is not None, line
+        turns = _TURNS.search(line)
+        known = int(turns[1]) if turns else self._limit(condition[1]) if self.from_conditions else None
+        return Loop(body[1], condition[1], known)
+
+    def _limit(self, condition: str) -> int | None:
+        """Give the constant below which a loop's counter has to be, where that is all that its condition asks."""
+        lines = [line for _, line in self.computations[condition]]
+        asked = _BELOW.search(lines[-1])
+        limit = asked and next(
+            (found for line in lines if (found := _CONSTANT.search(line)) and found[1] == asked[1]), None
+        )
+        return int(limit[2]) if limit else None
+
     def _once(self, name: str) -> Work:
         """Count by XLA's own analysis, made to believe that a computation is the program."""
         text = re.sub(r"^HloModule .*", "HloModule part, is_scheduled=true", self.text, count=1)
@@ -138,14 +158,6 @@ class Program:
         module = _hlo.hlo_module_from_text(text)
         counts = _jax.hlo_module_cost_analysis(jax.devices("cpu")[0].client, module)
         return Work(counts.get("bytes accessed", 0.0), counts.get("flops", 0.0))
-
-
-def _loop(line: str) -> Loop:
-    body, condition = (re.search(rf"{part}=%?([\w.\-]+)", line) for part in ("body", "condition"))
-    turns = _TURNS.search(line)
-    assert body is not None, line
-    assert condition is not None, line
-    return Loop(body[1], condition[1], int(turns[1]) if turns else None)
 
 
 def _called(kind: str, line: str) -> list[str]:
