@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from cyclax.core.products import launches_count
 from cyclax.lyapunov.flows import Flow
 from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, suited
 from cyclax.lyapunov.model import Layout, adapted, push
 
-# On accelerators so many groups are written out, for frames of so few entries.
+# On GPUs so many groups are written out, for frames of so few entries.
 TOGETHER, _FEW_ENTRIES = 8, 16
 
 
@@ -170,10 +171,10 @@ def _run_lot(
 def groups_together(size: int, number: int) -> int:
     """Give how many groups of steps are written out one after the other, for `number` tangents of `size` states.
 
-    On accelerators what a loop does around a step (its condition is read by the host; it counts, and copies) costs as
+    On GPUs what a loop does around a step (its condition is read by the host; it counts, and copies) costs as
     much as a step of few states. On CPUs it costs nothing.
     """
-    return 1 if jax.default_backend() == "cpu" or size * number > _FEW_ENTRIES else TOGETHER
+    return TOGETHER if launches_count() and size * number <= _FEW_ENTRIES else 1
 
 
 def lyapunov_exponents(

@@ -22,13 +22,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt64
 
 from cyclax.core.draws import GOLDEN, mixed
-from cyclax.core.products import MOST_TERMS, with_sums
+from cyclax.core.products import launches_count, most_terms, with_sums
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.linear import solve_cyclic
 
-# On accelerators, steps of maps of up to so many states are written out, so many together, and so are their products:
-# a step is a launch or more there, whatever it computes. On CPUs they are slower so.
-_TOGETHER = {4: 8, 16: 4}
+# On accelerators, steps of maps of up to so many states are written out, so many together. On GPUs more, and their
+# products, too: a step is a launch or more there, whatever it computes. On CPUs they are slower so.
+_TOGETHER, _TOGETHER_ON_GPUS = {4: 8}, {4: 8, 16: 4}
 # Reductions of so few rows are written out, and fused with what is around them; else they are loops of their own.
 _WRITTEN_OUT = 8
 
@@ -119,7 +119,7 @@ def compose(
         following, tangents = jax.linearize(lambda state: maps.step(state, gates), z)
         return following, jax.vmap(tangents, in_axes=1, out_axes=1)(product)
 
-    push = with_sums(push, MOST_TERMS if together > 1 else 0)
+    push = with_sums(push, most_terms() if together > 1 else 0)
 
     def steps(i, carry):
         for u in range(together):
@@ -140,8 +140,8 @@ def compose(
 
 def steps_together(num_states: int) -> int:
     """Give how many steps are written out on the device in use."""
-    accelerated = jax.default_backend() != "cpu"
-    return next((steps for most, steps in _TOGETHER.items() if accelerated and num_states <= most), 1)
+    written_out = _TOGETHER_ON_GPUS if launches_count() else {} if jax.default_backend() == "cpu" else _TOGETHER
+    return next((steps for most, steps in written_out.items() if num_states <= most), 1)
 
 
 def _salted(gates: Bool[Array, "G N"]) -> UInt64[Array, " N"]:

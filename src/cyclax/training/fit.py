@@ -16,7 +16,7 @@ from jaxtyping import Array
 from cyclax.core.folder import Arrays, Store
 from cyclax.core.interruption import Interruption
 from cyclax.core.numerics import numerics
-from cyclax.core.products import MOST_TERMS
+from cyclax.core.products import most_terms
 from cyclax.core.progress import progress_bar
 from cyclax.core.version import __version__
 from cyclax.core.workers import cores
@@ -138,7 +138,7 @@ class _Training:
         self.problem, self.together, self.store = problem, together, store
         self.callback, self.progress, self.began = callback, progress, time.perf_counter()
         self.runs = len(problem.models)
-        self.setting = Setting(problem.length, problem.batch, MOST_TERMS, min(_LONGEST_CHUNK, problem.steps))
+        self.setting = Setting(problem.length, problem.batch, most_terms(), min(_LONGEST_CHUNK, problem.steps))
         self.data = Data(jnp.asarray(problem.series, problem.dtype), jnp.asarray(problem.starts))
         # Of each run, as they are held between two renewals.
         self.terms = [list(recipe.regularizers) for recipe in problem.recipes]
