@@ -54,8 +54,7 @@ def test_spectra_are_the_same(accelerated, every):
 
 def test_training_gives_the_same_weights(accelerated):
     """Windows that the steps written out together do not part."""
-    series = np.cumsum(np.random.default_rng(0).normal(size=(500, 3)), axis=0)
-    series = (series - series.mean(axis=0)) / series.std(axis=0)
+    series = np.random.default_rng(0).normal(size=(500, 5))
     model = cx.AlmostLinearRNN.random(5, 2, key=jax.random.key(0), gain=0.4)
     forcing = cx.GeneralizedForcing(0.3)
     fit = lambda: cx.fit(model, series, forcing=forcing, steps=5, length=23, key=0, dtype=float, progress=False)  # noqa: E731
