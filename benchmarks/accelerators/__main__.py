@@ -50,10 +50,8 @@ What stands in the way of fewer:
 def counted(target: str, place: Path, titles: list[str]) -> Iterator[dict]:
     """Compile for a target, in a process of its own; give the rows."""
     command = [sys.executable, "-m", "benchmarks.accelerators.compiled", target, *titles]
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment(target, place), stdout=subprocess.PIPE, stderr=errors, text=True
-        )
+    piped: dict = dict(cwd=ROOT, env=environment(target, place), stdout=subprocess.PIPE, text=True)
+    with tempfile.TemporaryFile("w+") as errors, subprocess.Popen(command, stderr=errors, **piped) as process:
         assert process.stdout is not None
         yield from (json.loads(line) for line in process.stdout if line.startswith("{"))
         if process.wait():
