@@ -4,14 +4,13 @@ Nothing is compiled for them, let alone run: this machine needs none. Public ver
 kernels that they call are recorded with their arguments, traced again as on an accelerator, and exported.
 """
 
-import importlib
 import re
-from typing import Any, NamedTuple
 
 import jax
 import jax.export
 import numpy as np
 import pytest
+from benchmarks.accelerators.recording import recording
 
 import cyclax as cx
 from cyclax.core.numerics import numerics
@@ -31,42 +30,13 @@ MODULES = (
 LIBRARIES = re.compile(r"(cu|hip)solver_getrf|\w*lu_pivots_to_permutation|(cu|hip)blas_\w*trsm|LuDecomposition")
 
 
-class Call(NamedTuple):
-    """A kernel, and what it was called with."""
-
-    kernel: Any
-    arguments: tuple
-    options: dict
-
-
-@pytest.fixture
-def recorded(monkeypatch):
-    """The kernels of MODULES that are called, by name."""
-    calls: dict[str, Call] = {}
-
-    def recorder(name: str, kernel):
-        def record(*arguments, **options):
-            leaves = jax.tree.leaves((arguments, options))
-            if not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
-                calls.setdefault(name, Call(kernel, arguments, options))
-            return kernel(*arguments, **options)
-
-        return record
-
-    # All are imported before any is changed, or one would import what the other records.
-    for module in [importlib.import_module(f"cyclax.{name}") for name in MODULES]:
-        for name, value in vars(module).items():
-            if hasattr(value, "trace") and hasattr(value, "lower"):
-                monkeypatch.setattr(module, name, recorder(f"{value.__module__}.{value.__name__}", value))
-    return calls
-
-
 @pytest.mark.parametrize("M", [2, 10, 20])
-def test_kernels_are_exported(recorded, monkeypatch, M):
+def test_kernels_are_exported(monkeypatch, M):
     model = cx.PLRNN.random(M, key=jax.random.key(M), gain=1.2)
-    cx.find_cycles(model, 2, key=0, finder=cx.SCYFI(starts=64, lanes=16), progress=False)
-    cx.find_cycles(model, 1, key=0, finder=cx.PathFollowing(paths=8), progress=False)
-    cx.scan(model, {"A[0]": np.linspace(0.1, 0.3, 6)}, 2, key=0, starts=4, orbit_steps=8, longest_period=4, cells=4)
+    with recording(MODULES) as recorded:
+        cx.find_cycles(model, 2, key=0, finder=cx.SCYFI(starts=64, lanes=16), progress=False)
+        cx.find_cycles(model, 1, key=0, finder=cx.PathFollowing(paths=8), progress=False)
+        cx.scan(model, {"A[0]": np.linspace(0.1, 0.3, 6)}, 2, key=0, starts=4, orbit_steps=8, longest_period=4, cells=4)
     kernels = (
         "search.lanes.advance",
         "search.starts.drawn_starts",
@@ -74,26 +44,21 @@ def test_kernels_are_exported(recorded, monkeypatch, M):
         "search.rows.advance_rows",
     )
     others = "paths.walk.advance", "grids.orbit_layers._run"
-    assert {f"cyclax.{name}" for name in (*kernels, *others)} <= set(recorded)
+    assert {*kernels, *others} <= set(recorded)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     libraries: set[str] = set()
-    with numerics():
-        for name, call in recorded.items():
-            call.kernel.clear_cache()
-            unsafe = [jax.export.DisabledSafetyCheck.custom_call(target) for target in _targets(call)]
+    for name, call in recorded.items():
+        call.kernel.clear_cache()
+        called = set(re.findall(r"custom_call @(\w+)", call.lowered(PLATFORMS).as_text()))
+        unsafe = [jax.export.DisabledSafetyCheck.custom_call(target) for target in called]
+        with numerics():
             exported = jax.export.export(call.kernel, platforms=PLATFORMS, disabled_checks=unsafe)(
                 *call.arguments, **call.options
             )
-            assert exported.platforms == PLATFORMS, name
-            called = set(re.findall(r"custom_call @(\w+)", str(exported.mlir_module()))) - {"Sharding"}
-            assert {library for library in called if not LIBRARIES.match(library)} == set(), name
-            # Paths begin with one inverse each, by LU, and update it; all else eliminates by itself up to 16 states.
-            libraries |= called if ".paths." not in name else set()
-            call.kernel.clear_cache()  # or others would be given what was traced for a GPU
+        assert exported.platforms == PLATFORMS, name
+        called = set(re.findall(r"custom_call @(\w+)", str(exported.mlir_module()))) - {"Sharding"}
+        assert {library for library in called if not LIBRARIES.match(library)} == set(), name
+        # Paths begin with one inverse each, by LU, and update it; all else eliminates by itself up to 16 states.
+        libraries |= called if not name.startswith("paths.") else set()
+        call.kernel.clear_cache()  # or others would be given what was traced for a GPU
     assert bool(libraries) == (M > 16)
-
-
-def _targets(call: Call) -> set[str]:
-    """The libraries that a kernel calls, whether or not `jax.export` vouches for them."""
-    lowered = call.kernel.trace(*call.arguments, **call.options).lower(lowering_platforms=PLATFORMS)
-    return set(re.findall(r"custom_call @(\w+)", lowered.as_text()))

@@ -7,11 +7,11 @@ import pytest
 from plain import plain_map
 
 import cyclax as cx
+from cyclax.core.products import with_sums
 from cyclax.training.forcing import FreeRunning, GeneralizedForcing, SparseForcing
 from cyclax.training.jacobians import GeometricMeanNorm, ProductNorm, WeightBound, weight_bound
 from cyclax.training.loop import Data, Setting, cast, loss_of, windows
 from cyclax.training.model import Affine, LatentModel, LinearStart, pseudo_inverse
-from cyclax.training.products import with_sums
 from cyclax.training.regularizers import L2, ConditionNumber, ManifoldAttractor
 from cyclax.training.rollout import forced_state, rollout
 
@@ -70,6 +70,24 @@ def test_gradients_are_those_of_the_plain_scan(model):
     wanted, found = map(jax.tree.leaves, both(map_, K, z0, estimates))
     for a, b in zip(wanted, found, strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-12, atol=1e-12 * float(np.max(np.abs(a), initial=0)))
+
+
+def test_steps_written_out_as_on_accelerators_are_the_loop(monkeypatch):
+    """Four steps at a time, which do not part the nine there are."""
+    model = cx.AlmostLinearRNN.random(4, 2, key=jax.random.key(0))
+    arguments = problem(model, projections(4)["matrix"])
+
+    def loss_and_gradient():
+        loss = lambda *some: jnp.sum(rollout(32, *some, arguments[-1])[0] ** 2)  # noqa: E731
+        function = lambda: jax.value_and_grad(loss, (0, 1, 2, 3))(*arguments[:-1])  # noqa: E731
+        return jax.tree.leaves(jax.jit(function)()), str(jax.make_jaxpr(function)())
+
+    wanted, looped = loss_and_gradient()
+    monkeypatch.setattr("cyclax.training.rollout.steps_together", lambda: 4)
+    found, written_out = loss_and_gradient()
+    assert looped.count("unroll=4") == 0 < written_out.count("unroll=4")
+    for a, b in zip(wanted, found, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-12, atol=1e-12 * float(np.max(np.abs(a))))
 
 
 def latent(observation: str) -> LatentModel:

@@ -8,9 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from cyclax.core.products import launches_count
 from cyclax.lyapunov.flows import Flow
 from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, suited
 from cyclax.lyapunov.model import Layout, adapted, push
+
+# On GPUs so many groups are written out, for frames of so few entries.
+TOGETHER, _FEW_ENTRIES = 8, 16
 
 
 class Axes(NamedTuple):
@@ -101,12 +105,12 @@ def _run_lot(
     def one(arrays, z, s, V):
         return push(eqx.combine(arrays, rest), layout, z, s, V, **how)
 
-    together = jax.vmap(one, in_axes=(axes.model, -1, axes.inputs, -1), out_axes=-1)
+    side_by_side = jax.vmap(one, in_axes=(axes.model, -1, axes.inputs, -1), out_axes=-1)
     time_axis = 0 if axes.inputs is None else 1
 
     def step(t, carry):
         s = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, t, time_axis, keepdims=False), inputs)
-        z, V = together(arrays, carry.z, s, carry.V)
+        z, V = side_by_side(arrays, carry.z, s, carry.V)
         alive = carry.alive & jnp.all(jnp.isfinite(z), axis=0)
         return Carry(z, V, alive, jnp.where(alive, carry.survived + 1, carry.survived))
 
@@ -132,18 +136,45 @@ def _run_lot(
         return carry._replace(survived=survived), total, worst
 
     def group(g, state):
-        carry, logs, worst = state
+        carry, worst = state
         total = jnp.zeros(carry.V.shape[1:], carry.V.dtype)
         if how:
             carry, total, worst = jax.lax.fori_loop(g * every, (g + 1) * every, flow_step, (carry, total, worst))
         else:
-            carry = step(g, carry) if every == 1 else jax.lax.fori_loop(g * every, (g + 1) * every, step, carry)
+            # The number of turns is written down: where it is not, accelerators ask the host before each.
+            several = lambda i, carry: step(g * every + i, carry)  # noqa: E731
+            carry = step(g, carry) if every == 1 else jax.lax.fori_loop(0, every, several, carry)
         V, total, worst = orthonormalized(carry.V, total, worst)
-        logs = jax.lax.dynamic_update_index_in_dim(logs, total, g, 0)
-        return carry._replace(V=V), logs, worst
+        return (carry._replace(V=V), worst), total
 
+    def groups_from(begin, number: int, state):
+        """Run so many groups, and write what they give at once."""
+        *state, logs = state
+        totals = []
+        for j in range(number):
+            state, total = group(begin + j, state)
+            totals.append(total)
+        return *state, jax.lax.dynamic_update_slice_in_dim(logs, jnp.stack(totals), begin, 0)
+
+    together = groups_together(*carry.V.shape[:2])
     logs = jnp.zeros((capacity, *carry.V.shape[1:]), carry.V.dtype)
-    return jax.lax.fori_loop(0, groups, group, (carry, logs, jnp.zeros_like(carry.z[0])))
+    state, done = (carry, jnp.zeros_like(carry.z[0]), logs), 0
+    if together > 1:
+        done = groups // together * together
+        state = jax.lax.fori_loop(
+            0, groups // together, lambda i, state: groups_from(i * together, together, state), state
+        )
+    carry, worst, logs = jax.lax.fori_loop(done, groups, lambda g, state: groups_from(g, 1, state), state)
+    return carry, logs, worst
+
+
+def groups_together(size: int, number: int) -> int:
+    """Give how many groups of steps are written out one after the other, for `number` tangents of `size` states.
+
+    On GPUs what a loop does around a step (its condition is read by the host; it counts, and copies) costs as
+    much as a step of few states. On CPUs it costs nothing.
+    """
+    return TOGETHER if launches_count() and size * number <= _FEW_ENTRIES else 1
 
 
 def lyapunov_exponents(

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int, UInt64
 from cyclax.core.numerics import numerics
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.linear import UNROLLED_SIZE
-from cyclax.search.newton import largest, newton_step
+from cyclax.search.newton import largest, newton_step, steps_together
 
 # A displacement this small, relative to the size of the state, is no displacement: the start has converged although
 # rounding may still flip the gates (a cycle on a border, as z = 0 in a network without bias).
@@ -37,7 +37,7 @@ _ROUND = 16
 # Operations, about, of the starts that are drawn together in large networks, and four times those between two visits
 # of the host: budgets are asked and Ctrl-C is heard there. Counted, so that results do not depend on the machine.
 OPERATIONS = 4e9
-# Entries of the table of words known to lie on loops, addressed by the last bits of their hashes.
+# Entries of the table of words known to lie on loops, addressed by the last bits of their hashes: a power of two.
 _LOOP_TABLE = 256
 
 
@@ -128,14 +128,16 @@ def move(
     start has been seen to loop: often all starts that do not converge end in the same few loops.
     """
     lanes, loops = search.lanes, search.loops
+    # No remainder: TPUs divide 64 bits in as many steps.
+    last_bits = jnp.uint64(_LOOP_TABLE - 1)
     # The barrier keeps XLA from solving again in each of the loops that read the solution.
     step = _, word, _ = jax.lax.optimization_barrier(newton_step(model, lanes.z, order))
-    known = loops[word % jnp.uint64(len(loops))] == word
+    known = loops[word & last_bits] == word
     after = arrived(lanes, step, most_moves, loop=known)
     # One new loop word a move is remembered; more would need a scatter.
     unknown = (lanes.fate == Fate.MOVING) & (after.fate == Fate.LOOP) & ~known
     learned = after.word[jnp.argmax(unknown)]
-    place = learned % jnp.uint64(len(loops))
+    place = learned & last_bits
     loops = loops.at[place].set(jnp.where(jnp.any(unknown), learned, loops[place]))
     return search._replace(lanes=after, loops=loops)
 
@@ -187,6 +189,9 @@ def advance(models, order, search: Search, pool: Pool, most_moves, length) -> tu
 
     def busy(carry):
         t, search, _ = carry
+        if steps_together(search.lanes.z.shape[1]) > 1:
+            # A number of turns that is known: else the host would ask before each. Lanes that have ended rest.
+            return t < _ROUND
         return (t < length) & (jnp.any(search.lanes.fate == Fate.MOVING) | jnp.any(search.next < pool.size))
 
     def body(carry):

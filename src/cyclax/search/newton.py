@@ -22,12 +22,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt64
 
 from cyclax.core.draws import GOLDEN, mixed
+from cyclax.core.products import launches_count, most_terms, with_sums
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.linear import solve_cyclic
 
-# On accelerators, steps of maps of so few states are written out, so many together: a step is a launch or more there,
-# whatever it computes. On CPUs they are slower so.
-_TOGETHER, _SMALL = 8, 4
+# On accelerators, steps of maps of up to so many states are written out, so many together. On GPUs more, and their
+# products, too: a step is a launch or more there, whatever it computes. On CPUs they are slower so.
+_TOGETHER, _TOGETHER_ON_GPUS = {4: 8}, {4: 8, 16: 4}
 # Reductions of so few rows are written out, and fused with what is around them; else they are loops of their own.
 _WRITTEN_OUT = 8
 
@@ -98,7 +99,7 @@ def compose(
     probability of about 2^-60, and whatever is accepted is compared again bit by bit.
     """
     num_states, segments, lanes = shape = z.shape
-    together = _TOGETHER if jax.default_backend() != "cpu" and num_states <= _SMALL else 1
+    together = steps_together(num_states)
     # Segments are lanes like any others; only their lengths differ, by one.
     first = segment_starts(jnp.broadcast_to(order, lanes), segments)
     begins, lengths = first[:-1].reshape(-1), jnp.diff(first, axis=0).reshape(-1)
@@ -107,14 +108,18 @@ def compose(
     def body(t, carry):
         z, product, word = carry
         gates = gates_at(begins + t, maps.preactivations(z))
-        held = lambda state: maps.step(state, gates)  # noqa: E731
-        following, push = jax.linearize(held, z)
-        pushed = jax.vmap(push, in_axes=1, out_axes=1)(product)
+        following, pushed = push(maps, z, product, gates)
         hashed = word * jnp.uint64(GOLDEN) + _salted(gates)
         stepped = following, pushed, hashed
         if segments == together == 1 and jnp.ndim(order) == 0:
             return stepped
         return tuple(jnp.where(t < lengths, new, old) for new, old in zip(stepped, carry, strict=True))
+
+    def push(maps, z, product, gates):
+        following, tangents = jax.linearize(lambda state: maps.step(state, gates), z)
+        return following, jax.vmap(tangents, in_axes=1, out_axes=1)(product)
+
+    push = with_sums(push, most_terms() if together > 1 else 0)
 
     def steps(i, carry):
         for u in range(together):
@@ -131,6 +136,12 @@ def compose(
         places = mixed(jnp.uint64(GOLDEN) * jnp.arange(1, segments + 1, dtype=jnp.uint64))
         word = mixed(word + places[:, None])
     return image.reshape(shape), product.reshape(num_states, *shape), jnp.sum(word, axis=0, dtype=jnp.uint64)
+
+
+def steps_together(num_states: int) -> int:
+    """Give how many steps are written out on the device in use."""
+    written_out = _TOGETHER_ON_GPUS if launches_count() else {} if jax.default_backend() == "cpu" else _TOGETHER
+    return next((steps for most, steps in written_out.items() if num_states <= most), 1)
 
 
 def _salted(gates: Bool[Array, "G N"]) -> UInt64[Array, " N"]:

@@ -16,6 +16,7 @@ from jaxtyping import Array
 from cyclax.core.folder import Arrays, Store
 from cyclax.core.interruption import Interruption
 from cyclax.core.numerics import numerics
+from cyclax.core.products import most_terms
 from cyclax.core.progress import progress_bar
 from cyclax.core.version import __version__
 from cyclax.core.workers import cores
@@ -23,7 +24,6 @@ from cyclax.training.arguments import Problem, checked_problem, described
 from cyclax.training.jacobians import WeightBound
 from cyclax.training.loop import Data, Logs, Recipe, Setting, advance, advance_many, cast, first_state
 from cyclax.training.model import LatentModel
-from cyclax.training.products import most_terms
 from cyclax.training.regularizers import AbstractRenewedRegularizer, ConditionNumber
 from cyclax.training.result import Fit, mean_of_finite
 

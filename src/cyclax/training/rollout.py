@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from cyclax.core.products import steps_together, with_sums
 from cyclax.maps.base import AbstractPiecewiseLinearMap, times
-from cyclax.training.products import with_sums
 
 
 def forced_state(
@@ -73,7 +73,7 @@ def _forward(terms, map_, projection, z0, estimates, strengths):
         following, forced = advance(map_, projection, z, *inputs)
         return following, (following, forced)
 
-    _, (states, forced) = jax.lax.scan(step, z0, (estimates, strengths))
+    _, (states, forced) = jax.lax.scan(step, z0, (estimates, strengths), unroll=steps_together())
     return (states, forced), (map_, projection, z0, estimates, strengths, states, forced)
 
 
@@ -98,7 +98,9 @@ def _backward(terms, saved, gradients):
         return following, (adjoint, inner)
 
     start = jnp.zeros_like(z0)
-    adjoint0, (adjoints, inner) = jax.lax.scan(step, start, (gradients[0], strengths, gates), reverse=True)
+    adjoint0, (adjoints, inner) = jax.lax.scan(
+        step, start, (gradients[0], strengths, gates), reverse=True, unroll=steps_together()
+    )
 
     # The weights: all steps of all lanes at once, as rows, which is how large products like them.
     rows = lambda array: jnp.moveaxis(array, 1, 2).reshape(-1, array.shape[1])  # noqa: E731
