@@ -32,7 +32,7 @@ def test_a_second_process_compiles_nothing_and_damage_is_compiled_again(tmp_path
     place, number, hits, misses = run(folder)
     assert place.startswith(folder)
     assert (number, hits) == ("3", "0")
-    assert int(misses) > 3
+    assert int(misses) >= 3
     assert run(folder) == [place, "3", misses, "0"]
     entries = sorted((tmp_path / "new" / "folder").rglob("*-cache"))
     assert len(entries) == int(misses)
