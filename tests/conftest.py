@@ -154,6 +154,11 @@ def model(request) -> cx.AbstractPiecewiseLinearMap:
     return MODELS[request.param]()
 
 
+def slow(*values):
+    """One of the cases of a test that is left to the slow suite."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def case_names() -> list[str]:
     path = CASES / "answers.json"
     return list(json.loads(path.read_text())) if path.is_file() else []

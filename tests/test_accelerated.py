@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from conftest import slow
 
 import cyclax as cx
 from cyclax.lyapunov.kernel import TOGETHER
@@ -24,7 +25,7 @@ def accelerated(monkeypatch):
     return run
 
 
-@pytest.mark.parametrize(("M", "order"), [(2, 11), (6, 3)])
+@pytest.mark.parametrize(("M", "order"), [(2, 11), slow(6, 3)])
 def test_the_search_finds_the_same_cycles(accelerated, M, order):
     """Orders that the number of steps written out does not divide."""
     model = cx.LoziMap(1.7, 0.5) if M == 2 else cx.PLRNN.random(M, key=jax.random.key(M), gain=1.5)
@@ -40,7 +41,7 @@ def test_the_search_finds_the_same_cycles(accelerated, M, order):
         np.testing.assert_allclose(a.points, b.points, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("every", [3, slow(1)])
 def test_spectra_are_the_same(accelerated, every):
     """A number of groups that those written out together do not divide."""
     model = cx.PLRNN.random(3, key=jax.random.key(1), gain=1.5)

@@ -11,6 +11,7 @@ import jax.export
 import numpy as np
 import pytest
 from benchmarks.accelerators.recording import recording
+from conftest import slow
 
 import cyclax as cx
 from cyclax.core.numerics import numerics
@@ -30,7 +31,7 @@ MODULES = (
 LIBRARIES = re.compile(r"(cu|hip)solver_getrf|\w*lu_pivots_to_permutation|(cu|hip)blas_\w*trsm|LuDecomposition")
 
 
-@pytest.mark.parametrize("M", [2, 10, 20])
+@pytest.mark.parametrize("M", [2, slow(10), slow(20)])
 def test_kernels_are_exported(monkeypatch, M):
     model = cx.PLRNN.random(M, key=jax.random.key(M), gain=1.2)
     with recording(MODULES) as recorded:

@@ -208,7 +208,7 @@ def test_borders_that_are_only_crossed_are_harmless(model, word, kind):
     [
         ([0.5, 0.6], [[0.0, -0.8], [0.4, 0.0]], [0.3, 0.2], "border collision"),
         ([0.5, 0.6], [[0.3, 0.1], [0.2, 0.2]], [0.9, 0.8], "degenerate transcritical"),
-        ([0.5, 0.6], [[-1.2, 0.3], [0.2, -0.4]], [1.9, 0.9], "degenerate flip"),
+        pytest.param([0.5, 0.6], [[-1.2, 0.3], [0.2, -0.4]], [1.9, 0.9], "degenerate flip", marks=pytest.mark.slow),
         ([0.5, 0.6], [[0.0, -0.9], [0.6, 0.0]], [3.0, 0.2], "center"),
     ],
 )

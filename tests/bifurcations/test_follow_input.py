@@ -208,6 +208,7 @@ def test_closed_branches_are_found_by_the_tree_alone():
     assert {word.tobytes() for word in seen.words} == {word.tobytes() for word in diagram.words}
 
 
+@pytest.mark.slow
 def test_a_scan_over_the_same_input_finds_the_same_fixed_points():
     events = 0
     for seed in range(20):

@@ -112,7 +112,7 @@ TENTS = [TENT, cx.SkewTentMap(0.4, -0.8, -1.2), cx.SkewTentMap(0.6, -0.5, 0.9)]
 
 
 @pytest.mark.parametrize("together", [False, True], ids=["threads", "vmap"])
-@pytest.mark.parametrize("what", ["cycle", "orders"])
+@pytest.mark.parametrize("what", ["cycle", pytest.param("orders", marks=pytest.mark.slow)])
 def test_several_runs_are_each_what_it_is_alone(what, together, tmp_path):
     """Each looks at its own cycles, also where the training is killed and goes on."""
     kept = {"cycle": word_of(TENT)} if what == "cycle" else {"orders": 1}

@@ -265,6 +265,7 @@ def test_small_states_beside_far_borders_keep_their_size():
         assert 0 < cycle.error < 1e-9 * expected
 
 
+@pytest.mark.slow
 def test_other_units_in_a_scan_and_its_boundaries():
     A, W, h = five_states()
     S = 2.0 ** (20 * np.array([1, -1, 1, -1, 1]))

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import slow
 from lyapunov_systems import hopf, lorenz
 
 import cyclax as cx
@@ -119,7 +120,9 @@ def two_hopfs(z):
     return jnp.concatenate([hopf(z[:2]), 1.7 * hopf(z[2:])])
 
 
-@pytest.mark.parametrize("settings", [dict(dt=0.1), dict(dt=2.0), dict(dt=0.2, substeps=4), dict(dt=0.5, rtol=1e-5)])
+@pytest.mark.parametrize(
+    "settings", [dict(dt=0.1), slow(dict(dt=2.0)), slow(dict(dt=0.2, substeps=4)), slow(dict(dt=0.5, rtol=1e-5))]
+)
 def test_the_dimension_of_a_limit_cycle(settings):
     flow = cx.Flow(hopf, **settings)
     for start in ([1.0, 0.0], [0.3, 0.1], [0.0, -1.2]):

@@ -56,6 +56,7 @@ def test_one_compilation():
     assert advance._cache_size() == before + 1
 
 
+@pytest.mark.slow
 def test_models_with_long_and_short_cycles_together():
     """Each order of each model is shot in as many segments as that model needs."""
     models = [cx.LoziMap(1.7, 0.5), cx.LoziMap(0.3, 0.3)]

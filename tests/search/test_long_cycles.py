@@ -4,6 +4,7 @@ import jax
 import mpmath
 import numpy as np
 import pytest
+from conftest import slow
 from plain import plain_map
 
 import cyclax as cx
@@ -36,7 +37,7 @@ def exact_lozi(model, gates):
     return mpmath.lu_solve(mpmath.eye(2) - P, q), large, det / large
 
 
-@pytest.mark.parametrize("order", [45, 60, 100, 200])
+@pytest.mark.parametrize("order", [45, 60, slow(100), slow(200)])
 def test_lozi(order):
     """Multipliers reach 1e40 and 1e-101: existence, word, points, error bounds and both multipliers."""
     model = cx.LoziMap(1.7, 0.5)
@@ -69,6 +70,7 @@ def test_chaotic_networks_in_five_dimensions(seed, least):
         check_orbit(model, cycle)
 
 
+@pytest.mark.slow
 def test_the_product_formula_fails_there():
     """Why all this: at order 60 it is off by 1e-3 and loses words, and at order 100 I - P is singular in float64."""
     model = cx.LoziMap(1.7, 0.5)

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from conftest import MODELS
+from conftest import MODELS, slow
 
 import cyclax as cx
 from cyclax.core.numerics import numerics
@@ -48,16 +48,17 @@ def every_item(models, orders):
     return Items(owner, order, np.full(len(owner), NUMBER // 2), first)
 
 
-CASES = [
-    ([cx.PLRNN.random(3, key=jax.random.key(i), gain=2.0) for i in range(4)], (1, 3, 8), 1),
-    ([MODELS["LoziMap"](), cx.LoziMap(1.3, 0.3)], (2, 5, 7), 1),
-    ([cx.ShallowPLRNN.random(2, 9, key=jax.random.key(i), gain=2.0) for i in range(3)], (2, 5), 2),
-    ([cx.ShallowPLRNN.random(5, 6, key=jax.random.key(i), gain=2.0) for i in range(3)], (2, 5), 2),
-]
+CASES = {
+    "PLRNN": ([cx.PLRNN.random(3, key=jax.random.key(i), gain=2.0) for i in range(4)], (1, 3, 8), 1),
+    "Lozi": ([MODELS["LoziMap"](), cx.LoziMap(1.3, 0.3)], (2, 5, 7), 1),
+    "shallow": ([cx.ShallowPLRNN.random(2, 9, key=jax.random.key(i), gain=2.0) for i in range(3)], (2, 5), 2),
+    "five": ([cx.ShallowPLRNN.random(5, 6, key=jax.random.key(i), gain=2.0) for i in range(3)], (2, 5), 2),
+}
 
 
-@pytest.mark.parametrize(("models", "orders", "segments"), CASES, ids=["PLRNN", "Lozi", "shallow", "five"])
-def test_a_queue_meets_what_each_start_meets_alone(models, orders, segments):
+@pytest.mark.parametrize("name", ["PLRNN", "five", slow("Lozi"), slow("shallow")])
+def test_a_queue_meets_what_each_start_meets_alone(name):
+    models, orders, segments = CASES[name]
     with numerics():
         expected = set.union(*(alone(models, order, segments) for order in orders))
         met = queued(4, models, every_item(models, orders), segments)
@@ -71,7 +72,7 @@ def test_a_queue_meets_what_each_start_meets_alone(models, orders, segments):
 
 
 def test_more_items_than_a_queue_holds():
-    models, orders, _ = CASES[1]
+    models, orders, _ = CASES["Lozi"]
     with numerics():
         many = every_item(models, np.tile(orders, 20))
         assert len(many.owner) > 16 * 4
@@ -84,7 +85,9 @@ def contractions():
     return [cx.PLRNN(A=np.full(5, 0.4), W=0.1 * draw(size=(5, 5)), h=draw(size=5)) for _ in range(2)]
 
 
-@pytest.mark.parametrize(("models", "order"), [(CASES[1][0], 7), (contractions(), 1)], ids=["Lozi", "contractions"])
+@pytest.mark.parametrize(
+    ("models", "order"), [(CASES["Lozi"][0], 7), (contractions(), 1)], ids=["Lozi", "contractions"]
+)
 def test_given_states_meet_what_they_meet_alone(models, order):
     M = models[0].num_states
     owner = np.repeat(np.arange(2), [40, 1])

@@ -6,7 +6,7 @@ import itertools
 import jax
 import numpy as np
 import pytest
-from conftest import MODELS
+from conftest import MODELS, slow
 
 import cyclax as cx
 from cyclax.core.draws import counted, seed_of
@@ -62,7 +62,7 @@ def test_a_move_is_scyfis_step():
         np.testing.assert_allclose(states[:, lane] + displacement[:, lane], expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["PLRNN diagonal", "ShallowPLRNN 70 gates", "LoziMap", "TentMap"])
+@pytest.mark.parametrize("name", ["ShallowPLRNN 70 gates", "TentMap", slow("PLRNN diagonal"), slow("LoziMap")])
 def test_fates_do_not_depend_on_lanes(name):
     order, model = 4, MODELS[name]()
     z, word = starts(model, order)
