@@ -98,6 +98,20 @@ def test_many_dimensions_are_proved():
     assert words_of(found) == words_of(cx.enumerate_cycles(model, 1, method=cx.BranchAndBound(), progress=False))
 
 
+def test_a_graph_of_order_1_is_given_what_its_regions_can_take():
+    """Each region follows itself where the map is near the identity: twice as many nodes as the plane has regions."""
+    rng = np.random.default_rng(0)
+    W1, W2, h2 = 0.003 * rng.normal(size=(2, 40)), rng.normal(size=(40, 2)), rng.normal(size=40)
+    model = cx.ShallowPLRNN(A=[0.999, 0.999], W1=W1, W2=W2, h1=[0, 0], h2=h2)
+    regions = 1 + 40 + 40 * 39 // 2
+    with jax.enable_x64(True):
+        for share, proved in ((0.6, True), (0.4, False)):  # from half of the regions on it is given twice these
+            attempts = Attempts(made(model), [1])
+            attempts.attempt(share * regions * attempts._each(cx.WordGraph(), 1), never())
+            assert (1 in attempts.proved) == proved
+        assert "nodes ran out" in attempts.left(1)
+
+
 def test_what_is_proved_is_not_tried_again(monkeypatch):
     given = []
     original = cx.BranchAndBound.candidates

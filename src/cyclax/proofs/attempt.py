@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +30,8 @@ MANY_DIMENSIONS = 8
 _FEW_BITS, _MOST_BITS = 10, 40
 # Operations, about, of one node of a graph (times M^2, and times M for each gate), and of one word (times k M^3).
 _GRAPH_NODE, _GRAPH_GATE, _WORD = 1.3e4, 3e3, 200.0
-# A graph begins anew each time: with so many times as many nodes as the last, at least.
+# A graph begins anew each time: with so many times as many nodes as the last, at least. That of order 1 is given what
+# it takes at most where that is no more than so many times what is its share.
 _AGAIN = 4
 # The lowest orders are sought outside the box too: words of so many letters together.
 _OUTSIDE = 1000
@@ -120,6 +122,8 @@ class Attempts:
             self._promise = self._promise or Promise(self.inventory.bounds)
             return self._promise.nodes(operations)
         nodes = int(operations / self._each(method, order))
+        if isinstance(method, WordGraph) and order == 1 and (most := self._most_nodes()) <= _AGAIN * nodes:
+            nodes = max(nodes, most)
         return 0 if nodes < max(1, _AGAIN * self._spent.get((method.name, order), 0)) else nodes
 
     def _prepare(self, stop: Stop) -> None:
@@ -173,6 +177,13 @@ class Attempts:
                 break
             few.append(order)
         return few
+
+    def _most_nodes(self) -> int:
+        """Give how many nodes a graph of order 1 takes at most: each region that there may be, and that it follows itself.
+
+        The planes of G gates part M dimensions into at most sum_(i <= M) C(G, i) regions.
+        """
+        return 2 * sum(math.comb(self._gates(), i) for i in range(self.inventory.model.num_states + 1))
 
     def _gates(self) -> int:
         return int(np.sum(self.inventory.bounds.effective))
