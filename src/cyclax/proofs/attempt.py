@@ -179,7 +179,7 @@ class Attempts:
         return few
 
     def _most_nodes(self) -> int:
-        """Give how many nodes a graph of order 1 takes at most: each region that there may be, and that it follows itself.
+        """Give the most nodes of a graph of order 1: the regions that there may be, and that each follows itself.
 
         The planes of G gates part M dimensions into at most sum_(i <= M) C(G, i) regions.
         """
