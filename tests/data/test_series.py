@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 
 from cyclax import data
 
@@ -146,6 +147,11 @@ def test_masked_series_are_refused():
         with pytest.raises(ValueError, match=r"series: it has masked entries \(first at \[0, 0\]\)"):
             data.standardize(series)
     assert data.delay_embedding(np.ma.masked_less([1.0, 2.0], 0), 1, 1).tolist() == [[1], [2]]
+
+
+def test_sparse_series_are_told_what_to_be():
+    with pytest.raises(ValueError, match=r"series: it is sparse \(csr_matrix\): give the dense array"):
+        data.standardize(csr_matrix(np.eye(3)))
 
 
 def test_messages_of_npy(tmp_path):

@@ -121,7 +121,7 @@ def checked_series(series: Any, name: str = "series", *, least: int = 1) -> Floa
     inf, saying in which row and column.
     """
     try:
-        refuse_masked(series)
+        refuse_misread(series)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     try:
@@ -141,16 +141,15 @@ def checked_series(series: Any, name: str = "series", *, least: int = 1) -> Floa
     return array
 
 
-def refuse_masked(value: Any) -> None:
-    """Raise `ValueError` for a masked array, or a list of such, with masked entries: NumPy would drop the mask."""
+def refuse_misread(value: Any) -> None:
+    """Raise `ValueError` for what NumPy would misread: masked entries, whose mask it drops, and sparse matrices.
+
+    A list of masked arrays counts too. A sparse matrix, of SciPy or JAX, is one object to NumPy.
+    """
     rows = value if isinstance(value, (list, tuple)) else [value]
     if any(isinstance(row, np.ma.MaskedArray) and np.ma.is_masked(row) for row in rows):
         where = np.argwhere(np.ma.getmaskarray(np.ma.asarray(value)))[0].tolist()
         raise ValueError(f"it has masked entries (first at {where}); fill them, or leave them out.")
-
-
-def refuse_sparse(value: Any) -> None:
-    """Raise `ValueError` for a sparse matrix, of SciPy or JAX, which NumPy takes for one object."""
     ways = [name for name in ("toarray", "todense") if hasattr(value, name)]
     if ways:
         raise ValueError(f"it is sparse ({type(value).__name__}): give the dense array, its .{ways[0]}().")

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from cyclax.core.checks import refuse_masked, refuse_sparse
+from cyclax.core.checks import refuse_misread
 from cyclax.core.numerics import numerics
 
 # Sums this short are written out term by term: XLA fuses them into the neighbouring element-wise work, while a call
@@ -27,13 +27,12 @@ def real_array(value: Any, name: str = "") -> Any:
 
     **Arguments:** `name`: what the value is, in messages; a model names its weights itself.
 
-    **Raises:** `ValueError` for masked entries, which would come to life, and for rows of different lengths;
-    `TypeError` for what are no real numbers.
+    **Raises:** `ValueError` for masked entries, which would come to life, sparse matrices, and rows of different
+    lengths; `TypeError` for what are no real numbers.
     """
     where = f"{name}: " if name else ""
     try:
-        refuse_masked(value)
-        refuse_sparse(value)
+        refuse_misread(value)
         array = value if isinstance(value, jax.Array) else np.asarray(value)
         if jnp.issubdtype(array.dtype, jnp.complexfloating):
             raise TypeError("these are complex")

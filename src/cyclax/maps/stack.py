@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from cyclax.core.checks import refuse_masked
+from cyclax.core.checks import refuse_misread
 from cyclax.core.numerics import numerics
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 
@@ -61,7 +61,7 @@ def refuse_masked_leaves(model: AbstractPiecewiseLinearMap, name: str = "model")
     """Raise a `ValueError` that names a leaf with masked entries, which would come to life."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(model):
         try:
-            refuse_masked(leaf)
+            refuse_misread(leaf)
         except ValueError as error:
             leaf_name = jax.tree_util.keystr(path).lstrip(".")
             raise ValueError(f"{name}: {leaf_name}: {error}") from None

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from cyclax.core.checks import refuse_masked, refuse_sparse
+from cyclax.core.checks import refuse_misread
 from cyclax.maps.almost_linear import AlmostLinearRNN
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.classic import BorderCollisionNormalForm, LoziMap, SkewTentMap, TentMap
@@ -94,8 +94,7 @@ def numbers(value: Any, name: str, source: str) -> np.ndarray:
     """Convert nested lists and the arrays of NumPy, JAX and PyTorch to float64; `name` stands in the messages."""
     try:
         value = _off_device(value)
-        refuse_masked(value)
-        refuse_sparse(value)
+        refuse_misread(value)
         array = np.asarray(value)
         # The second test is for JAX's bfloat16, which is a foreign type to NumPy.
         if array.dtype.kind not in "biuf" and not jnp.issubdtype(array.dtype, jnp.floating):
