@@ -170,6 +170,8 @@ def test_given_words_are_searched():
         assert helped.report["orders"]["7"]["hits"] == blind.report["orders"]["7"]["hits"]
     with pytest.raises(ValueError, match=r"words: expected gates of shape \(k, 1\)"):
         cx.find_cycles(model, [7], key=3, words=[np.zeros((7, 2), bool)])
+    with pytest.raises(ValueError, match=r"words: expected gates of shape \(k, 1\), got \[\[0\], \[0, 1\]\]"):
+        cx.find_cycles(model, [7], key=3, words=[[[0], [0, 1]]])
 
 
 # -- how sure are we --------------------------------------------------------------------------------

@@ -43,13 +43,19 @@ def checked_word(cycle: Any, num_gates: int) -> np.ndarray:
         raise ValueError(
             f"cycle: one is meant, and this is a list of {len(cycle)}: give cycles[0], say, or loop over it."
         )
-    try:
-        word = np.asarray(cycle)
-    except ValueError:  # rows of different lengths
-        word = np.zeros(0)
-    if word.ndim != 2 or word.shape[1:] != (num_gates,) or not len(word):
+    word = _as_word(cycle, num_gates)
+    if word is None:
         raise ValueError(f"cycle: expected a Cycle or its gates, of shape (k, {num_gates}), got {_shown(cycle)}.")
-    return word.astype(bool)
+    return word
+
+
+def _as_word(value: Any, num_gates: int) -> np.ndarray | None:
+    """Give a word `(k, G)` of gates; None where these are none."""
+    try:
+        word = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        return None
+    return word.astype(bool) if word.ndim == 2 and word.shape[1] == num_gates and len(word) else None
 
 
 def _shown(value: Any) -> str:
@@ -59,9 +65,9 @@ def _shown(value: Any) -> str:
 def checked_words(words: Iterable[Any], num_gates: int) -> dict[int, np.ndarray]:
     """Group given words by their length: `(n, k, G)` for each k."""
     groups: dict[int, list[np.ndarray]] = {}
-    for word in words:
-        word = np.asarray(word)
-        if word.ndim != 2 or word.shape[1] != num_gates or not len(word):
-            raise ValueError(f"words: expected gates of shape (k, {num_gates}), got {word.shape}.")
-        groups.setdefault(len(word), []).append(word.astype(bool))
+    for given in words:
+        word = _as_word(given, num_gates)
+        if word is None:
+            raise ValueError(f"words: expected gates of shape (k, {num_gates}), got {_shown(given)}.")
+        groups.setdefault(len(word), []).append(word)
     return {order: np.stack(group) for order, group in groups.items()}
