@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any, Self, final
+from typing import Any, ClassVar, Self, final
 
 import equinox as eqx
 import jax
@@ -66,6 +66,7 @@ class AwayFromBifurcations(AbstractRenewedRegularizer):
     levels: Any = None
     there: Any = None
     looks: Any = None
+    FILLED_IN: ClassVar = ("normals", "levels", "there", "looks")  # by `renewed`: not for recipes
 
     def __check_init__(self):
         require_number(self.strength, "AwayFromBifurcations: strength")

@@ -84,8 +84,6 @@ _OPTIMIZERS = {"RAdam": optimizers.RAdam}
 _OWN = (regularizers.ManifoldAttractor, regularizers.L2, regularizers.ConditionNumber)
 _REGULARIZERS = {c.__name__: c for c in (*_OWN, AwayFromBifurcations)}
 _NETWORKS = {name: model for name, model in MODELS.items() if hasattr(model, "random")}
-# What a term that looks at the network fills in itself.
-_HELD = {"normals", "levels", "there", "looks"}
 # Entries that may hold a table, and the classes that it may make.
 _NESTED = {"alpha": _STRENGTHS, "norm": _NORMS}
 
@@ -210,7 +208,8 @@ class _Plan:
         table = dict(table)
         kind = self._kind(table, classes, where)
         known = inspect.signature(kind).parameters
-        own = [name for name in known if name not in _HELD and not (name == "strength" and where == "forcing")]
+        left_out = {"strength"} if where == "forcing" else getattr(kind, "FILLED_IN", ())
+        own = [name for name in known if name not in left_out]
         for name, value in table.items():
             self._known(name, own, f"entry of {kind.__name__}")
             if isinstance(value, dict):
