@@ -50,7 +50,7 @@ def _network(M: int) -> cx.PLRNN:
 
 def _turns(M: int, k: int) -> int:
     """Give the turns of the loop over the k steps of a word, on accelerators."""
-    return -(-k // newton.steps_together(M))
+    return -(-k // newton.steps_written_out(M))
 
 
 def _search(M: int, k: int, **bounds: float) -> Problem:

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int, UInt64
 from cyclax.core.numerics import numerics
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.linear import UNROLLED_SIZE
-from cyclax.search.newton import largest, newton_step, steps_together
+from cyclax.search.newton import largest, newton_step, steps_written_out
 
 # A displacement this small, relative to the size of the state, is no displacement: the start has converged although
 # rounding may still flip the gates (a cycle on a border, as z = 0 in a network without bias).
@@ -189,7 +189,7 @@ def advance(models, order, search: Search, pool: Pool, most_moves, length) -> tu
 
     def busy(carry):
         t, search, _ = carry
-        if steps_together(search.lanes.z.shape[1]) > 1:
+        if steps_written_out(search.lanes.z.shape[1]) > 1:
             # A number of turns that is known: else the host would ask before each. Lanes that have ended rest.
             return t < _ROUND
         return (t < length) & (jnp.any(search.lanes.fate == Fate.MOVING) | jnp.any(search.next < pool.size))

@@ -99,7 +99,7 @@ def compose(
     probability of about 2^-60, and whatever is accepted is compared again bit by bit.
     """
     num_states, segments, lanes = shape = z.shape
-    together = steps_together(num_states)
+    together = steps_written_out(num_states)
     # Segments are lanes like any others; only their lengths differ, by one.
     first = segment_starts(jnp.broadcast_to(order, lanes), segments)
     begins, lengths = first[:-1].reshape(-1), jnp.diff(first, axis=0).reshape(-1)
@@ -138,10 +138,12 @@ def compose(
     return image.reshape(shape), product.reshape(num_states, *shape), jnp.sum(word, axis=0, dtype=jnp.uint64)
 
 
-def steps_together(num_states: int) -> int:
-    """Give how many steps are written out on the device in use."""
-    written_out = _TOGETHER_ON_GPUS if launches_count() else {} if jax.default_backend() == "cpu" else _TOGETHER
-    return next((steps for most, steps in written_out.items() if num_states <= most), 1)
+def steps_written_out(num_states: int) -> int:
+    """Give how many steps of a map are written out on the device in use."""
+    if jax.default_backend() == "cpu":
+        return 1
+    steps_by_size = _TOGETHER_ON_GPUS if launches_count() else _TOGETHER
+    return next((steps for most, steps in steps_by_size.items() if num_states <= most), 1)
 
 
 def _salted(gates: Bool[Array, "G N"]) -> UInt64[Array, " N"]:
