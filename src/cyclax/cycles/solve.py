@@ -30,8 +30,6 @@ _PROBES = 8
 # Where rounding in the Jacobians may move the solution by more than this share of the size of states, I - P is as good
 # as singular: error bounds, which are of first order, mean nothing then.
 _MOST_AMPLIFIED = 1e-2
-
-
 # Of Jacobians that rounding moves by more than this share nothing is left to float64.
 _LOST = 1e-10
 
