@@ -163,6 +163,37 @@ def test_all_verbs():
             ),
             10,
         ),
+        # Multipliers that pass +1 between two neighboring places, and -1 soon after.
+        (
+            cx.ShallowPLRNN(
+                A=[562949953421312.4],
+                W1=[[-562949953421312.2, -1.2976655675130564, 1.8825224832318992]],
+                W2=[[-0.36996898383228716], [-0.00018340559434918506], [0.45854399849830874]],
+                h1=[1.5546304228113044],
+                h2=[-0.1465632249480688, 0.21286764727275106, -1.4713084666714475],
+            ),
+            5,
+        ),
+        # Cycles that end at infinity, and begin anew at a fold so near that their signs were read off past it.
+        (
+            cx.AlmostLinearRNN(
+                A=[262143.65128257766, 262144.37132337433],
+                W=[[-262144.1620077388, 0.14652368141300193], [-0.05623947664703678, -262143.84731814123]],
+                h=[-0.1783691170126707, 0.31963724332468413],
+                num_gated=1,
+            ),
+            6,
+        ),
+        # One that ends at infinity at 5e-11, and comes back from there at 2e-10.
+        (
+            cx.AlmostLinearRNN(
+                A=[549755813887.6937, 549755813888.5297],
+                W=[[-549755813888.1338, -0.16632104786862192], [-1.2449773990929345, -549755813888.7646]],
+                h=[-1.1564036075609418, 0.6986865872788869],
+                num_gated=1,
+            ),
+            11,
+        ),
     ],
 )
 def test_what_fuzzing_found_in_compare(model, number):

@@ -253,9 +253,20 @@ def _on_line(first, last, s: float):
 _THERE = {"before": (True, False), "after": (False, True), "both": (True, True)}
 
 
+def _one_place(event) -> float:
+    """Give how near others are at the place of an event: near s = 0 places are told apart better."""
+    return min(_ONE_PLACE, max(2.0**-10 * event.at, 2.0**-45))
+
+
+def _said_of(event) -> list[tuple[np.ndarray, str]]:
+    """Give the words that an event speaks of, each with the side on which it is said to be a cycle."""
+    doubled = [(event.flip.word, event.flip.side)] if event.flip else []
+    return [*zip(event.words, event.sides, strict=True), *doubled]
+
+
 def _spot(event, places: list[float], word: np.ndarray) -> tuple:
     """Name a word at a place, which is the first of those that are the same."""
-    place = next(at for at in places if abs(at - event.at) <= _ONE_PLACE)
+    place = next(at for at in places if abs(at - event.at) <= _one_place(event))
     return place, _turned(tuple(map(tuple, word.tolist())))
 
 
@@ -275,7 +286,7 @@ def _passed(said: list[tuple[bool, bool]]) -> set[tuple[bool, bool]]:
 def of_events(model_at: Callable, events) -> list[Finding]:
     """Look on both sides of every event on the way from 0 to 1: is each of its words a cycle where it is said to be?
 
-    Twice, at two distances: where large weights cancel, a line of rounded models is rough at the smaller one.
+    At three distances: where large weights cancel, a line of rounded models is rough at the smaller ones.
     """
     found = []
     places = sorted(event.at for event in events)
@@ -284,33 +295,49 @@ def of_events(model_at: Callable, events) -> list[Finding]:
     # What is said of a word by all events at one place: none is seen alone.
     said_there: dict[tuple, list[tuple[bool, bool]]] = {}
     for event in events:
-        for word, side in zip(event.words, event.sides, strict=True):
+        for word, side in _said_of(event):
             said_there.setdefault(_spot(event, places, word), []).append(_THERE.get(side))
     for event in events:
         steps = _steps(event, places)
-        if not steps or any(abs(at - event.at) <= _ONE_PLACE for at in broken):
+        if not steps or any(abs(at - event.at) <= _one_place(event) for at in broken):
             continue
         # At an end of the way there is one side.
         both = tuple(sign for sign in (-1, 1) if 0 <= event.at + sign * steps[0] <= 1)
         sides = [[ExactMap(model_at(event.at + sign * step)) for sign in both] for step in steps]
-        for word, said in zip(event.words, event.sides, strict=True):
+        for word, said in _said_of(event):
             seen = [tuple(one.solve(one.word_of(word)).kind == "cycle" for one in pair) for pair in sides]
             chain = said_there[_spot(event, places, word)]
             if None in chain:
                 continue
             passed = {tuple(chain[sign > 0] for sign in both) for chain in _passed(chain)}
-            if not passed & set(seen):
+            # Nearer still it is alone, between others at that place, and beside what no end of the way tells of.
+            if not passed & set(seen) and not _alone(model_at, event, places, word, said):
                 text = f"{event}: word {word.astype(int).tolist()} is a cycle (before, after) {seen}, said {said!r}"
                 found.append(Finding("false event", event.order, text))
     return found
 
 
+def _alone(model_at: Callable, event, places: list[float], word: np.ndarray, said: str) -> bool:
+    """Whether a word ends or begins right at the bracket of an event, as is said, short of the next event."""
+    if said == "both":
+        return False
+    for factor in (1, 4):
+        step = factor * max(event.bracket, float(np.spacing(event.at)))
+        if any(0 < abs(at - event.at) < 2 * step for at in (0.0, *places, 1.0)):
+            return False
+        beside = (ExactMap(model_at(event.at + sign * step)) for sign in (-1, 1))
+        if tuple(one.solve(one.word_of(word)).kind == "cycle" for one in beside) == _THERE[said]:
+            return True
+    return False
+
+
 def _steps(event, places: list[float]) -> list[float]:
     """Give how far from an event its sides are looked at: nearer than the next event, and not within its bracket."""
-    gaps = [abs(at - event.at) for at in (0.0, *places, 1.0) if abs(at - event.at) > _ONE_PLACE]
-    least = max(4 * event.bracket, _ONE_PLACE)
+    gaps = [abs(at - event.at) for at in (0.0, *places, 1.0) if abs(at - event.at) > _one_place(event)]
+    least = max(4 * event.bracket, _one_place(event))
     steps = (min(factor * BESIDE, min(gaps, default=1.0) / 3) for factor in (1, 16))
-    return [step for step in dict.fromkeys(steps) if step >= least]
+    # And as near as can be: words that come and go on the way, and are at neither end, have no events.
+    return [step for step in dict.fromkeys((*steps, least)) if step >= least]
 
 
 def of_scan(model, reference: Reference, rng: np.random.Generator, said: Said) -> list[Finding]:

@@ -24,7 +24,7 @@ _REASON = "several events of this word are at one place, in no order that can be
 
 
 class _Claim(NamedTuple):
-    """What an event says of one of its words, counted from 0."""
+    """What an event says of one of its words, counted from 0; the one of twice the order comes after the others."""
 
     node: Any
     word: int
@@ -49,7 +49,7 @@ def reconcile(paths: Paths, nodes: list[list[Any]], code: Callable[[int, np.ndar
 
     **Arguments:** `nodes`: each with its `event` and `key`; `code`: numbers the words of a pair.
     """
-    spots = [spot for pair, some in enumerate(nodes) for spot in _spots(pair, some, code) if _doubtful(spot.claims)]
+    spots = [spot for pair, some in enumerate(nodes) for spot in _spots(pair, some, code) if _decided(spot.claims)]
     for order in {len(spot.word) for spot in spots}:
         some = [spot for spot in spots if len(spot.word) == order]
         pair, words = np.array([spot.pair for spot in some]), np.stack([spot.word for spot in some])
@@ -75,7 +75,7 @@ def _spots(pair: int, nodes: list[Any], code: Callable[[int, np.ndarray], int]) 
         if len(cluster) > 1 and low > 0 and high < 1:
             by_word: dict[int, list[tuple[np.ndarray, _Claim]]] = {}
             for one in cluster:
-                for index, (word, side) in enumerate(zip(one.event.words, one.event.sides, strict=True)):
+                for index, (word, side) in enumerate(_said_of(one.event)):
                     claim = _Claim(one, index, side, one.key[0] == "infinity")
                     by_word.setdefault(code(pair, word), []).append((word, claim))
             for said in by_word.values():
@@ -84,17 +84,20 @@ def _spots(pair: int, nodes: list[Any], code: Callable[[int, np.ndarray], int]) 
         cluster = [node]
 
 
+def _said_of(event: Event) -> list[tuple[np.ndarray, Side]]:
+    doubled = [] if event.flip is None else [(event.flip.word, event.flip.side)]
+    return [*zip(event.words, event.sides, strict=True), *doubled]
+
+
 def _width(event: Event) -> float:
     return max(_BRACKETS * event.bracket, _PLACES * float(np.spacing(abs(event.at))))
 
 
-def _doubtful(claims: list[_Claim]) -> bool:
-    """Whether claims are all decided, and cannot all be true, or only if a word has gone through infinity."""
+def _decided(claims: list[_Claim]) -> bool:
+    """Whether all of a few claims are decided, so that they can be held against what the word is beside the place."""
     if len(claims) > _MOST or any(claim.side == "undecided" for claim in claims):
         return False
-    if any(claim.node.event.type == "unexplained" for claim in claims):
-        return False
-    return any(claim.open and claim.side == "both" for claim in claims) or not _ends([claim.side for claim in claims])
+    return not any(claim.node.event.type == "unexplained" for claim in claims)
 
 
 def _ends(sides: list[Side]) -> set[tuple[bool, bool]]:
@@ -117,6 +120,9 @@ def _mend(claims: list[_Claim], ends: tuple[bool, bool]) -> None:
         if side == claim.side:
             continue
         event = claim.node.event
-        said = tuple(side if i == claim.word else own for i, own in enumerate(event.sides))
         reason = event.reason if sides else "; ".join(filter(None, (event.reason, _REASON)))
-        claim.node.event = dataclasses.replace(event, sides=said, reason=reason)
+        said = tuple(side if i == claim.word else own for i, own in enumerate(event.sides))
+        flip = event.flip
+        if flip is not None and claim.word == len(said):
+            flip = dataclasses.replace(flip, side=side)
+        claim.node.event = dataclasses.replace(event, sides=said, flip=flip, reason=reason)

@@ -14,7 +14,7 @@ import numpy as np
 
 from cyclax.bifurcations.branch import Branch, Paths, held
 from cyclax.bifurcations.chains import reconcile
-from cyclax.bifurcations.classify import NEAR, OUTSIDE, Emanating, SpecialPoint, at_border, at_infinity, of_stability
+from cyclax.bifurcations.classify import NEAR, OUTSIDE, SpecialPoint, at_border, at_infinity, of_stability
 from cyclax.bifurcations.continuation import (
     Continuation,
     Ends,
@@ -28,6 +28,7 @@ from cyclax.bifurcations.continuation import (
 )
 from cyclax.bifurcations.event import Event, EventType, Side
 from cyclax.bifurcations.line import Path
+from cyclax.bifurcations.node import SAME_PLACE, Node
 from cyclax.bifurcations.watched import Stretch
 from cyclax.cycles.decide import Decider, Outcome
 from cyclax.cycles.exact_form import exact_forms
@@ -36,8 +37,6 @@ from cyclax.maps.affine import AffineForm, affine_form
 
 # Most events in a row on one walk.
 _GENERATIONS = 24
-# Events of the same words no further apart than this are one.
-_SAME_PLACE = 1e-8
 # A walk that ends so few neighboring places from its beginning has gone nowhere.
 _NOWHERE = 2.0**-50
 # So far past an event the new signs are read off.
@@ -61,17 +60,6 @@ _UNLISTED: dict[Outcome, tuple[EventType, str]] = {
 Groups = Mapping[int, tuple[np.ndarray, np.ndarray]]
 
 
-@dataclasses.dataclass(eq=False)
-class _Node:
-    """An event, and which of the words that meet there have been followed."""
-
-    key: tuple
-    event: Event
-    branches: tuple[Emanating, ...]
-    followed: set[tuple[int, Side]]
-    meeting: frozenset[tuple[int, Side]] = frozenset()  # all of them
-
-
 class Comparison:
     """One call of `compare_pairs`."""
 
@@ -81,7 +69,7 @@ class Comparison:
         self.noting = noting  # stretches on which words are cycles, for events of one's own
         self.codes: dict[WordKey, int] = {}
         self.known: dict[tuple[int, bytes], int] = {}
-        self.nodes: list[list[_Node]] = [[] for _ in range(number)]
+        self.nodes: list[list[Node]] = [[] for _ in range(number)]
         self.present: dict[float, set[tuple[int, int]]] = {0.0: set(), 1.0: set()}
         self.calm: dict[tuple[int, int], np.ndarray] = {}  # words that are the same at both ends
         self.followed: list[Stretch] = []  # where walks found their words to be cycles
@@ -184,7 +172,7 @@ class Comparison:
 
     def _follow(self, walks: list[Continuation]) -> None:
         for _ in range(_GENERATIONS):
-            touched: list[_Node] = []
+            touched: list[Node] = []
             onward: list[Continuation] = []
             for order in sorted({len(walk.word) for walk in walks}):
                 self._walk([walk for walk in walks if len(walk.word) == order], touched, onward)
@@ -194,7 +182,7 @@ class Comparison:
         for walk in walks:
             self._unexplained(walk, walk.start, f"more than {_GENERATIONS} events in a row")
 
-    def _branches(self, node: _Node) -> list[Continuation]:
+    def _branches(self, node: Node) -> list[Continuation]:
         """What meets at an event and has not been followed from there."""
         walks = []
         for branch in node.branches:
@@ -205,12 +193,12 @@ class Comparison:
             toward = 1 if branch.side == "after" else -1
             left = abs(float(toward > 0) - node.event.at)
             if left > _NOWHERE:
-                past = node.event.at + toward * min(_PAST, left / 2) if branch.tentative else node.event.at
+                past = self._past(branch.pair, code, node.event.at, toward) if branch.tentative else node.event.at
                 walk = Continuation(branch.pair, branch.word, code, toward, past, past, False, node, branch.tentative)
                 walks.append(walk)
         return walks
 
-    def _walk(self, walks: list[Continuation], touched: list[_Node], onward: list[Continuation]) -> None:
+    def _walk(self, walks: list[Continuation], touched: list[Node], onward: list[Continuation]) -> None:
         """Take walks of one order to their end, or to their next event."""
         ends = walked(self.paths, walks)
         for i, walk in enumerate(walks):
@@ -227,7 +215,7 @@ class Comparison:
         self._arrive(np.flatnonzero(ends.started & ~ends.turned), walks, ends, touched)
         self._turn(np.flatnonzero(ends.turned), walks, ends, touched, onward)
 
-    def _arrive(self, rows: np.ndarray, walks: list[Continuation], ends: Ends, touched: list[_Node]) -> None:
+    def _arrive(self, rows: np.ndarray, walks: list[Continuation], ends: Ends, touched: list[Node]) -> None:
         """Walks that come to the other end as they are: is their word on the list there?"""
         lost = []
         for i in rows:
@@ -281,9 +269,7 @@ class Comparison:
         pair, words = np.array([walks[i].pair for i in rows]), np.stack([walks[i].word for i in rows])
         here, beyond = (held(self.paths, pair, place[rows], words) for place in (low, high))
         values, values_beyond = here.multipliers(), beyond.multipliers()
-        left = np.abs(np.array([walks[i].end for i in rows]) - high[rows])
-        toward = np.array([walks[i].toward for i in rows])
-        past = high[rows] + toward * np.minimum(_PAST, left / 2)
+        past = np.array([self._past(walks[i].pair, walks[i].code, float(high[i]), walks[i].toward) for i in rows])
         num_tests = words.shape[1] * words.shape[2]
         size = np.maximum(np.max(np.abs(begin.points[rows]), axis=(1, 2)), np.max(np.abs(here.bounds.shift), axis=1))
         huge = np.max(np.abs(here.points), axis=(1, 2)) > 1e6 * size
@@ -323,6 +309,19 @@ class Comparison:
                 self._meet(walk, of_stability(walk, column[i] > num_tests, values[j], both, place, width), touched)
                 on = dataclasses.replace(walk, start=float(high[i]), probe=float(past[j]), given=False, tentative=False)
                 onward.append(dataclasses.replace(on, origin=None))
+
+    def _past(self, pair: int, code: int, at: float, toward: int) -> float:
+        """Give a place past an event for reading signs off: before the next event of the same word that is known.
+
+        Where that is near, the pair is looked at in more digits from now on.
+        """
+        left = abs(float(toward > 0) - at)
+        near = (node for node in self.nodes[pair] if 0 < node.beyond(at, toward) < _PAST)
+        own = (node for node in near if any(self._code(pair, word) == code for word in node.event.words))
+        gap = min((node.beyond(at, toward) for node in own), default=left)
+        if gap < _PAST:
+            self.paths.fine[pair] = True
+        return at + toward * min(_PAST, left / 2, gap / 2)
 
     def _elsewhere(self, walk: Continuation, place: float) -> Callable[[], AffineForm]:
         """Read the borders off the path of a walk far from a place, where they are asked for."""
@@ -376,41 +375,35 @@ class Comparison:
             near[rows] &= sure[rows] | vanishing(self.paths, pair[rows], places[rows], words[rows], here.heights[rows])
         return near
 
-    def _known(self, walk: Continuation, place: float) -> _Node | None:
+    def _known(self, walk: Continuation, place: float) -> Node | None:
         """Give the border collision at which a walk ends, where another has come to it before."""
         for node in self.nodes[walk.pair]:
-            here = node.key[0] == "border" and abs(node.event.at - place) <= _SAME_PLACE
+            here = node.key[0] == "border" and abs(node.event.at - place) <= SAME_PLACE
             if here and (walk.code, walk.side) in node.meeting:
                 return node
         return None
 
-    def _meet(self, walk: Continuation, turn: SpecialPoint, touched: list[_Node]) -> None:
+    def _meet(self, walk: Continuation, turn: SpecialPoint, touched: list[Node]) -> None:
         """Take down an event, once, whichever walk comes to it."""
         if turn.event is None:
             return
         codes = frozenset(self._code(walk.pair, word) for word in turn.words)
         key, nodes = (turn.kind, codes), self.nodes[walk.pair]
-        node = next((n for n in nodes if n.key == key and abs(n.event.at - turn.event.at) <= _SAME_PLACE), None)
+        node = next((n for n in nodes if n.key == key and n.same_place(turn.event)), None)
         if node is not None and node is walk.origin and not walk.tentative:
             return self._unexplained(walk, turn.event.at, _NOTHING_BEYOND)
         if node is None:
             meeting: frozenset[tuple[int, Side]] = frozenset(
                 (self._code(walk.pair, branch.word), branch.side) for branch in turn.branches
             )
-            node = _Node(key, turn.event, turn.branches, set(), meeting)
+            node = Node(key, turn.event, turn.branches, set(), meeting)
             # A walk from the other side may tell what one from this side could not.
-            nodes[:] = [n for n in nodes if not (n.key[0] == key[0] == "border" and self._tells_less(n, node))]
+            nodes[:] = [n for n in nodes if not (n.key[0] == key[0] == "border" and n.tells_less(node))]
             nodes.append(node)
         elif turn.kind == "infinity" and node.event.sides != turn.event.sides:
             node.event = dataclasses.replace(node.event, sides=("both",))
         node.followed.add((walk.code, walk.side))
         touched.append(node)
-
-    @staticmethod
-    def _tells_less(one: _Node, other: _Node) -> bool:
-        """Whether an event names one of the words of another at its place, and nothing that goes on from there."""
-        near = abs(one.event.at - other.event.at) <= _SAME_PLACE
-        return near and len(one.event.words) == 1 and one.meeting < other.meeting
 
     def _unexplained(self, walk: Continuation, at: float, reason: str) -> None:
         self._note(walk, at, "unexplained", reason)
@@ -430,7 +423,7 @@ class Comparison:
         )
         key = (kind, walk.code, reason, at)
         if not any(node.key == key for node in self.nodes[walk.pair]):
-            self.nodes[walk.pair].append(_Node(key, event, (), set()))
+            self.nodes[walk.pair].append(Node(key, event, (), set()))
 
 
 def by_place(event: Event) -> tuple:

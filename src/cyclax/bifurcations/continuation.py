@@ -21,6 +21,8 @@ _PASSING = 1e-7
 _AT_ONE = 1e-6
 # So often, at most, the place past an event where signs are read off is taken eight times closer to it.
 _CLOSER = 24
+# So many brackets from infinity it is looked for in more digits.
+_BRACKETS = 8
 # A height vanishes at an event where it is so much smaller there than what it changes by on this way.
 _VANISHED, _WAY = 2.0**-10, 2.0**-32
 # Nearer to an end, where words are solved in more digits: as near as there are numbers.
@@ -233,8 +235,16 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
         probe[rows] = start[rows] + (probe[rows] - start[rows]) / 8
         begin = held(paths, pair, probe, words)
         signs = signs_of(begin)
-    unsure = given | np.array([walk.tentative for walk in walks]) | (probe != start)
-    started = signs.finite & (signs.inside | ~unsure)
+    tentative = np.array([walk.tentative for walk in walks])
+    started = signs.finite & (signs.inside | ~(given | tentative | (probe != start)))
+    rows = np.flatnonzero(started & tentative)
+    if len(rows):
+        paths.fine[pair[rows]] = True
+        events = [walks[i].origin.event for i in rows]
+        at, width = np.array([event.at for event in events]), np.array([event.bracket for event in events])
+        started[rows] = _through_infinity(paths, pair[rows], words[rows], at, width, probe[rows])
+        begin = held(paths, pair, probe, words)
+        signs = signs_of(begin)
 
     tests = begin.tests(signs.minus, signs.plus)
     low, high, at_low, at_high = start.copy(), end.copy(), tests.copy(), tests.copy()
@@ -298,6 +308,25 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
             at_low[stays, -1] = at_high[stays, -1] = 1.0
             _narrow_tests(paths, some, pair, words, signs, stays, (at_low, at_high), low, high, column)
     return Ends(begin, signs.finite, started, broken | wandered, low, high, column)
+
+
+def _through_infinity(paths: Paths, pair, words, at: np.ndarray, width: np.ndarray, probe: np.ndarray) -> np.ndarray:
+    """Say which words have come through infinity at places `at (n,)`: those that are cycles right past it.
+
+    All are at `probe (n,)`, but may have ended, and begun anew before that. float64 gives the place roughly: it is
+    between two beside it where det(I - P) has different signs.
+    """
+    through, rows, near = np.ones(len(pair), bool), np.arange(len(pair)), _BRACKETS * np.maximum(width, np.spacing(at))
+    while len(rows := rows[near[rows] < np.abs(probe - at)[rows]]):
+        way = np.sign(probe - at)[rows] * near[rows]
+        before, after = (
+            signs_of(held(paths, pair[rows], np.clip(at[rows] + one, 0, 1), words[rows])) for one in (-way, way)
+        )
+        between = before.minus != after.minus
+        through[rows[between]] = after.inside[between]
+        rows = rows[~between]
+        near = near * 8
+    return through
 
 
 def _past_infinity(paths: Paths, pair, words, minus: np.ndarray, place: np.ndarray, far: np.ndarray) -> np.ndarray:

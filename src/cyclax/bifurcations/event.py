@@ -50,7 +50,7 @@ class Flip:
     """The cycle of twice the order that is born, or dies, at a border collision.
 
     - `word` `(2k, G)`: w_L w_R.
-    - `side`: where it exists, "before" the event or "after" it.
+    - `side`: where it exists, "before" the event or "after" it; "undecided" where others at its place contradict that.
     """
 
     word: Bool[np.ndarray, "k2 G"]
