@@ -85,8 +85,8 @@ def _spots(pair: int, nodes: list[Any], code: Callable[[int, np.ndarray], int]) 
 
 
 def _said_of(event: Event) -> list[tuple[np.ndarray, Side]]:
-    doubled = [] if event.flip is None else [(event.flip.word, event.flip.side)]
-    return [*zip(event.words, event.sides, strict=True), *doubled]
+    said: list[tuple[np.ndarray, Side]] = [*zip(event.words, event.sides, strict=True)]
+    return said if event.flip is None else [*said, (event.flip.word, event.flip.side)]
 
 
 def _width(event: Event) -> float:
