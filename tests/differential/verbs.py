@@ -14,13 +14,14 @@ import numpy as np
 
 import cyclax as cx
 
-from .exact_map import ExactMap, formula
-from .judge import Finding, judge, number_of, of_cycle, of_degenerate, spelled, undecided
+from .exact_map import ExactMap
+from .judge import Finding, judge, of_cycle, of_degenerate, spelled, undecided
+from .orbits import STEPS, around, plain_orbits, rounding, stays
 from .rationals import rational
 from .reference import Reference
 
-# Orders that are searched; steps of orbits.
-ORDERS, STEPS = 2, 4096
+# Orders that are searched.
+ORDERS = 2
 # So far from an event its sides are looked at; events nearer to each other than this are at one place.
 BESIDE, _ONE_PLACE = 1e-6, 1e-12
 
@@ -98,13 +99,13 @@ def of_attractors(model, reference: Reference, rng: np.random.Generator, said: S
     samples = rng.normal(size=(24, model.num_states)) * (scale if scale < 1e6 else 1.0)
     result = cx.attractors(model, samples, key=0, steps=STEPS)
     said.add(result.entries[label].kind == "undecided" for label in result.labels)
-    ends, early = _plain_orbits(model, samples)
+    ends, early = plain_orbits(reference.map, samples)
     found = []
     for label, entry in enumerate(result.entries):
         own = [(ends[:, i], early[i]) for i in np.flatnonzero(result.labels == label)]
         if isinstance(entry.what, cx.Cycle):
             found += of_cycle(reference, entry.what) or _goes_to(
-                reference, entry.what, own, _rounding(model, entry.what)
+                reference, entry.what, own, rounding(reference.map, entry.what)
             )
         elif isinstance(entry.what, cx.Degenerate):
             found += of_degenerate(reference, entry.what)
@@ -115,9 +116,9 @@ def of_attractors(model, reference: Reference, rng: np.random.Generator, said: S
                     text = f"{len(other)} of {len(own)} samples in {entry.what!r} have period {other[0]}"
                     found.append(Finding("wrong attractor: period", entry.what.order, text))
         elif entry.kind == "divergence":
-            tame = np.flatnonzero((result.labels == label) & _stays(ends, early))
+            tame = np.flatnonzero((result.labels == label) & stays(ends, early))
             # Where nearby orbits part, rounding decides which of them leave: then no orbit is any other's witness.
-            tame = [i for i in tame if np.all(_stays(*_plain_orbits(model, _around(samples[i], rng))))]
+            tame = [i for i in tame if np.all(stays(*plain_orbits(reference.map, around(samples[i], rng))))]
             if tame:
                 found.append(
                     Finding("wrong attractor: divergence", 0, f"{len(tame)} of {len(own)} orbits stay bounded")
@@ -125,44 +126,13 @@ def of_attractors(model, reference: Reference, rng: np.random.Generator, said: S
     return found
 
 
-def _stays(ends: np.ndarray, early: np.ndarray) -> np.ndarray:
-    """Which orbits `(N,)` are at their end no further out than they had been by half the time."""
-    last = np.max(np.abs(ends), axis=(0, 2))
-    return (last / 1.01 <= early) & (last < 1e200)
-
-
-def _around(sample: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw 64 states to within rounding of one."""
-    return sample * (1 + 1e-13 * rng.normal(size=(64, len(sample))))
-
-
-def _plain_orbits(model, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the last 65 states `(65, N, M)` of plain orbits, and how large each had been by half the time `(N,)`."""
-    A, B, C, c, h = (np.array([[number_of(x) for x in row] for row in part.tolist()]) for part in formula(model))
-    z, kept, early = samples, [], np.zeros(len(samples))
-    with np.errstate(all="ignore"):
-        for step in range(STEPS + 65):
-            z = z @ A.T + np.maximum(z @ C.T + c.T, 0) @ B.T + h.T
-            early = np.maximum(early, np.max(np.abs(z), axis=1)) if step < STEPS // 2 else early
-            if step >= STEPS:
-                kept.append(z)
-    return np.stack(kept), early
-
-
-def _rounding(model, cycle: cx.Cycle) -> float:
-    """How far rounding takes plain orbits off a cycle that attracts strongly: where large terms cancel, far."""
-    A, B, C, c, h = (np.array([[abs(number_of(x)) for x in row] for row in part.tolist()]) for part in formula(model))
-    z = np.abs(cycle.points)
-    return 64 * np.finfo(float).eps * float(np.max(z @ A.T + (z @ C.T + c.T) @ B.T + h.T))
-
-
-def _goes_to(reference: Reference, cycle: cx.Cycle, own, rounding: float) -> list[Finding]:
+def _goes_to(reference: Reference, cycle: cx.Cycle, own, lost: float) -> list[Finding]:
     """Whether plain orbits end on a cycle that attracts strongly."""
     moduli = [abs(root).mid() for root in reference.map.multipliers(reference.map.word_of(cycle.gates))]
     if not all(float(modulus) < 0.9 and float(modulus) ** (STEPS / cycle.order) < 1e-9 for modulus in moduli):
         return []
     size = max(float(np.max(np.abs(cycle.points))), cycle.error)
-    near = 1e-6 * size + cycle.error + rounding
+    near = 1e-6 * size + cycle.error + lost
     astray = [o for o, _ in own if np.min(np.max(np.abs(cycle.points - o[-1]), axis=1)) > near]
     if astray:
         text = f"{len(astray)} of {len(own)} samples said to go to {cycle!r} are at {astray[0][-1]}"
