@@ -168,10 +168,16 @@ def test_given_words_are_searched():
     assert all(is_among(cycle, helped) for cycle in blind)
     if helped.report["orders"]["7"]["starts"] == 8:
         assert helped.report["orders"]["7"]["hits"] == blind.report["orders"]["7"]["hits"]
-    with pytest.raises(ValueError, match=r"words: expected gates of shape \(k, 1\)"):
-        cx.find_cycles(model, [7], key=3, words=[np.zeros((7, 2), bool)])
-    with pytest.raises(ValueError, match=r"words: expected gates of shape \(k, 1\), got \[\[0\], \[0, 1\]\]"):
-        cx.find_cycles(model, [7], key=3, words=[[[0], [0, 1]]])
+    (whole,) = (cycle for cycle in helped if is_among(wanted, [cycle]))
+    same = cx.find_cycles(model, [7], key=key, finder=finder, words=[whole])
+    assert [one.gates.tolist() for one in same] == [one.gates.tolist() for one in helped]
+    for wrong, shown in (
+        ([np.zeros((7, 2), bool)], r"shape \(7, 2\)"),
+        ([[[0], [0, 1]]], r"\[\[0\], \[0, 1\]\]"),
+        ([0, 1, 1], "0"),
+    ):
+        with pytest.raises(ValueError, match=rf"or of gates of shape \(k, 1\) each; one of them is {shown}\."):
+            cx.find_cycles(model, [7], key=3, words=wrong)
 
 
 # -- how sure are we --------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def compare(
     models, _ = checked_models([model_a, model_b])
     ends, searched = [], []
     for cycles in (cycles_a, cycles_b):
-        words = checked_words([getattr(cycle, "gates", cycle) for cycle in cycles], models[0].num_gates)
+        words = checked_words(cycles, models[0].num_gates)
         ends.append({order: (np.zeros(len(some), int), some) for order, some in words.items()})
         searched.append(set(cycles.orders) if isinstance(cycles, Cycles) else None)
     known = [orders for orders in searched if orders is not None]

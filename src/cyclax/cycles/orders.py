@@ -62,12 +62,20 @@ def _shown(value: Any) -> str:
     return f"shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
 
 
+def gates_of(words: Iterable[Any]) -> list[Any]:
+    """Give the gates of each `Cycle`, and gates that are given as they are."""
+    return [getattr(word, "gates", word) for word in words]
+
+
 def checked_words(words: Iterable[Any], num_gates: int) -> dict[int, np.ndarray]:
-    """Group given words by their length: `(n, k, G)` for each k."""
+    """Group given words, and those of given cycles, by their length: `(n, k, G)` for each k."""
     groups: dict[int, list[np.ndarray]] = {}
-    for given in words:
+    for given in gates_of(words):
         word = _as_word(given, num_gates)
         if word is None:
-            raise ValueError(f"words: expected gates of shape (k, {num_gates}), got {_shown(given)}.")
+            raise ValueError(
+                f"words: expected a list of cycles, or of gates of shape (k, {num_gates}) each; one of them is "
+                f"{_shown(given)}."
+            )
         groups.setdefault(len(word), []).append(word)
     return {order: np.stack(group) for order, group in groups.items()}

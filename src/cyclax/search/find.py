@@ -16,7 +16,7 @@ from cyclax.core.stop import Stop
 from cyclax.cycles.balance import balanced, in_own_units
 from cyclax.cycles.cycle import NearMiss
 from cyclax.cycles.driven import over_periods
-from cyclax.cycles.orders import checked_orders, checked_words, divisors
+from cyclax.cycles.orders import checked_orders, checked_words, divisors, gates_of
 from cyclax.cycles.result import Cycles
 from cyclax.cycles.seal import sealed
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -31,7 +31,7 @@ class _Options(TypedDict, total=False):
     key: Required[Array | int]
     finder: AbstractFinder | None
     inputs: Any
-    words: Iterable[Bool[Any, "k G"]]
+    words: Cycles | Iterable[Bool[Any, "k G"]]
     near_misses: int
     progress: bool
 
@@ -63,8 +63,8 @@ def find_cycles(model, orders, *, key, finder=None, inputs=None, words=(), near_
       `gates`, the first of them where the first row acts; what differs by whole periods is one cycle. Found as fixed
       points of all steps at once, in k p M dimensions, so for few steps or few states; `finder.seconds` are for each
       order.
-    - `words`: gate words `(k, G)` to start from as well, such as the gates of cycles of a neighbouring network. They
-      do not enter the estimate of what is unseen.
+    - `words`: what to start from as well: the cycles of a neighbouring network, or gate words `(k, G)`. They do not
+      enter the estimate of what is unseen.
     - `near_misses`: list up to so many virtual cycles just outside their region, and as many ghosts (local minima of
       |F^k(z) - z|), of each order.
     - `progress`: show a bar on a terminal when the search takes longer than a second.
@@ -80,7 +80,7 @@ def find_cycles(model, orders, *, key, finder=None, inputs=None, words=(), near_
         raise TypeError(f"finder: expected {known}, got {finder!r}.")
     wanted = checked_orders(orders)
     if inputs is not None:
-        return _driven(model, inputs, wanted, key, finder, list(words), near_misses, progress)
+        return _driven(model, inputs, wanted, key, finder, gates_of(words), near_misses, progress)
     models, batch = checked_models(model)
     given = checked_words(words, models[0].num_gates)
     key = checked_key(key)
