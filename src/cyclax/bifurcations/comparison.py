@@ -318,7 +318,7 @@ class Comparison:
         left = abs(float(toward > 0) - at)
         near = (node for node in self.nodes[pair] if 0 < node.beyond(at, toward) < _PAST)
         own = (node for node in near if any(self._code(pair, word) == code for word in node.event.words))
-        gap = min((node.beyond(at, toward) for node in own), default=left)
+        gap = min((node.beyond(at, toward) for node in own), default=np.inf)
         if gap < _PAST:
             self.paths.fine[pair] = True
         return at + toward * min(_PAST, left / 2, gap / 2)
