@@ -1,5 +1,9 @@
 """All words, one by one: against plain enumeration and maps whose cycles are known."""
 
+import fractions
+import itertools
+import math
+
 import numpy as np
 import pytest
 from conftest import key
@@ -15,7 +19,7 @@ from cyclax.cycles.word import word_key
 from cyclax.maps.affine import affine_form
 from cyclax.proofs import exhaustive as module
 from cyclax.proofs.candidates import Box
-from cyclax.proofs.exhaustive import exhaustive
+from cyclax.proofs.exhaustive import alphabet, exhaustive, number_of, patterns_of
 
 
 def silent(text):
@@ -47,6 +51,12 @@ def solved(model, orders):
                 solutions = solve_words(model, words, bounds)
                 found[order] = list(solutions.points[solutions.met & ~solutions.singular])
     return found
+
+
+def patterns(model):
+    """Count the combinations of patterns, one of each direction."""
+    with numerics():
+        return number_of(patterns_of(affine_form(model)))
 
 
 class _Points:
@@ -92,10 +102,10 @@ def test_only_the_orders_asked_for():
 def test_gates_of_one_direction_are_not_independent():
     """Each hidden unit of a clipped network has 3 patterns, not 4; a state with B kinks has B + 1 of them."""
     clipped = cx.ClippedShallowPLRNN.random(2, 5, key=key(3))
-    assert everything(clipped, [1])[0].notes["symbols"] == 3**5
+    assert patterns(clipped) == 3**5
     dendritic = cx.DendriticPLRNN.random(2, 4, key=key(3))
-    assert everything(dendritic, [1])[0].notes["symbols"] == 5**2
-    assert everything(cx.ClippedDendriticPLRNN.random(2, 4, key=key(3)), [1])[0].notes["symbols"] == 6**2
+    assert patterns(dendritic) == everything(dendritic, [1])[0].notes["symbols"] == 5**2
+    assert patterns(cx.ClippedDendriticPLRNN.random(2, 4, key=key(3))) == 6**2
 
 
 @pytest.mark.parametrize("seed", [7, 10, 37, 40])
@@ -122,6 +132,7 @@ def test_opposite_gates(seed):
 )
 def test_patterns_leave_nothing_out(model, monkeypatch):
     """With every gate taken as independent of the others, the same cycles come out."""
+    monkeypatch.setattr(module, "regions_of", lambda bounds, patterns: None)
     found = solved(model, [1, 2])
     seen = everything(model, [1])[0].nodes
     monkeypatch.setattr(
@@ -144,9 +155,123 @@ def test_identical_units_count_once():
         A=[0.5, 0.3], W1=np.hstack([W1, W1]) / 2, W2=np.vstack([W2, W2]), h1=[1.0, -1], h2=np.tile(h2, 2)
     )
     one, two = solved(single, [1, 2]), solved(double, [1, 2])
-    assert everything(double, [1])[0].notes["symbols"] == 8
+    assert patterns(double) == 8
+    assert everything(double, [1])[0].notes["symbols"] == 7  # of the regions of three lines
     for order in (1, 2):
         np.testing.assert_allclose(np.array(one[order]), np.array(two[order]))
+
+
+# -- regions --------------------------------------------------------------------------------------------------------
+
+
+def shallow(W2, h2, seed=0):
+    rng, (hidden, number) = np.random.default_rng(seed), np.shape(W2)
+    return cx.ShallowPLRNN(
+        A=rng.uniform(-0.5, 0.5, number), W1=rng.normal(size=(number, hidden)), W2=W2, h1=rng.normal(size=number), h2=h2
+    )
+
+
+def regions(model):
+    """Give the gates of all regions; None where they are not told apart."""
+    with numerics():
+        bounds = affine_form(model)
+        found = module.regions_of(bounds, patterns_of(bounds))
+    if found is not None:
+        assert len(np.unique(found, axis=0)) == len(found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("number", "hidden", "seed"), [(2, 3, 0), (2, 20, 1), (2, 60, 2), (3, 5, 3), (3, 14, 4), (4, 9, 5)]
+)
+def test_planes_in_general_position(number, hidden, seed):
+    rng = np.random.default_rng(seed)
+    W2, h2 = rng.normal(size=(hidden, number)), rng.normal(size=hidden)
+    found = regions(shallow(W2, h2))
+    assert len(found) == sum(math.comb(hidden, i) for i in range(number + 1))
+    states = rng.normal(size=(200_000, number)) * 10 ** rng.uniform(-1, 3, (200_000, 1))
+    met = np.unique(states @ W2.T + h2 > 0, axis=0)
+    assert {row.tobytes() for row in met} <= {row.tobytes() for row in found}
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("far", [1e-3, 1.0, 1e4])
+def test_planes_through_one_point_up_to_rounding(seed, far):
+    """Five lines that would meet in a point: in exact numbers there are tiny regions around it, and all are listed."""
+    rng = np.random.default_rng(seed)
+    W2 = rng.normal(size=(5, 2))
+    h2 = -W2 @ (far * rng.normal(size=2))
+    found = {tuple(row) for row in regions(shallow(W2, h2)).tolist()}
+    planes = [tuple(map(fractions.Fraction, row)) for row in np.column_stack([W2, h2]).tolist()]
+    exact = set()
+    for i, j in itertools.combinations(range(5), 2):
+        (a, b, e), (c, d, f) = planes[i], planes[j]
+        x, y = (b * f - d * e) / (a * d - b * c), (c * e - a * f) / (a * d - b * c)
+        heights = [p * x + q * y + r for p, q, r in planes]
+        assert sum(height == 0 for height in heights) == 2
+        for sides in itertools.product([False, True], repeat=2):
+            around = [height > 0 for height in heights]
+            around[i], around[j] = sides
+            exact.add(tuple(around))
+    assert len(exact) == 1 + 5 + 10
+    assert exact <= found
+
+
+@settings(max_examples=60)
+@given(seed=st.integers(0, 10**6), number=st.integers(2, 3), hidden=st.integers(3, 8))
+def test_planes_that_meet_or_are_parallel(seed, number, hidden):
+    """Weights of few digits: parallel planes, planes twice, and corners of many planes; regions are met on a grid."""
+    rng = np.random.default_rng(seed)
+    W2, h2 = rng.integers(-2, 3, (hidden, number)), rng.integers(-2, 3, hidden)
+    W2[np.all(W2 == 0, axis=1)] = 1
+    with numerics():
+        bounds = affine_form(shallow(W2.astype(float), h2.astype(float)))
+        symbols = alphabet(bounds)
+    gates = np.concatenate([group for group, _ in symbols])
+    combined = itertools.product(*(rows.tolist() for _, rows in symbols))
+    known = {tuple(itertools.chain.from_iterable(rows)) for rows in combined}
+    # In twelfths, and thousandths off: heights are whole numbers.
+    grid = np.stack(np.meshgrid(*[np.arange(-60, 61, 12 if number == 3 else 2)] * number), -1).reshape(-1, number)
+    for _ in range(5):
+        states = 1000 * grid + rng.integers(-99, 100, grid.shape)
+        heights = states @ W2.T + 12_000 * h2
+        met = np.unique((heights > 0)[np.all(heights != 0, axis=1)], axis=0)[:, gates]
+        assert {tuple(row) for row in met.tolist()} <= known
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-9, 1e-13, 1e-15])
+def test_thin_strips_have_regions(gap):
+    """Two planes a gap apart, and one that is turned by little: what lies between them is listed."""
+    turn = 1e-6
+    W2 = np.array([[1.0, 0], [1, 0], [np.cos(turn), np.sin(turn)], [0, 1]])
+    found = regions(shallow(W2, np.array([0.0, -gap, 0.5, 0.25])))
+    rows = {tuple(row) for row in found.tolist()}
+    # The turned plane is met far below, at -5e5.
+    assert {row[2:] for row in rows if row[:2] == (True, False)} == {(True, True), (True, False), (False, False)}
+    assert not any(low < high for low, high, *_ in rows)
+
+
+def test_regions_that_are_not_told_apart():
+    """Planes too nearly parallel, and too many through one corner, are left to combinations."""
+    nearly = np.array([[1.0, 0], [1, 1e-9], [0, 1]])
+    assert regions(shallow(nearly, np.ones(3))) is None
+    spokes = np.stack([np.cos(np.arange(7)), np.sin(np.arange(7))], axis=1)
+    assert regions(shallow(spokes, np.zeros(7))) is None
+    assert everything(shallow(spokes, np.zeros(7)), [1])[0].notes["symbols"] == 2**7
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_regions_leave_nothing_out(seed, monkeypatch):
+    """With all combinations of gates, the same cycles come out, of orders 1 and 2."""
+    rng = np.random.default_rng(seed)
+    model = shallow(rng.normal(size=(7, 2)) * 2, rng.normal(size=7), seed)
+    found, seen = solved(model, [1, 2]), everything(model, [1])[0].nodes
+    monkeypatch.setattr(module, "regions_of", lambda bounds, patterns: None)
+    assert (seen, everything(model, [1])[0].nodes) == (29, 128)
+    reference = solved(model, [1, 2])
+    assert sum(map(len, reference.values())) > 0
+    for order in (1, 2):
+        assert same_cycles([_Points(points) for points in found[order]], reference[order])
 
 
 # -- degenerate ----------------------------------------------------------------------------------------------------

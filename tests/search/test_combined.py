@@ -14,6 +14,7 @@ from cyclax.core.stop import Stop
 from cyclax.cycles.inventory import Inventory
 from cyclax.cycles.word import word_key
 from cyclax.maps.affine import affine_form
+from cyclax.proofs import exhaustive
 from cyclax.proofs.attempt import Attempts
 from cyclax.search.tally import Network
 
@@ -98,8 +99,22 @@ def test_many_dimensions_are_proved():
     assert words_of(found) == words_of(cx.enumerate_cycles(model, 1, method=cx.BranchAndBound(), progress=False))
 
 
-def test_a_graph_of_order_1_is_given_what_its_regions_can_take():
+@pytest.mark.parametrize("seed", [11, 25, 41])
+def test_fixed_points_of_many_gates_in_a_plane_are_solved_region_by_region(seed):
+    rng = np.random.default_rng(seed)
+    W2, h2 = rng.normal(size=(40, 2)), rng.normal(size=40)
+    W1 = (1.2 * rng.normal(size=(2, 40)) - 0.6 * W2.T) / 8
+    model = cx.ShallowPLRNN(A=[0.9, 0.9], W1=W1, W2=W2, h1=-W1 @ np.maximum(h2, 0), h2=h2)
+    found = cx.find_cycles(model, 1, key=0, progress=False)
+    proof = found.report["orders"]["1"]["proof"]
+    assert (verdicts(found), found.counts) == (["proved complete"], {1: 3})
+    assert (proof["method"], proof["where"], proof["nodes"]) == ("all words", "everywhere", 1 + 40 + 40 * 39 // 2)
+    assert words_of(found) == words_of(cx.enumerate_cycles(model, 1, method=cx.WordGraph(), progress=False))
+
+
+def test_a_graph_of_order_1_is_given_what_its_regions_can_take(monkeypatch):
     """Each region follows itself where the map is near the identity: twice as many nodes as the plane has regions."""
+    monkeypatch.setattr(exhaustive, "regions_of", lambda bounds, patterns: None)  # else it is not tried
     rng = np.random.default_rng(0)
     W1, W2, h2 = 0.003 * rng.normal(size=(2, 40)), rng.normal(size=(40, 2)), rng.normal(size=40)
     model = cx.ShallowPLRNN(A=[0.999, 0.999], W1=W1, W2=W2, h1=[0, 0], h2=h2)

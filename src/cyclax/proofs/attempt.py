@@ -1,6 +1,7 @@
 """A proof that is tried with a stated number of operations, so that whether it succeeds depends on no clock."""
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.rounding import adds_up
 from cyclax.proofs.candidates import Box, Candidates
 from cyclax.proofs.certificate import certificate, sentence
+from cyclax.proofs.exhaustive import alphabet, number_of
 from cyclax.proofs.methods import AbstractMethod, BranchAndBound, Exhaustive, WordGraph
 from cyclax.proofs.nearby import search_nearby
 from cyclax.proofs.promise import Promise, TreeBudget
@@ -25,9 +27,9 @@ from cyclax.proofs.promise import Promise, TreeBudget
 _DEFAULT_BOX = 1e4
 # From this dimension on fixed points are left to branch and bound; in smaller ones the word graph is as fast.
 MANY_DIMENSIONS = 8
-# Where all orders have at most so many words (as a power of two) they are tried first, else where other methods leave
-# an order open; more than the most never are.
-_FEW_BITS, _MOST_BITS = 10, 40
+# Where all orders have at most so many words (as a power of two; of fixed points alone, in few dimensions, that many)
+# they are tried first, else where other methods leave an order open; more than the most never are.
+_FEW_BITS, _FEW_FIXED_POINTS, _MOST_BITS = 10, 14, 40
 # Operations, about, of one node of a graph (times M^2, and times M for each gate), and of one word (times k M^3).
 _GRAPH_NODE, _GRAPH_GATE, _WORD = 1.3e4, 3e3, 200.0
 # A graph begins anew each time: with so many times as many nodes as the last, at least. That of order 1 is given what
@@ -145,9 +147,10 @@ class Attempts:
     def _methods(self, operations: float) -> Iterator[tuple[AbstractMethod, list[int]]]:
         """Choose the methods, one after the other, and the orders that each is asked about."""
         orders, few = self.open(), self._few(operations)
-        all_are_few = few == orders and self._gates() * max(orders) <= _FEW_BITS
+        many = self.inventory.model.num_states >= MANY_DIMENSIONS
+        most = _FEW_BITS if many or orders != [1] else _FEW_FIXED_POINTS
+        all_are_few = few == orders and self._bits * max(orders) <= most
         if not self.lacking and not all_are_few:
-            many = self.inventory.model.num_states >= MANY_DIMENSIONS
             if many and 1 in orders and 1 not in self.proved:
                 yield BranchAndBound(), [1]
             if not many or max(orders) > 1:
@@ -171,7 +174,7 @@ class Attempts:
         """List the lowest orders that are open, as far as all their words can be tried."""
         few, words = [], 0
         for order in self.open():
-            bits = self._gates() * order
+            bits = self._bits * order
             words += 2 ** min(bits, _MOST_BITS)
             if bits >= _MOST_BITS or words > operations / self._each(Exhaustive(), order):
                 break
@@ -184,6 +187,11 @@ class Attempts:
         The planes of G gates part M dimensions into at most sum_(i <= M) C(G, i) regions.
         """
         return 2 * sum(math.comb(self._gates(), i) for i in range(self.inventory.model.num_states + 1))
+
+    @functools.cached_property
+    def _bits(self) -> float:
+        """The bits of a symbol of a word: a region, or the gates of a step."""
+        return math.log2(number_of(alphabet(self.inventory.bounds)))
 
     def _gates(self) -> int:
         return int(np.sum(self.inventory.bounds.effective))

@@ -2,11 +2,15 @@
 
 Gates whose borders are parallel are not independent: along their common direction the borders cut a line into
 intervals, and only the patterns of those intervals exist. A *symbol* is one choice of an interval for every direction;
-a clipped network of H hidden units has at most 3^H of them instead of 4^H. The points that lie exactly on a border
-belong, by continuity, to the solutions of the words on both sides.
+a clipped network of H hidden units has at most 3^H of them instead of 4^H. Where there are more directions than
+dimensions most of these choices do not exist either: then a symbol is a region, of which G borders make at most
+sum_(i <= M) C(G, i). The points that lie exactly on a border belong, by continuity, to the solutions of the words on
+both sides.
 """
 
 import fractions
+import itertools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -24,6 +28,10 @@ _TOLERANCE = 1e-9
 _SINGULAR = 1e10
 # Where rounding in what gates add up to exceeds this share of a Jacobian, or of I, words are not judged by it.
 _CANCELED = 1e-10
+# Regions are listed from at most so many corners, each with up to 2 to this power regions around it.
+_MOST_CORNERS, _MEETING = 2**14, 6
+# A corner is known where its planes are this far from parallel; other planes part from it where that is clear.
+_PARALLEL, _CLEAR = 1e-8, 64.0
 # Words that are looked at together take up to this much memory (and never more than the budget allows).
 _CHUNK_BYTES = 2**26
 # Words of an order on which it is measured how long all of them would take; refused is what would take so many times
@@ -50,9 +58,8 @@ def exhaustive(
 
     **Raises:** `TooExpensiveError`, before anything is solved, that says how many words there are.
     """
-    patterns = patterns_of(bounds)
-    sizes = np.array([len(rows) for _, rows in patterns], dtype=object)
-    symbols = int(np.prod(sizes)) if len(sizes) else 1
+    patterns = alphabet(bounds)
+    symbols = number_of(patterns)
     _refuse_if_too_expensive(bounds, patterns, symbols, orders, budget)
     words, complete, looked_at, unfinished = {}, [], 0, ""
     for order in orders:
@@ -141,6 +148,69 @@ def patterns_of(bounds: AffineForm) -> list[tuple[np.ndarray, np.ndarray]]:
         along = slopes * np.sign(bounds.gradients[gates[0], pivot]) > 0
         patterns.append((gates, np.unique(below == along, axis=0)))
     return patterns
+
+
+def number_of(patterns: list[tuple[np.ndarray, np.ndarray]]) -> int:
+    """Count the symbols: one pattern of each direction."""
+    return math.prod(len(rows) for _, rows in patterns)
+
+
+def alphabet(bounds: AffineForm) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Give the patterns of each direction, or those of all gates at once, where regions are told apart and fewer."""
+    patterns = patterns_of(bounds)
+    regions = regions_of(bounds, patterns)
+    if regions is None or len(regions) >= number_of(patterns):
+        return patterns
+    return [(np.flatnonzero(bounds.effective), regions)]
+
+
+def regions_of(bounds: AffineForm, patterns) -> np.ndarray | None:
+    """List gates `(n, G')`, of those that matter, among which are those of every region; None where that is not known.
+
+    With as many independent planes as dimensions every region has a corner in its closure, where so many planes meet:
+    on the others it lies as its corner does. What rounding leaves open of a corner is taken both ways.
+    """
+    gradients = bounds.gradients[bounds.effective]
+    lengths = lengths_of(gradients)
+    planes, offsets = gradients / lengths[:, None], bounds.offsets[bounds.effective] / lengths
+    size = planes.shape[1]
+    # Of directions no more than dimensions all patterns exist.
+    if len(patterns) <= size or size < 2 or math.comb(len(planes), size) > _MOST_CORNERS:
+        return None
+    effective, direction = np.flatnonzero(bounds.effective), np.zeros(len(planes), int)
+    columns = [np.searchsorted(effective, gates) for gates, _ in patterns]
+    for i, some in enumerate(columns):
+        direction[some] = i
+    # Parallel planes do not meet.
+    corners = np.array(list(itertools.combinations(range(len(planes)), size)))
+    apart = np.sort(direction[corners], axis=1)
+    corners = corners[np.all(apart[:, 1:] != apart[:, :-1], axis=1)]
+    inverses = planes[corners]
+    if not np.all(np.abs(np.linalg.det(inverses)) > _PARALLEL):
+        return None
+    inverses = np.linalg.inv(inverses)
+    points = -(inverses @ offsets[corners][..., None])[..., 0]
+    heights = points @ planes.T + offsets
+    # Rounding in a corner, and in the height of a plane there.
+    far = np.linalg.norm(points, axis=1) + np.linalg.norm(offsets[corners], axis=1)
+    wrong = size * _EPS * np.linalg.norm(inverses, axis=(1, 2)) * far
+    near = np.abs(heights) <= _CLEAR * (wrong[:, None] + size * _EPS * (far[:, None] + np.abs(offsets)))
+    near[np.arange(len(corners))[:, None], corners] = True
+    if not np.all(np.isfinite(heights)) or np.max(np.sum(near, axis=1)) > _MEETING:
+        return None
+    found = []
+    for number in np.unique(np.sum(near, axis=1)).tolist():
+        some = np.sum(near, axis=1) == number
+        meeting = np.nonzero(near[some])[1].reshape(-1, number)
+        for sides in itertools.product([False, True], repeat=number):
+            around = heights[some] > 0
+            np.put_along_axis(around, meeting, np.array(sides)[None], axis=1)
+            found.append(np.packbits(around, axis=1))
+    regions = np.unpackbits(np.unique(np.concatenate(found), axis=0), axis=1, count=len(planes)).astype(bool)
+    for (_, rows), some in zip(patterns, columns, strict=True):
+        if len(some) > 1:  # of parallel planes it is known which patterns exist
+            regions = regions[np.any(np.all(regions[:, None, some] == rows, axis=2), axis=1)]
+    return regions
 
 
 def _gates(bounds: AffineForm, patterns, codes: np.ndarray, symbols: int, order: int) -> np.ndarray:
