@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -375,3 +377,15 @@ def test_gates_that_do_not_feed_back():
     found = contraction_certificate(affine_form(near))
     assert found is not None
     assert 0.5 <= found.rate < 1
+
+
+def test_no_optimizer_is_imported_where_no_scaling_can_serve():
+    """Two Jacobians of radius 0.95, with a loop whose gain is 9.9 in every scaling: SciPy is slow to import."""
+    program = (
+        "import sys, cyclax as cx\n"
+        "model = cx.BorderCollisionNormalForm([[0.9, 1], [-0.9, 0]], [[-1.5, 1], [-0.9, 0]], [1, 0])\n"
+        "found = cx.find_cycles(model, 1, key=0, progress=False)\n"
+        "print(len(found), found.report['orders']['1']['verdict'], 'scipy' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout == "1 proved complete False\n"

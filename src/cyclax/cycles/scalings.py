@@ -63,6 +63,8 @@ def _descent(gains: np.ndarray) -> Iterator[np.ndarray]:
             yield np.exp(logs)
         if peak == 0 or peak - 1 > _HOPELESS * (before - peak):  # no gate feeds back to itself; or no hope
             return
+        if not attempt and np.max(np.abs(np.linalg.eigvals(gains[norms >= 1])), initial=0) >= 1:  # no norm is less
+            return
         if attempt or peak < 1:  # the first scaling minimizes another norm
             before = peak
         padded = np.concatenate([[-np.inf], norms, [-np.inf]])
