@@ -81,8 +81,7 @@ def _paths(M: int) -> Problem:
     def run():
         cx.find_cycles(_network(M), 1, key=0, finder=cx.PathFollowing(paths=8), progress=False)
 
-    rows = Row("paths.walk.advance", "piece", 2), Row("paths.walk.entered", "16 starts", 1)
-    return Problem(f"paths, M = {M}", run, rows)
+    return Problem(f"paths, M = {M}", run, (Row("paths.walk.advance", "piece", 2),))
 
 
 def _spectrum(M: int, exponents: int, **bounds: float) -> Problem:

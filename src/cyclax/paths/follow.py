@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Float
 
 from cyclax.paths.system import Problem
-from cyclax.paths.walk import CHUNK, ENTERED_TOGETHER, Fate, Lanes, Log, advance, entered, idle
+from cyclax.paths.walk import CHUNK, Fate, Lanes, Log, advance, entered, idle
 
 # Memory for the inverses of all lanes, which should stay in a cache of the CPU, and of the paths that wait.
 _LANES_BYTES, _POOL_BYTES = 2**19, 2**24
-# Lanes on an accelerator, and paths that wait, at most.
-_MOST_LANES, _MOST_WAITING = 4096, 1024
+# Paths that wait, at most, and lanes on an accelerator: one for each.
+_MOST_WAITING = 1024
 # Chunks of pieces between two visits of the host.
 _CHUNKS = 16
 
@@ -55,8 +55,8 @@ class Walker:
         self.system = jax.device_put(problem.system)
         each = 8 * len(problem.system.r) ** 2
         self.lanes = lanes or default_lanes(len(problem.system.r))
-        room = int(2 ** np.clip(np.log2(_POOL_BYTES / each).round(), 5, np.log2(_MOST_WAITING)))
-        self.room = max(room, 4 * self.lanes) if jax.default_backend() != "cpu" else room
+        most = int(2 ** np.clip(np.log2(_POOL_BYTES / each).round(), 5, np.log2(_MOST_WAITING)))
+        self.room = most if jax.default_backend() == "cpu" else _MOST_WAITING
 
     def run(
         self,
@@ -70,10 +70,8 @@ class Walker:
         When `stop()` says so it returns early; the fate of ways under way, or not begun, is `WALKING`.
         """
         number, n = x.shape
-        room = -(-self.room // ENTERED_TOGETHER) * ENTERED_TOGETHER
-        padded = (np.pad(part, ((0, room - number), *[(0, 0)] * (part.ndim - 1))) for part in (x, t, defect))
-        pool = entered(self.system, *padded, np.int32(number), room=room)
-        lanes, following = jax.device_put((idle(self.lanes, n, len(self.problem.system.b)), np.int32(0)))
+        ready = entered(self.problem.system, x, t, defect, self.room), idle(self.lanes, n, len(self.problem.system.b))
+        pool, lanes, following = jax.device_put((*ready, np.int32(0)))
         record, renewed = _Record(number), set()
         while not record.done() and not stop():
             lanes, following, log, length = advance(
@@ -109,7 +107,7 @@ class Walker:
 def default_lanes(size: int) -> int:
     """Give the number of lanes: on CPUs what fits the caches."""
     if jax.default_backend() != "cpu":
-        return _MOST_LANES
+        return _MOST_WAITING
     return int(2 ** np.clip(np.log2(_LANES_BYTES / (8 * size * size)).round(), 4, 8))
 
 

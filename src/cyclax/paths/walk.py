@@ -28,8 +28,6 @@ from cyclax.paths.system import System
 
 # Pieces between two visits of the lanes, where those that have ended take up new paths and drift is corrected.
 CHUNK = 16
-# Starts whose regions are inverted together.
-ENTERED_TOGETHER = 16
 # A region is singular where den is this small; where it is only small, the inverse has lost digits and is made anew.
 _SINGULAR, _INEXACT = 1e-11, 1e-5
 # Above this condition number (in the largest entry) a path cannot begin in a region.
@@ -115,28 +113,29 @@ def value(system: System, x, open_):
     return x @ system.S.T - system.r - jnp.where(open_, y, 0) @ system.a, y
 
 
-@functools.partial(jax.jit, static_argnames="room")
-def entered(system: System, x, t, defect, size, *, room: int) -> Pool:
-    """Prepare `size` paths; where t is 0 the defect is that of x itself, else the one that is given."""
-
-    def some(i, pool: Pool):
-        cut = lambda part: jax.lax.dynamic_slice_in_dim(part, i * ENTERED_TOGETHER, ENTERED_TOGETHER)  # noqa: E731
-        x_, t_, given = cut(x), cut(t), cut(defect)
-        open_ = read(system, x_) + system.b > 0
-        own, _ = value(system, x_, open_)
-        gated = jnp.where(open_[:, :, None], system.c, 0) if len(system.c) else open_[:, :, None] * jnp.eye(x.shape[1])
-        matrix = system.S - jnp.einsum("gi,pgj->pij", system.a, gated)
-        inverse = jnp.linalg.inv(matrix)
-        largest = jnp.max(jnp.abs(inverse), axis=(1, 2)) * jnp.max(jnp.abs(matrix), axis=(1, 2))
-        # Maxima need not pass NaN on.
-        singular = ~(jnp.all(jnp.isfinite(inverse), axis=(1, 2)) & (largest < _CONDITION))
-        new = Pool(x_, t_, jnp.where(t_[:, None] == 0, own, given), inverse, open_, singular)
-        put = lambda all_, part: jax.lax.dynamic_update_slice_in_dim(all_, part, i * ENTERED_TOGETHER, 0)  # noqa: E731
-        return Pool(*map(put, pool, new))
-
-    n, gates = x.shape[1], len(system.b)
-    blank = Pool(x, t, defect, jnp.zeros((room, n, n)), jnp.zeros((room, gates), bool), jnp.zeros(room, bool))
-    return jax.lax.fori_loop(0, -(-size // ENTERED_TOGETHER), some, blank)
+def entered(system: System, x: np.ndarray, t: np.ndarray, defect: np.ndarray, room: int) -> Pool:
+    """Prepare paths on the host; where t is 0 the defect is that of x itself, else the one that is given."""
+    (number, n), gates = x.shape, len(system.b)
+    with np.errstate(all="ignore"):
+        y = read(system, x) + system.b
+        own = x @ system.S.T - system.r - np.maximum(y, 0) @ system.a
+        pool = Pool(
+            *(np.zeros((room, n)), np.zeros(room), np.zeros((room, n)), np.zeros((room, n, n))),
+            *(np.zeros((room, gates), bool), np.zeros(room, bool)),
+        )
+        pool.x[:number], pool.t[:number], pool.open[:number] = x, t, y > 0
+        pool.defect[:number] = np.where(t[:, None] == 0, own, defect)
+        c, matrix = system.c if len(system.c) else np.eye(n), np.empty((n, n))
+        for i in range(number):
+            np.subtract(system.S, system.a.T @ (pool.open[i, :, None] * c), out=matrix)
+            try:
+                pool.inverse[i] = np.linalg.inv(matrix)
+            except np.linalg.LinAlgError:
+                pool.singular[i] = True
+                continue
+            largest = np.max(np.abs(pool.inverse[i])) * np.max(np.abs(matrix))
+            pool.singular[i] = not largest < _CONDITION  # nor where it is no number
+    return pool
 
 
 def idle(lanes: int, n: int, gates: int) -> Lanes:
