@@ -75,6 +75,18 @@ def test_the_end_is_worth_more_nodes_where_it_is_near():
     assert budget.nodes == 2000  # and never beyond that
 
 
+def test_what_is_cheaper_comes_before_the_rest_of_a_long_tree_once():
+    done = []
+    budget = TreeBudget(60.0, 1000, long=500, cheaper=lambda: done.append(True))
+    assert budget.hopeless(100, 150) is None
+    assert not done  # some 225 nodes in all
+    assert budget.hopeless(100, 1000) is not None
+    assert not done  # nor where it is given up
+    assert budget.hopeless(200, 400) is None
+    assert budget.hopeless(300, 500) is None
+    assert done == [True]
+
+
 def form(model):
     with numerics():
         return affine_form(model)

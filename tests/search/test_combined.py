@@ -14,8 +14,9 @@ from cyclax.core.stop import Stop
 from cyclax.cycles.inventory import Inventory
 from cyclax.cycles.word import word_key
 from cyclax.maps.affine import affine_form
-from cyclax.proofs import exhaustive
+from cyclax.proofs import exhaustive, promise
 from cyclax.proofs.attempt import Attempts
+from cyclax.proofs.branch_and_bound import branching
 from cyclax.search.tally import Network
 
 NO_PROOFS = cx.Combined(proofs=False)
@@ -147,6 +148,34 @@ def test_what_is_proved_is_not_tried_again(monkeypatch):
     assert not attempts.refused
     assert len(given) == 1
     assert len(attempts.inventory.cycles) == 9
+
+
+def test_paths_are_followed_before_a_long_tree_goes_on(monkeypatch):
+    """Whoever interrupts the proof has what a few paths meet: here all there is, by a hundredth of the work."""
+    monkeypatch.setattr(branching, "LEARNING", 20)
+    monkeypatch.setattr(branching, "ROUND", 1)
+    rng = np.random.default_rng(0)
+    A, W = rng.uniform(0.3, 0.9, 30), rng.normal(size=(30, 30)) / np.sqrt(30)
+    model = cx.PLRNN(A=A, W=W, h=rng.normal(size=30))
+    known = []
+
+    def counted(self, *arguments):
+        found = original(self, *arguments)
+        known.append(len(network.inventory.cycles))
+        return found
+
+    original = cx.BranchAndBound.candidates
+    monkeypatch.setattr(cx.BranchAndBound, "candidates", counted)
+    for long, expected in ((np.inf, 0), (1e9, 9)):
+        monkeypatch.setattr(promise, "LONG", long)
+        with numerics():
+            network = Network(model, affine_form(model), jax.random.key(0), [1])
+            cx.Combined().search([network], never(), given={}, progress=False)
+        assert known.pop() == expected  # before any leaf of the tree was checked
+        assert network.attempts is not None
+        assert 1 in network.attempts.proved
+        assert len(network.inventory.cycles) == 9
+        assert (network.tallies[1].paths is None) == (expected == 0)
 
 
 def made(model):

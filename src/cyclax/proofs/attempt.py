@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from cyclax.proofs.certificate import certificate, sentence
 from cyclax.proofs.exhaustive import alphabet, number_of
 from cyclax.proofs.methods import AbstractMethod, BranchAndBound, Exhaustive, WordGraph
 from cyclax.proofs.nearby import search_nearby
-from cyclax.proofs.promise import Promise, TreeBudget
+from cyclax.proofs.promise import Promise
 
 # How many times larger than the states that matter the default box is.
 _DEFAULT_BOX = 1e4
@@ -96,27 +96,27 @@ class Attempts:
         names = ("method", "orders", "where", "box", "rigor", "tolerance", "nodes", "programs", "unfinished")
         return {"proof": {name: certified[name] for name in names}}
 
-    def attempt(self, operations: float, stop: Stop) -> None:
+    def attempt(self, operations: float, stop: Stop, cheaper: Callable[[], None] = lambda: None) -> None:
         """Try to prove what is open, with about so many operations for each method: those that each search is given.
 
-        A tree may take more, as far as its `Promise` goes.
+        A tree may take more, as far as its `Promise` goes; before it is a long one, what is `cheaper` is done.
         """
         if self.refused or not self.open():
             return
         try:
             try:
-                self._attempt(operations, stop)
+                self._attempt(operations, stop, cheaper)
             except ImportError as error:
                 self.lacking = str(error)
-                self._attempt(operations, stop)
+                self._attempt(operations, stop, cheaper)
         except (ValueError, SpentError) as error:
             self.refused = str(error)
 
-    def _attempt(self, operations: float, stop: Stop) -> None:
+    def _attempt(self, operations: float, stop: Stop, cheaper: Callable[[], None]) -> None:
         for method, orders in self._methods(operations):
             if not stop() and (nodes := self._nodes(method, max(orders), operations)):
                 self._prepare(stop)
-                self._try(method, orders, nodes, stop)
+                self._try(method, orders, nodes, stop, cheaper)
 
     def _nodes(self, method: AbstractMethod, order: int, operations: float) -> int:
         """Give the nodes to try it with now; 0 where that would do no more than was done."""
@@ -203,12 +203,15 @@ class Attempts:
             return _WORD * order * size**3
         return (_GRAPH_NODE * size + _GRAPH_GATE * self._gates()) * size
 
-    def _try(self, method: AbstractMethod, orders: list[int], nodes: int, stop: Stop) -> None:
+    def _try(
+        self, method: AbstractMethod, orders: list[int], nodes: int, stop: Stop, cheaper: Callable[[], None]
+    ) -> None:
         known, box = self.inventory, self._box
         assert box is not None
         began = Budget.clock()
         tree = self._promise if isinstance(method, BranchAndBound) else None
-        budget = (TreeBudget if tree else Budget)(seconds=max(stop.left(), 1e-3), nodes=nodes)
+        seconds = max(stop.left(), 1e-3)
+        budget = tree.budget(seconds, nodes, cheaper) if tree else Budget(seconds=seconds, nodes=nodes)
         budget.start(stop.interruption, began)
         try:
             found = method.candidates(known.model, known.bounds, orders, box, budget, lambda text: None)

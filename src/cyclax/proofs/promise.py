@@ -1,5 +1,8 @@
 """What trees of branch and bound may cost: whether to begin one, to go on, or to begin again, in counted operations."""
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 
 from cyclax.core.budget import Budget
@@ -14,6 +17,8 @@ _PROGRAM, _ENTRY, _UNIQUE = 2e6, 1600.0, 400.0
 # A tree tells what it will take by so many programs, after those that tighten its columns, so many for each. It is
 # begun where they cost at most so many operations, or as many as all searches so far.
 _TELLING, _TIGHTENING, _BEGIN = 2000, 3, 1.5e10
+# A tree of more operations takes some times as long as it takes to compile paths, and to follow a few.
+LONG = 2e10
 # All trees of a network may cost so many times as many operations as each search is given, and so many more in each
 # turn, for so many turns: searches, which are short at first, come before large trees.
 _MULTIPLE, _MORE, _TURNS = 2, 4.5e10, 3
@@ -47,6 +52,10 @@ class Promise:
         nodes = int((_MULTIPLE * operations + _MORE * self._turns) / self._each) - self._spent
         return nodes if nodes >= max(self._foreseen, 1) else 0
 
+    def budget(self, seconds: float, nodes: int, cheaper: Callable[[], None]) -> "TreeBudget":
+        """Give the budget of a tree of so many nodes, before a long one of which what is `cheaper` is done."""
+        return TreeBudget(seconds, nodes, LONG / self._each, cheaper)
+
     def absorb(self, found: Candidates) -> None:
         """Take in what a tree has found out."""
         self._spent += found.programs
@@ -59,17 +68,24 @@ class Promise:
 
 
 class TreeBudget(Budget):
-    """Nodes of a tree, which need not be used up: it is given up where it tells that they will not be enough."""
+    """Nodes of a tree, which need not be used up: it is given up where it tells that they will not be enough.
 
-    def __init__(self, seconds: float, nodes: int):
+    **Arguments:** `cheaper`: what is done once, before the tree goes on, where it tells of more than `long` nodes.
+    """
+
+    def __init__(self, seconds: float, nodes: int, long: float = math.inf, cheaper: Callable[[], None] = lambda: None):
         super().__init__(seconds=seconds, nodes=2 * nodes)
-        self._enough = nodes
+        self._enough, self._long, self._cheaper = nodes, long, cheaper
 
     def hopeless(self, nodes: int, expected: float) -> str | None:
         """Say why not to go on after so many nodes, where that many are told of in all."""
-        if expected - nodes <= _NEAR * nodes or foreseen(nodes, expected) <= self._enough:
-            return None
-        return f"more nodes were expected than the {self._enough} that seemed worth it"
+        total = foreseen(nodes, expected)
+        if expected - nodes > _NEAR * nodes and total > self._enough:
+            return f"more nodes were expected than the {self._enough} that seemed worth it"
+        if total > self._long:
+            self._long = math.inf
+            self._cheaper()
+        return None
 
 
 def foreseen(nodes: float, told: float) -> float:

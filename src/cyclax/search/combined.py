@@ -1,6 +1,7 @@
 """The default of `find_cycles`: proofs, paths and starts in turns, until the verdict is final."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -44,7 +45,7 @@ class Combined(AbstractFinder):
 
     - proofs (all words where they are few; the word graph; branch and bound): they find all cycles there are, or stop.
       A tree of branch and bound may take some times as long where it tells that this will be enough, and is asked again
-      as it grows;
+      as it grows; before a long one goes on, a few paths are followed, which often meet all there is;
     - `PathFollowing`, which finds fixed points in many dimensions;
     - `SCYFI`, which finds cycles in few.
 
@@ -151,7 +152,8 @@ class _Turns:
         for i in sorted({i for _, i, _ in self._open()}):
             if (attempts := self.networks[i].attempts) is not None and not self.stop():
                 self.say(f"proof, {work:.0e} operations")
-                attempts.attempt(work, self.stop)
+                # A few paths often meet all there is, long before a long proof of that ends.
+                attempts.attempt(work, self.stop, functools.partial(self._follow, [(1, i, 1)], _FIRST))
 
     def _follow(self, open_: list[Work], work: float) -> None:
         for order, i, effort in open_:
