@@ -6,6 +6,7 @@ the rows of z_{t+1}, so that det of the derivative of E is det(I - P).
 """
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +55,11 @@ class Gates:
     plane: np.ndarray
     turned: np.ndarray
     settled: np.ndarray
+
+    @functools.cached_property
+    def reached(self) -> Float[np.ndarray, "M P"]:
+        """The pseudoinverse of c: the states whose readings are nearest to those given."""
+        return np.linalg.pinv(self.c)
 
     def step(self, z: Float[np.ndarray, "n M"]) -> Float[np.ndarray, "n M"]:
         """Map states once."""

@@ -72,6 +72,6 @@ def _along_orbits(gates: Gates, states: np.ndarray, share: np.ndarray, scale: fl
 def _closed(gates: Gates, states: np.ndarray) -> np.ndarray:
     """Move states to where all gates are closed, where that is done by a linear solve; else leave them."""
     away = np.abs(states @ gates.c.T)
-    moved = (-away - gates.b) @ np.linalg.pinv(gates.c).T if len(gates.b) else states
+    moved = (-away - gates.b) @ gates.reached.T if len(gates.b) else states
     inside = np.all(moved @ gates.c.T + gates.b <= 0, axis=(1, 2))
     return np.where(inside[:, None, None], moved, states)
