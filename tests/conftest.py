@@ -1,3 +1,4 @@
+import gc
 import importlib.util
 import json
 import os
@@ -25,10 +26,13 @@ STRICT = {
     "jax_numpy_rank_promotion": "raise",
     "jax_enable_x64": True,
 }
-# The fast suite is mostly compilation. XLA's older generator of code takes 40 % less time for programs as fast, so
-# there it is used; slow tests run what users run, and so does all together (`pytest -m "not fuzz"`). XLA stops at
-# flags that it does not know, so only releases are asked that were seen to know it.
-QUICK, KNOWN = "--xla_cpu_use_fusion_emitters=false", ("0.10.",)
+# The fast suite is mostly compilation. XLA's older generator of code takes 40 % less time for programs as fast, and
+# LLVM's first level of optimization a fifth less than its third, so there they are used; slow tests run what users run,
+# and so does all together (`pytest -m "not fuzz"`). Level 0 parts fused multiplications and additions, which rounds
+# otherwise, and its programs are slow. XLA stops at flags that it does not know, so only releases are asked that were
+# seen to know them.
+QUICK = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1"
+KNOWN = ("0.10.",)
 # What only the extras bring.
 EXTRAS = ("diffrax", "h5netcdf", "h5py", "highspy", "matplotlib", "numba", "pandas", "xarray", "zarr")
 # Seconds after which a slow test counts as hanging, where it does not say itself; other tests: see pyproject.toml.
@@ -45,6 +49,8 @@ def pytest_configure(config):
         _share_programs(config)
         if "not slow" in config.option.markexpr and jaxlib.__version__.startswith(KNOWN):
             os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()
+        # Workers have the cores between them: BLAS with threads of its own, in each, mostly waits for them, spinning.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if config.getoption("--strict-settings"):
         for name, value in STRICT.items():
             jax.config.update(name, value)
@@ -99,7 +105,9 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True, scope="module")
 def _few_programs():
     """Between files, forget the programs that were compiled, where they are many."""
+    gc.freeze()  # what is there stays, for the most part: the collector need not go through it again and again
     yield
+    gc.unfreeze()
     forget_programs()
 
 
@@ -157,6 +165,12 @@ def model(request) -> cx.AbstractPiecewiseLinearMap:
 def slow(*values):
     """One of the cases of a test that is left to the slow suite."""
     return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def over_classes(*left: str):
+    """Every network of `MODELS`, of which those named are left to the slow suite: others of their class stay."""
+    names = [slow(name) if name in left else name for name in MODELS]
+    return pytest.mark.parametrize("model", names, ids=lambda name: name.replace(" ", "-"), indirect=True)
 
 
 def case_names() -> list[str]:

@@ -4,7 +4,7 @@ import jax
 import mpmath
 import numpy as np
 import pytest
-from conftest import MODELS
+from conftest import MODELS, over_classes
 from fifty_digits import DIGITS, ExactMap, exact
 
 import cyclax as cx
@@ -71,6 +71,7 @@ def random_models(seed: int):
     )
 
 
+@over_classes("ShallowPLRNN 70 gates")
 def test_one_network_of_every_class(model):
     cycles = cx.find_cycles(model, 6, key=0)
     for cycle in cycles:

@@ -190,9 +190,10 @@ def test_no_words_have_no_solutions():
 
 
 def test_a_stack_of_models_equals_a_loop():
-    models = [cx.ShallowPLRNN.random(3, 5, key=jax.random.key(i)) for i in range(7)]
-    stack = jax.tree.map(lambda *leaves: np.stack(leaves), *models)
     rng = np.random.default_rng(0)
+    shapes = dict(A=3, W1=(3, 5), W2=(5, 3), h1=3, h2=5)
+    models = [cx.ShallowPLRNN(**{name: rng.normal(size=size) / 2 for name, size in shapes.items()}) for _ in range(7)]
+    stack = jax.tree.map(lambda *leaves: np.stack(leaves), *models)
     words, owner = rng.random((40, 4, 5)) > 0.5, rng.integers(7, size=40)
     with numerics():
         bounds = affine_forms(stack, 7, 3)

@@ -6,7 +6,7 @@ import itertools
 import jax
 import numpy as np
 import pytest
-from conftest import CASES, MODELS
+from conftest import CASES, MODELS, slow
 from plain import plain_map
 
 import cyclax as cx
@@ -87,8 +87,9 @@ def keys_of(cycles: cx.Cycles) -> set:
     ],
     ids=["PLRNN", "PLRNN-8", "shallow", "dendritic", "almost-linear", "ReLU-RNN", "skew-tent", "Lozi"],
 )
-def test_complete_against_all_words(make, orders, seeds):
-    number = 0
+@pytest.mark.parametrize("some", [3, slow(1)], ids=["a third", "all"])
+def test_complete_against_all_words(make, orders, seeds, some):
+    number, seeds = 0, seeds // some
     for seed in range(seeds):
         model = make(seed)
         every = cx.enumerate_cycles(model, orders, method=cx.Exhaustive(), progress=False)
