@@ -111,6 +111,21 @@ def test_what_meets_at_a_border_is_tried_on_both_of_its_sides(monkeypatch):
     assert result.words(6, 0, 0)[0, :, 0].tolist() == [False, False, True, False, True, True]
 
 
+def test_words_are_handed_on_from_corner_to_corner(monkeypatch):
+    """The 2-cycle is there where the product of two factors is -1.2: in cells that meet at a corner alone."""
+
+    def drawn(self, stack, segments, *_):
+        one = np.flatnonzero(stack.cells == 1)
+        return self.check(stack, [(one, np.tile([[[False], [True]]], (len(one), 1, 1)))])
+
+    monkeypatch.setattr(GridSearch, "drawn", drawn)
+    monkeypatch.setattr(GridSearch, "moved", lambda *_: VerifiedTables({}, {}, {}))
+    first = cx.Parameter("first", set=lambda m, a: cx.SkewTentMap(m.left, a, m.offset))
+    second = cx.Parameter("second", set=lambda m, b: cx.SkewTentMap(m.left, b * m.right, m.offset))
+    result = cx.scan(TENT, {first: [-1.2, 1.2], second: [-1.0, 1.0]}, 2, key=0, orbit_steps=0)
+    assert result.counts[1].tolist() == [[0, 1], [1, 0]]
+
+
 def test_an_index_sum_unlike_its_neighbors_has_a_cell_searched_again(monkeypatch):
     """The first starts of one cell find nothing, and its neighbors hand nothing over."""
     real = GridSearch.drawn

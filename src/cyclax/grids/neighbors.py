@@ -1,6 +1,8 @@
 """The search of all cells of a grid, or of all models of a sequence, in sweeps: neighbors mend what one cell missed."""
 
 import dataclasses
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -67,7 +69,7 @@ class NeighborSearch(GridInventory):
     def _opened(self, folder: Any) -> Store:
         """Open the folder in which chunks are kept."""
         configuration = {
-            "format": 6,  # words of all orders are tried together
+            "format": 7,  # words go to the cells at corners, too
             **self.grid.identity(),
             "orders": list(map(int, self.wanted)),
             "key": np.asarray(jax.random.key_data(self.key)).tolist(),
@@ -225,18 +227,17 @@ class NeighborSearch(GridInventory):
         return gained
 
     def _handed_over(self, table: CycleTable):
-        """Give every cycle of a table to the cells beside its own: cells, words, and the row it came from."""
+        """Give every cycle of a table to the cells around its own: cells, words, and the row it came from."""
         places = np.stack(np.unravel_index(table.cell, self.grid.shape))
+        sizes = np.array(self.grid.shape)[:, None]
         cells, rows = [], []
-        for axis, size in enumerate(self.grid.shape):
-            for step in (-1, 1):
-                beside = places.copy()
-                beside[axis] += step
-                inside = np.flatnonzero((beside[axis] >= 0) & (beside[axis] < size))
-                next_cells = np.asarray(np.ravel_multi_index(tuple(beside[:, inside]), self.grid.shape))
-                usable = self.grid.usable[next_cells]
-                cells.append(next_cells[usable])
-                rows.append(inside[usable])
+        for steps in _around(len(self.grid.shape)):
+            beside = places + np.array(steps)[:, None]
+            inside = np.flatnonzero(np.all((beside >= 0) & (beside < sizes), axis=0))
+            next_cells = np.asarray(np.ravel_multi_index(tuple(beside[:, inside]), self.grid.shape))
+            usable = self.grid.usable[next_cells]
+            cells.append(next_cells[usable])
+            rows.append(inside[usable])
         row = np.concatenate(rows)
         return np.concatenate(cells), table.words[row], row
 
@@ -376,6 +377,12 @@ class NeighborSearch(GridInventory):
             progress=self.progress,
             compiled=compiled,
         )
+
+
+def _around(dimensions: int) -> Iterator[tuple[int, ...]]:
+    """Give the steps to the cells around one: along one axis, or two, as narrow tongues run from corner to corner."""
+    steps = itertools.product((-1, 0, 1), repeat=dimensions)
+    return (step for step in steps if 0 < np.count_nonzero(step) <= 2)
 
 
 def _both(one: dict[int, CycleTable], other: dict[int, CycleTable]) -> dict[int, CycleTable]:

@@ -21,7 +21,7 @@ from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.stack import checked_model
 
 # Every so many cells, along each axis, has all its starts; the others have so many times fewer, and these at least.
-_STRIDE, _FEWER, _FEWEST = 4, 4, 4
+_STRIDE, _FEWER, _FEWEST = 4, 16, 4
 
 
 def scan(
