@@ -22,6 +22,8 @@ from cyclax.search.linear import UNROLLED_SIZE
 
 # Words that are checked together when they are handed over to neighbors.
 _WORDS_AT_ONCE = 4096
+# Chunks whose orbits are followed as one: what they come to is asked period by period, in many small steps on the host.
+_ORBIT_CHUNKS = 16
 # A candidate further out than this many times the size of what is near it is not moved on from.
 _FAR = 1e9
 # How many times as many starts a cell is given that is searched again, doubled with each round; and how many rounds.
@@ -159,7 +161,7 @@ class NeighborSearch(GridInventory):
     def _orbits(self) -> dict[int, CycleTable]:
         """Follow the orbits of all cells; give the cycles on which some settled that were new."""
         cells = np.flatnonzero(self.grid.usable)
-        chunks = self._chunks(cells, np.zeros(len(cells), int))
+        chunks = self._chunks(cells, np.zeros(len(cells), int), _ORBIT_CHUNKS)
         results: list[tuple[int, Arrays]] = []
 
         def work(some: np.ndarray) -> Arrays:
@@ -178,10 +180,10 @@ class NeighborSearch(GridInventory):
                 self.layers[name] = layer.reshape(self.grid.shape)
         return fresh
 
-    def _chunks(self, cells: np.ndarray, starts: np.ndarray) -> list[np.ndarray]:
+    def _chunks(self, cells: np.ndarray, starts: np.ndarray, times: int = 1) -> list[np.ndarray]:
         """Part cells into chunks of so many that neither they nor their `starts` take too much memory."""
         each = 8 * (4 * max(self.segments.values()) * self.num_states + 12)
-        parts = np.arange(len(cells)) // self.settings.cells, np.cumsum(starts) // max(1, _BYTES // each)
+        parts = np.arange(len(cells)) // (times * self.settings.cells), np.cumsum(starts) // max(1, _BYTES // each)
         ends = np.flatnonzero(np.any([np.diff(part) for part in parts], axis=0)) + 1
         return np.split(cells, ends) if len(cells) else []
 

@@ -69,10 +69,10 @@ def orbits(
             models, limits = jax.tree.map(lambda leaf, rows=rows: leaf[rows], stack.models), _GONE * scale[rows]
             z, v = _initial(search.key, stack.cells[rows], scale[rows], num_states=num_states, orbits=ORBITS)
             ends = _run(models, z, v, limits, stack.bounds.effective[rows], scale[rows], steps, longest=longest)
-            parts.append([np.asarray(part)[: len(some)] for part in ends])
-        *ends, hashes = map(np.concatenate, zip(*parts, strict=True))
-        again = word_periods(np.moveaxis(hashes, 1, 0).reshape(2 * longest, -1))
-        return *ends, again.reshape(ends[2].shape)
+            *ends, hashes = (np.asarray(part)[: len(some)] for part in ends)
+            again = word_periods(np.moveaxis(hashes, 1, 0).reshape(2 * longest, -1))
+            parts.append((*ends, again.reshape(len(some), -1)))
+        return map(np.concatenate, zip(*parts, strict=True))
 
     # Most orbits soon leave, or follow one word for ever, and what they come to is known then. The others go the whole
     # way, from the beginning.

@@ -203,10 +203,13 @@ class _Orbits:
         rest'^l rest^l over all laps l, without leaving the range of the projection `shrinking`; a swing goes around for
         ever, on an ellipse, or from place to place where it comes back.
         """
-        norm, power = np.broadcast_to(np.eye(rest.shape[1]), rest.shape), rest
+        norm, power = np.broadcast_to(np.eye(rest.shape[1]), rest.shape).copy(), rest.copy()
+        slow = np.arange(len(rest))
         for _ in range(_DOUBLINGS):
-            norm, power = norm + np.swapaxes(power, 1, 2) @ norm @ power, power @ power
-            if not np.any(np.abs(power) > _EPS):
+            norm[slow] += np.swapaxes(power[slow], 1, 2) @ norm[slow] @ power[slow]
+            power[slow] = power[slow] @ power[slow]
+            slow = slow[np.any(np.abs(power[slow]) > _EPS, axis=(1, 2))]
+            if not len(slow):
                 break
         inside = np.all(np.isfinite(norm), axis=(1, 2)) & np.all(np.abs(power) < 1e-3, axis=(1, 2))
         values, vectors = np.linalg.eigh(np.where(inside[:, None, None], norm, np.eye(rest.shape[1])))
