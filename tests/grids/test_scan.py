@@ -18,12 +18,15 @@ import pytest
 from conftest import CASES, case_names
 
 import cyclax as cx
+from cyclax.core.numerics import numerics
 from cyclax.core.storage import write_atomically
 from cyclax.core.workers import _computed
 from cyclax.cycles.seal import upheld
 from cyclax.cycles.table import CycleTable
+from cyclax.cycles.word import canonical_words
 from cyclax.grids import neighbors
-from cyclax.grids.cells import GridSearch, VerifiedTables
+from cyclax.grids.cells import GridSearch, Settings, VerifiedTables
+from cyclax.grids.grid import ParameterGrid
 from cyclax.proofs import enumerate as enumerate_module
 
 TENT = cx.SkewTentMap(left=0.5, right=-1.5, offset=1.0)
@@ -144,6 +147,23 @@ def test_an_index_sum_unlike_its_neighbors_has_a_cell_searched_again(monkeypatch
     assert result.counts[:, 0].tolist() == [[1, 1, 1], [1, 1, 1]]
     assert result.report["mended"] == 1
     assert result.report["searched_again"] == 3  # on either side of the difference
+
+
+def test_cycles_that_are_known_are_not_met_again_at_multiples_of_their_orders(monkeypatch):
+    """Both fixed points and the 2-cycle, in either rotation; at their own orders starts must still find them."""
+    with numerics():
+        search = GridSearch(ParameterGrid(TENT, {"right": [-1.5, -1.4]}), jax.random.key(0), Settings(32, 64, 8))
+        stack, numbers = search.stack(np.arange(2)), {k: np.full(2, 32) for k in (1, 2, 4)}
+        arguments = stack, dict.fromkeys(numbers, 1), dict.fromkeys(numbers, np.zeros(2, int)), numbers
+        known, met = search.drawn(*arguments, {}).found, []
+        monkeypatch.setattr(GridSearch, "check", lambda _, stack, words, known: met.extend(words))
+        periods = []
+        for some in ({}, known):
+            met.clear()
+            search.drawn(*arguments, some)
+            periods.append({(words.shape[1], int(p)) for _, words in met for p in canonical_words(words)[0]})
+    assert periods[0] == {(1, 1), (2, 1), (2, 2), (4, 1), (4, 2)}
+    assert periods[1] == {(1, 1), (2, 2)}
 
 
 def test_no_chunk_has_more_starts_than_memory_allows(monkeypatch):

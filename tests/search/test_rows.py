@@ -7,8 +7,10 @@ from conftest import MODELS, slow
 
 import cyclax as cx
 from cyclax.core.numerics import numerics
+from cyclax.maps.affine import itineraries
 from cyclax.search.lanes import Fate, Rounds
-from cyclax.search.rows import Items, Queue, advance_rows, lanes_of_rows
+from cyclax.search.newton import hashes_of_words
+from cyclax.search.rows import REMEMBERED, Items, Queue, advance_rows, lanes_of_rows
 from cyclax.search.starts import drawn_starts
 
 NUMBER = 32
@@ -45,7 +47,8 @@ def every_item(models, orders):
     owner, order, first = (
         part.reshape(-1) for part in np.meshgrid(np.arange(len(models)), orders, [0, 16], indexing="ij")
     )
-    return Items(owner, order, np.full(len(owner), NUMBER // 2), first)
+    none = np.zeros((len(owner), REMEMBERED), np.uint64)
+    return Items(owner, order, np.full(len(owner), NUMBER // 2), first, none)
 
 
 CASES = {
@@ -69,6 +72,26 @@ def test_a_queue_meets_what_each_start_meets_alone(name):
         for _ in range(order):
             z = models[model](z)
         np.testing.assert_allclose(z, nodes[0], rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["PLRNN", "five"])
+def test_what_is_known_is_not_met_again(name):
+    models, orders, segments = CASES[name]
+    with numerics():
+        items = every_item(models, orders)
+        met = queued(4, models, items, segments)
+        hashes = {}
+        for (model, order, _), nodes in met.items():
+            words, _ = itineraries(models[model], nodes[None], order)
+            hashes.setdefault((model, order), []).append(hashes_of_words(words, segments)[0])
+        assert {(*pair, int(one)) for pair, some in hashes.items() for one in some} == set(met)
+        known = {(*pair, int(one)) for pair, some in hashes.items() for one in some[: REMEMBERED - 1]}
+        for i, pair in enumerate(zip(items.owner.tolist(), items.order.tolist(), strict=True)):
+            some = hashes.get(pair, [])[: REMEMBERED - 1]
+            items.known[i, : len(some)] = some
+        others = set(queued(4, models, items, segments))
+    assert known
+    assert others == set(met) - known
 
 
 def test_more_items_than_a_queue_holds():

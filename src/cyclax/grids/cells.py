@@ -17,6 +17,7 @@ from cyclax.core.draws import GOLDEN
 from cyclax.cycles.balance import balanced_stack, units_of
 from cyclax.cycles.decide import Outcome
 from cyclax.cycles.exact_form import exact_forms
+from cyclax.cycles.orders import divisors
 from cyclax.cycles.table import (
     BORDER,
     CYCLE,
@@ -37,7 +38,8 @@ from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.io.registry import to_dict
 from cyclax.search.driver import segments_for
 from cyclax.search.lanes import cached_lanes
-from cyclax.search.rows import ROOM, Items, Met, Queue, lanes_of_rows
+from cyclax.search.newton import hashes_of_words
+from cyclax.search.rows import REMEMBERED, ROOM, Items, Met, Queue, lanes_of_rows
 from cyclax.search.starts import growth
 
 # Memory for the lanes of one call of the kernel where it does not run on a CPU.
@@ -186,10 +188,32 @@ class GridSearch:
             which, owner = (np.repeat(part.reshape(-1), parts) for part in np.indices(each.shape))
             place = ROOM * (np.arange(len(owner)) - np.repeat(np.cumsum(parts) - parts, parts))
             some = np.minimum(ROOM, each[which, owner] - place)
-            items = Items(owner, orders[which], some, begin[which, owner] + place)
+            there = np.stack([self._known_words(stack, order, alike, known) for order in orders.tolist()])
+            items = Items(owner, orders[which], some, begin[which, owner] + place, there[which, owner])
             found = self._queue(alike).drawn(stack.models, items, self.key, stack.cells, scales(stack))
             met += self._met(stack, items, found)
         return self.check(stack, met, known)
+
+    def _known_words(self, stack: Stack, order: int, segments: int, known: Mapping[int, CycleTable]) -> np.ndarray:
+        """Hash what starts of an order need not find again, `(N, REMEMBERED)`: cycles of its divisors, repeated.
+
+        Those of the order itself are found again, which tells whether starts find what there is.
+        """
+        hashes, number = np.zeros((len(stack.cells), REMEMBERED), np.uint64), np.zeros(len(stack.cells), int)
+        for divisor in divisors(order)[:-1]:
+            table = known.get(divisor)
+            if table is None or not len(table.cell):
+                continue
+            owner = np.searchsorted(stack.cells, table.cell)
+            words = Models(stack.models, stack.bounds).held(owner, table.words)
+            rank = np.arange(len(owner)) - np.searchsorted(owner, owner)
+            for step in range(divisor):
+                place = number[owner] + divisor * rank + step
+                some = np.flatnonzero(place < REMEMBERED)
+                turned = np.tile(np.roll(words[some], -step, axis=1), (1, order // divisor, 1))
+                hashes[owner[some], place[some]] = hashes_of_words(turned, segments)
+            number += divisor * np.bincount(owner, minlength=len(number))
+        return hashes
 
     def moved(self, stack: Stack, starts: dict[int, tuple[np.ndarray, np.ndarray]]) -> VerifiedTables:
         """Search from states, in one segment: for each order cells of the stack `(n,)` and states `(n, M)`."""

@@ -13,12 +13,14 @@ fixed shape.
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt64
 
 from cyclax.core.draws import GOLDEN, mixed
@@ -85,7 +87,7 @@ def met(_, preactivations):
 
 def segment_starts(order, segments: int):
     """Give the numbers of the steps at which segments begin, and `order` as the last: `(S + 1,)`, or `(S + 1, L)`."""
-    return jnp.arange(segments + 1).reshape(-1, *[1] * jnp.ndim(order)) * order // segments
+    return np.arange(segments + 1).reshape(-1, *[1] * jnp.ndim(order)) * order // segments
 
 
 def compose(
@@ -131,11 +133,23 @@ def compose(
     start = (z.reshape(num_states, number), identity, jnp.ones(number, jnp.uint64))
     longest = -(-jnp.max(order) // segments)
     image, product, word = jax.lax.fori_loop(0, -(-longest // together), steps, start)
-    word = word.reshape(segments, lanes)
-    if segments > 1:
-        places = mixed(jnp.uint64(GOLDEN) * jnp.arange(1, segments + 1, dtype=jnp.uint64))
-        word = mixed(word + places[:, None])
-    return image.reshape(shape), product.reshape(num_states, *shape), jnp.sum(word, axis=0, dtype=jnp.uint64)
+    return image.reshape(shape), product.reshape(num_states, *shape), _of_segments(word.reshape(segments, lanes))
+
+
+def hashes_of_words(words: Bool[np.ndarray, "n k G"], segments: int) -> UInt64[np.ndarray, " n"]:
+    """Give the hashes that `compose` gives words, on the host."""
+    salts, word = _salts(words.shape[2]), np.ones((segments, len(words)), np.uint64)
+    for j, (begin, end) in enumerate(itertools.pairwise(segment_starts(words.shape[1], segments).tolist())):
+        for t in range(begin, end):
+            word[j] = word[j] * np.uint64(GOLDEN) + words[:, t] @ salts
+    return _of_segments(word)
+
+
+def _of_segments(word: Any) -> Any:
+    """Make one hash of those of the segments `(S, L)`."""
+    if len(word) > 1:
+        word = mixed(word + mixed(np.uint64(GOLDEN) * np.arange(1, len(word) + 1, dtype=np.uint64))[:, None])
+    return word.sum(axis=0, dtype=np.uint64)
 
 
 def steps_written_out(num_states: int) -> int:
@@ -146,11 +160,14 @@ def steps_written_out(num_states: int) -> int:
     return next((steps for most, steps in steps_by_size.items() if num_states <= most), 1)
 
 
+def _salts(number: int) -> UInt64[np.ndarray, " G"]:
+    """Give what each of so many gates adds to a hash when it is open."""
+    return mixed(np.uint64(GOLDEN) * np.arange(1, number + 1, dtype=np.uint64))
+
+
 def _salted(gates: Bool[Array, "G N"]) -> UInt64[Array, " N"]:
     """Add up what each open gate adds to a hash."""
-    number = gates.shape[0]
-    salts = mixed(jnp.uint64(GOLDEN) * jnp.arange(1, number + 1, dtype=jnp.uint64))[:, None]
-    return _reduced(jnp.add, jnp.where(gates, salts, jnp.uint64(0)))
+    return _reduced(jnp.add, jnp.where(gates, _salts(len(gates))[:, None], jnp.uint64(0)))
 
 
 def largest(z: Float[Array, "M *N"]) -> Float[Array, "*N"]:

@@ -24,7 +24,7 @@ from cyclax.search.starts import drawn_pairs
 # Room for the starts of an item: a multiple of twice the lanes of a row.
 ROOM = 16
 # Words of each kind, solutions and loops, that a row remembers: a start that meets one has ended.
-_REMEMBERED = 4
+REMEMBERED = 4
 # Rows take items when so large a share of them has nothing left to do.
 _IDLE = 1 / 8
 # Memory for what is recorded between two visits of the host.
@@ -43,6 +43,7 @@ class Items(NamedTuple):
     order: Any
     number: Any  # of starts, `ROOM` at most
     first: Any  # number (even) of the first of them, where they are drawn
+    known: Any  # (I, T) hashes of words whose solutions are known, else 0: a start that meets one has ended
 
     def take(self, some) -> "Items":
         """Give some of them."""
@@ -205,7 +206,7 @@ def _taken(models, items: Items, size, rows: Row, following, idle, lanes: int) -
         number=jnp.where(fresh, items.number[place], rows.number),
         taken=jnp.where(fresh, 0, rows.taken),
         lanes=rows.lanes,
-        solutions=jnp.where(fresh, jnp.uint64(0), rows.solutions),
+        solutions=jnp.where(fresh, items.known[place].T, rows.solutions),
         loops=jnp.where(fresh, jnp.uint64(0), rows.loops),
     )
     return here, jnp.minimum(following + jnp.sum(idle, dtype=jnp.int32), size)
@@ -292,7 +293,8 @@ class Queue:
         rank = np.arange(len(owner)) - np.flatnonzero(another)[np.cumsum(another) - 1]
         begins = np.flatnonzero(rank % ROOM == 0)
         number = np.diff(np.append(begins, len(owner)))
-        items = Items(owner[begins], order[begins], number, np.zeros_like(begins))
+        none = np.zeros((len(begins), REMEMBERED), np.uint64)
+        items = Items(owner[begins], order[begins], number, np.zeros_like(begins), none)
 
         def blocks():
             for some, block, mine in self._blocks(models, items):
@@ -319,7 +321,8 @@ class Queue:
         turn = np.argsort(-items.order, kind="stable")
         for begin in range(0, len(turn), self._room):
             some = turn[begin : begin + self._room]
-            block = Items(*(part.astype(np.int32) for part in items.take(np.resize(some, self._room))))
+            block = items.take(np.resize(some, self._room))
+            block = Items(*(part.astype(np.int32) for part in block[:-1]), block.known)
             mine = jax.tree.map(lambda leaf, owner=block.owner: np.asarray(leaf)[owner], models)
             yield some, block, self._laid(mine)
 
@@ -345,7 +348,7 @@ class Queue:
     def _idle(self, models) -> Row:
         """Rows that have nothing to do."""
         wide, each = (self.lanes, self.rows), np.zeros(self.rows, np.int32)
-        hashes, number, kept = np.zeros(wide, np.uint64), np.zeros(wide, np.int32), (_REMEMBERED, self.rows)
+        hashes, number, kept = np.zeros(wide, np.uint64), np.zeros(wide, np.int32), (REMEMBERED, self.rows)
         z, lost = np.zeros((self.num_states, self.segments, *wide)), number + np.int32(Fate.LOST)
         lanes = Lanes(z, hashes, number, lost, number, hashes, hashes)
         none = np.zeros(kept, np.uint64)
