@@ -322,7 +322,7 @@ class Queue:
         for begin in range(0, len(turn), self._room):
             some = turn[begin : begin + self._room]
             block = items.take(np.resize(some, self._room))
-            block = Items(*(part.astype(np.int32) for part in block[:-1]), block.known)
+            block = Items(*(part if part.dtype == np.uint64 else part.astype(np.int32) for part in block))
             mine = jax.tree.map(lambda leaf, owner=block.owner: np.asarray(leaf)[owner], models)
             yield some, block, self._laid(mine)
 
