@@ -181,6 +181,20 @@ def test_no_chunk_has_more_starts_than_memory_allows(monkeypatch):
     assert max(numbers) < 1_000_000
 
 
+def test_every_eighth_cell_has_all_starts_every_fourth_a_quarter_and_the_others_a_few(monkeypatch):
+    rounds = []
+
+    def drawn(self, stack, segments, first, number, known):
+        rounds.append(dict(zip(stack.cells.tolist(), number[1].tolist(), strict=True)))
+        return VerifiedTables({}, {}, {})
+
+    monkeypatch.setattr(GridSearch, "drawn", drawn)
+    cx.scan(TENT, {"left": np.linspace(0.1, 0.9, 17)}, 1, key=0, orbit_steps=0)
+    assert rounds[0] == {0: 64, 4: 16, 8: 64, 12: 16, 16: 64}
+    assert rounds[1] == {cell: 4 for cell in range(17) if cell % 4}
+    assert len(rounds) == 2
+
+
 def test_existence_and_stability_in_closed_form():
     """L, R and L^n R: the points of the word solved by hand, their signs looked at, and the product of the slopes."""
     left, right = np.linspace(-2, 2, 21) + 0.013, np.linspace(-2, 2, 21) - 0.007

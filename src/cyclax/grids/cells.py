@@ -135,8 +135,8 @@ class Settings:
     """How each cell is searched.
 
     **Arguments:** `starts`: of each cell and order; `moves`: after which one is given up; `cells`: searched at once;
-    `stride`: along each axis, every so many cells is searched with all starts, and the others with `few` each, once
-    they have been given the words of their neighbors.
+    `stride`: along each axis, every so many cells is searched with all starts, those halfway between with some, and the
+    others with `few` each, once they have been given the words of their neighbors.
     """
 
     starts: int

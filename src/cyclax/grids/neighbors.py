@@ -28,6 +28,8 @@ _ORBIT_CHUNKS = 16
 _FAR = 1e9
 # How many times as many starts a cell is given that is searched again, doubled with each round; and how many rounds.
 _EFFORT, _ROUNDS = 4, 6
+# Halfway between cells that are searched with all starts, so many times fewer of them are drawn.
+_HALFWAY = 4
 # Memory for the starts of the cells that are searched at once.
 _BYTES = 2**26
 
@@ -112,20 +114,27 @@ class NeighborSearch(GridInventory):
         """
         starts, few = self.settings.starts, self.settings.few
         coarse = self._coarse()
-        fresh = self._searched("coarse", dict.fromkeys(self.orders, np.where(coarse, starts, 0)))
+        fresh = self._searched("coarse", dict.fromkeys(self.orders, coarse))
         if not np.all(coarse):
             self.heal(fresh, mended=False)
+            enough = np.maximum(coarse, few)
             # Few starts do where they are more than the cycles known.
-            numbers = {k: np.where(self.known(k) < few, few, starts) for k in self.orders}
-            numbers = {k: np.where(coarse, 0, number) for k, number in numbers.items()}
+            numbers = {k: np.where(self.known(k) < enough, enough, starts) for k in self.orders}
+            numbers = {k: np.where(number > coarse, number, 0) for k, number in numbers.items()}
             fresh = self._searched("scan", numbers, learned=True)
         return _both(fresh, self._orbits()) if self.orbit_steps else fresh
 
     def _coarse(self) -> np.ndarray:
-        """Say which cells are searched with all starts, `(cells,)`."""
-        stride, places = self.settings.stride, np.unravel_index(np.arange(self.grid.size), self.grid.shape)
-        on = [(place % stride == 0) | (place == n - 1) for place, n in zip(places, self.grid.shape, strict=True)]
-        return np.all(on, axis=0)
+        """Give the starts of the cells that are searched first, `(cells,)`; the others have 0."""
+        starts, stride = self.settings.starts, self.settings.stride
+        places = np.unravel_index(np.arange(self.grid.size), self.grid.shape)
+
+        def on(stride: int) -> np.ndarray:
+            met = [(x % stride == 0) | (x == n - 1) for x, n in zip(places, self.grid.shape, strict=True)]
+            return np.all(met, axis=0)
+
+        some = max(self.settings.few, 2 * (starts // _HALFWAY // 2))
+        return np.where(on(stride), starts, np.where(on(max(1, stride // 2)), some, 0))
 
     def _searched(
         self, stage: str, numbers: dict[int, np.ndarray], *, learned: bool = False, mended: bool = False

@@ -20,8 +20,8 @@ from cyclax.grids.neighbors import NeighborSearch, cells_at_once
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.stack import checked_model
 
-# Every so many cells, along each axis, has all its starts; the others have so many times fewer, and these at least.
-_STRIDE, _FEWER, _FEWEST = 4, 16, 4
+# Every so many cells, along each axis, has all its starts; those between have so many times fewer, and these at least.
+_STRIDE, _FEWER, _FEWEST = 8, 16, 4
 
 
 def scan(
@@ -42,10 +42,11 @@ def scan(
 ) -> BifurcationMap:
     """Find the cycles in every cell of a grid of parameters.
 
-    From coarse to fine: every fourth cell along each axis is searched with all its starts; the words found are tried in
-    the neighboring cells, with those on the other side of the border that a cycle is about to meet, sweep by sweep,
-    until nothing changes; then the others have a few starts of their own, or all where much is known already. Cells
-    whose index sum differs from a neighbor's, or whose starts missed what is known, are searched again.
+    From coarse to fine: every eighth cell along each axis is searched with all its starts, and every fourth with a
+    quarter of them; the words found are tried in the neighboring cells, with those on the other side of the border that
+    a cycle is about to meet, sweep by sweep, until nothing changes; then the others have a few starts of their own, or
+    all where much is known already. Cells whose index sum differs from a neighbor's, or whose starts missed what is
+    known, are searched again.
 
     **Arguments:**
 
