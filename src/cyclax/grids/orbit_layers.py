@@ -35,12 +35,12 @@ _AT_ONCE = 1024
 
 
 @jax.jit(static_argnames="longest")
-def _run(models, z, v, limits, matter, scale, steps, *, longest: int):
+def _run(models, z, v, limits, matter, scale, steps, returns, *, longest: int):
     def one(model, z, v, limit, matter, scale):
         z, v, _, gone = follow_tangents(model, z, v, limit, steps)
         z, _, growth, later = follow_tangents(model, z, v, limit, steps)
         hashes = gate_hashes(model, z, matter, steps=2 * longest)
-        return z, growth / steps, gone | later, period_of(model, z, longest, scale), hashes
+        return z, growth / steps, gone | later, period_of(model, z, returns, scale), hashes
 
     return jax.vmap(one)(models, z, v, limits, matter, scale)
 
@@ -60,31 +60,36 @@ def orbits(
     most = _TOGETHER if jax.default_backend() == "cpu" else search.settings.cells
     size, scale = min(most, search.settings.cells), scales(stack)
 
-    def followed_for(steps: int, cells: np.ndarray):
-        """Follow the orbits of some cells; give what `_run` does, and the steps after which words repeat."""
+    def followed_for(steps: int, cells: np.ndarray, returns: int):
+        """Follow the orbits of some cells; give what `_run` does, and the steps after which words repeat, 0 if gone.
+
+        Whether points return is looked at for so many steps, `returns`.
+        """
         parts = []
         for begin in range(0, len(cells), size):
             some = cells[begin : begin + size]
             rows = np.resize(some, size)
             models, limits = jax.tree.map(lambda leaf, rows=rows: leaf[rows], stack.models), _GONE * scale[rows]
             z, v = _initial(search.key, stack.cells[rows], scale[rows], num_states=num_states, orbits=ORBITS)
-            ends = _run(models, z, v, limits, stack.bounds.effective[rows], scale[rows], steps, longest=longest)
+            facts = stack.bounds.effective[rows], scale[rows]
+            ends = _run(models, z, v, limits, *facts, steps, returns, longest=longest)
             *ends, hashes = (np.asarray(part)[: len(some)] for part in ends)
-            again = word_periods(np.moveaxis(hashes, 1, 0).reshape(2 * longest, -1))
-            parts.append((*ends, again.reshape(len(some), -1)))
+            stays, again = ~ends[2], np.zeros(ends[2].shape, int)
+            again[stays] = word_periods(np.moveaxis(hashes, 1, 0)[:, stays])
+            parts.append((*ends, again))
         return map(np.concatenate, zip(*parts, strict=True))
 
     # Most orbits soon leave, or follow one word for ever, and what they come to is known then. The others go the whole
     # way, from the beginning.
     every = np.arange(number)
-    states, growth, gone, _, again = followed_for(min(steps, _SOON), every)
+    states, growth, gone, _, again = followed_for(min(steps, _SOON), every, 0)
     growth = np.where(gone, -np.inf, growth)
-    settled, met = _held(search, stack, every, states, np.where(gone, 0, again), growth, longest, known)
+    settled, met = _held(search, stack, every, states, again, growth, longest, known)
     open_ = np.flatnonzero(~np.all(gone | (settled > 0), axis=1))
     if len(open_):
-        there, grown, left, returned, again = followed_for(steps, open_)
+        there, grown, left, returned, again = followed_for(steps, open_, longest)
         grown = np.where(left, -np.inf, grown)
-        more, others = _held(search, stack, open_, there, np.where(left, 0, again), grown, longest, known)
+        more, others = _held(search, stack, open_, there, again, grown, longest, known)
         # What follows no word for ever may still lie on a border, or on cycles of a family that reach one.
         rest, last = _settled(search, stack, open_, there, np.where(left | (more > 0), 0, returned))
         settled[open_], growth[open_], gone[open_] = np.maximum(more, rest), grown, left
