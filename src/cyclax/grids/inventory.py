@@ -8,7 +8,7 @@ import numpy as np
 from cyclax.core.workers import Arrays
 from cyclax.cycles.index import index_of_each
 from cyclax.cycles.orders import divisors
-from cyclax.cycles.table import CycleTable, UncountedTable, joined, none_uncounted, nothing
+from cyclax.cycles.table import CycleTable, UncountedTable, are_among, joined, none_uncounted, nothing
 from cyclax.grids.grid import AbstractGrid
 
 
@@ -81,12 +81,17 @@ class GridInventory:
         fresh = {}
         for order, table in arrived.items():
             known = self.found[order]
-            fresh[order] = table.take(np.flatnonzero(~np.isin(table.codes(), known.codes())))
+            fresh[order] = table.take(np.flatnonzero(~are_among(table.codes(), known.codes())))
             self.found[order] = joined([known, fresh[order]])
-            self.tried[order] = np.union1d(self.tried[order], fresh[order].codes())
+            self.note_tried(order, fresh[order].codes())
             self.gained[fresh[order].cell] |= mended
             self.learned[order][fresh[order].cell] |= mended or learned
         return fresh
+
+    def note_tried(self, order: int, codes: np.ndarray) -> None:
+        """Keep in mind, in order, which words need not be tried again."""
+        tried = self.tried[order]
+        self.tried[order] = np.sort(np.concatenate([tried, codes[~are_among(codes, tried)]]))
 
 
 def packed(parts, orders: list[int]) -> Arrays:

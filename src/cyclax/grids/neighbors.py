@@ -12,7 +12,7 @@ from cyclax.core.folder import Store
 from cyclax.core.version import __version__
 from cyclax.core.workers import Arrays, cores, distribute
 from cyclax.cycles.orders import divisors
-from cyclax.cycles.table import CycleTable, codes_of, joined
+from cyclax.cycles.table import CycleTable, are_among, codes_of, joined
 from cyclax.grids.cells import GridSearch, Settings, concatenated
 from cyclax.grids.grid import AbstractGrid
 from cyclax.grids.inventory import GridInventory, packed
@@ -163,7 +163,7 @@ class NeighborSearch(GridInventory):
             self.started[order] += number
             if learned:  # where many starts miss what is known, they may have missed more
                 known = self.found[order]
-                missed = known.cell[~np.isin(known.codes(), met[order].codes())]
+                missed = known.cell[~are_among(known.codes(), met[order].codes())]
                 self.learned[order][missed[number[missed] >= self.settings.starts]] = True
         return fresh
 
@@ -210,11 +210,11 @@ class NeighborSearch(GridInventory):
                     cell, words = np.concatenate([cell, more[0]]), np.concatenate([words, more[1]])
                     source = np.concatenate([source, np.full(len(more[0]), -1)])
                 codes = codes_of(cell, words)
-                new = np.flatnonzero(~np.isin(codes, self.tried[order]))
+                new = np.flatnonzero(~are_among(codes, self.tried[order]))
                 _, first = np.unique(codes[new], return_index=True)
                 tasks[order] = (cell[new[first]], words[new[first]])
                 lost[order] = codes[new], source[new]
-                self.tried[order] = np.union1d(self.tried[order], codes[new])
+                self.note_tried(order, codes[new[first]])
             if not any(len(cell) for cell, _ in tasks.values()):
                 return
             self.sweeps += 1
@@ -234,7 +234,7 @@ class NeighborSearch(GridInventory):
         self.heal(self._try(words))
         gained = np.zeros(self.grid.size, bool)
         for order, table in self.found.items():
-            gained[table.cell[~np.isin(table.codes(), known[order])]] = True
+            gained[table.cell[~are_among(table.codes(), known[order])]] = True
         return gained
 
     def _handed_over(self, table: CycleTable):
@@ -282,7 +282,7 @@ class NeighborSearch(GridInventory):
         more: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
         for order, (codes, source) in lost.items():
             table = fresh.get(order)
-            failed = (source >= 0) & ~np.isin(codes, self.found[order].codes())
+            failed = (source >= 0) & ~are_among(codes, self.found[order].codes())
             rows = np.unique(source[failed])
             if table is None or not len(rows):
                 continue
