@@ -67,7 +67,7 @@ def _spots(pair: int, nodes: list[Any], code: Callable[[int, np.ndarray], int]) 
     ordered = sorted(nodes, key=lambda node: node.event.at)
     cluster: list[Any] = []
     for node in [*ordered, None]:
-        if node is not None and (not cluster or node.event.at - cluster[-1].event.at <= _width(cluster[-1].event)):
+        if node is not None and (not cluster or _together(cluster[-1].event, node.event)):
             cluster.append(node)
             continue
         low = min(one.event.at - _width(one.event) for one in cluster) if cluster else 0.0
@@ -87,6 +87,11 @@ def _spots(pair: int, nodes: list[Any], code: Callable[[int, np.ndarray], int]) 
 def _said_of(event: Event) -> list[tuple[np.ndarray, Side]]:
     said: list[tuple[np.ndarray, Side]] = [*zip(event.words, event.sides, strict=True)]
     return said if event.flip is None else [*said, (event.flip.word, event.flip.side)]
+
+
+def _together(one: Event, other: Event) -> bool:
+    """Whether two events are at one place, for all that is known of where each of them is."""
+    return abs(other.at - one.at) <= _width(one) + _width(other)
 
 
 def _width(event: Event) -> float:
