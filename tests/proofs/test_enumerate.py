@@ -37,6 +37,19 @@ def test_methods_agree_with_plain_enumeration(method, seed):
         assert same_cycles(cycles.of_order(order), plrnn_cycles(model, order))
 
 
+@pytest.mark.parametrize(("shape", "key"), [((2, 40), 3), ((3, 18), 6)], ids=["plane", "space"])
+def test_many_gates_in_few_dimensions_are_tried_region_by_region(shape, key):
+    """The words of G gates are 2^G; the regions that they make are few, and then all are tried, everywhere."""
+    model = cx.ShallowPLRNN.random(*shape, key=key, gain=3.0)
+    own, graph = (cx.enumerate_cycles(model, 1, method=method) for method in (None, cx.WordGraph()))
+    assert own.report["completeness"]["method"] == "all words"
+    assert own.report["completeness"]["where"] == "everywhere"
+    assert graph.report["completeness"]["method"] == "word graph"
+    assert verdicts(own) == verdicts(graph) == {"proved complete"}
+    assert len(own) > 1
+    assert [cycle.gates.tolist() for cycle in own] == [cycle.gates.tolist() for cycle in graph]
+
+
 def test_tent_map_to_order_twelve():
     cycles = cx.enumerate_cycles(cx.TentMap(2.0), 12)
     assert list(cycles.counts.values()) == [2, 1, 2, 3, 6, 9, 18, 30, 56, 99, 186, 335]

@@ -31,6 +31,7 @@ from cyclax.proofs.attempt import MANY_DIMENSIONS, default_box
 from cyclax.proofs.candidates import Box, Candidates
 from cyclax.proofs.certificate import certificate, sentence
 from cyclax.proofs.certify import certify_in_time
+from cyclax.proofs.exhaustive import alphabet, number_of
 from cyclax.proofs.methods import AbstractMethod, BranchAndBound, Exhaustive, WordGraph
 from cyclax.proofs.nearby import search_nearby
 from cyclax.proofs.paced import Paced
@@ -197,10 +198,11 @@ def _search_what_is_open(
 
 
 def _default_method(bounds: AffineForm, orders: list[int] | None) -> AbstractMethod:
-    gates = int(np.sum(bounds.effective))
-    if orders is not None and gates * max(orders) <= math.log2(_FEW_WORDS):
-        return Exhaustive()
     many = len(bounds.closed) >= MANY_DIMENSIONS
+    if orders is not None:
+        gates, most = int(np.sum(bounds.effective)), math.log2(_FEW_WORDS) / max(orders)
+        if gates <= most or (not many and math.log2(number_of(alphabet(bounds))) <= most):
+            return Exhaustive()
     if many and (orders == [1] or contraction_certificate(bounds) is not None):
         return BranchAndBound()
     return WordGraph()
