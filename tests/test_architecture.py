@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parents[1] / "src" / "cyclax"
+import cyclax
+
+# What is installed: the wheel may be tested without the source tree.
+SOURCE = Path(cyclax.__file__).resolve().parent
 
 # From the top down; a room may import itself and what stands below it.
 ROOMS = [

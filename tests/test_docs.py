@@ -18,7 +18,7 @@ from benchmarks import tables
 import cyclax as cx
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS, SOURCE = ROOT / "docs", ROOT / "src" / "cyclax"
+DOCS, SOURCE = ROOT / "docs", Path(cx.__file__).resolve().parent
 PAGES = sorted(page.name for page in DOCS.glob("*.md"))
 # The rooms that are public: their `__all__` is, beside that of cyclax itself.
 ROOMS = ("bifurcations", "data", "lyapunov", "maps", "metrics", "plot", "proofs", "search", "testing", "training")

@@ -204,6 +204,7 @@ def test_fixed_points_of_the_lozi_map(letter, event):
 # -- corners, files, and what is refused ------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(not CASES.is_dir(), reason="needs the shared cases")
 def test_a_border_goes_on_beyond_its_corners_with_other_words():
     """A side of the tongue of the published 16-cycle: from the center to where it shrinks onto the fixed point."""
     case = cx.load(CASES / "plrnn_2d_order16.json")
