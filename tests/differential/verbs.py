@@ -303,7 +303,9 @@ def _alone(model_at: Callable, event, places: list[float], word: np.ndarray, sai
 
 def _steps(event, places: list[float]) -> list[float]:
     """Give how far from an event its sides are looked at: nearer than the next event, and not within its bracket."""
-    gaps = [abs(at - event.at) for at in (0.0, *places, 1.0) if abs(at - event.at) > _one_place(event)]
+    # Beside an end a line of rounded models is at that end.
+    gaps = [abs(at - event.at) for at in places if abs(at - event.at) > _one_place(event)]
+    gaps += [abs(at - event.at) for at in (0.0, 1.0) if abs(at - event.at) > _ONE_PLACE]
     least = max(4 * event.bracket, _one_place(event))
     steps = (min(factor * BESIDE, min(gaps, default=1.0) / 3) for factor in (1, 16))
     # And as near as can be: words that come and go on the way, and are at neither end, have no events.
