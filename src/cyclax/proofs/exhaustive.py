@@ -28,6 +28,8 @@ _TOLERANCE = 1e-9
 _SINGULAR = 1e10
 # Where rounding in what gates add up to exceeds this share of a Jacobian, or of I, words are not judged by it.
 _CANCELED = 1e-10
+# Parallel units agree to this, up to sign.
+_AGREE = 1e-12
 # Regions are listed from at most so many corners, each with up to 2 to this power regions around it.
 _MOST_CORNERS, _MEETING = 2**14, 6
 # A corner is known where its planes are this far from parallel; other planes part from it where that is clear.
@@ -118,16 +120,24 @@ def settled(bounds: AffineForm) -> np.ndarray:
 def parallel(gradients: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Group gradients `(G, M)`, none zero, by the line they lie on, exactly: indices, and lengths along it (signed)."""
     units = gradients / lengths_of(gradients)[:, None]
-    leaders, groups = np.empty_like(units), []
-    for gate, unit in enumerate(units):
-        known = leaders[: len(groups)]
-        apart = np.minimum(*(np.max(np.abs(known - turned), axis=1) for turned in (unit, -unit)))
-        near = [n for n in np.flatnonzero(apart < 1e-12) if proportional(gradients[groups[n][0]], gradients[gate])]
-        if near:
-            groups[near[0]].append(gate)
-        else:
-            leaders[len(groups)] = unit
-            groups.append([gate])
+    # Units that agree up to sign lie equally far along any direction: only those next to each other are compared.
+    far = np.abs(units @ np.cos(1.0 + np.arange(units.shape[1])))
+    order = np.argsort(far, kind="stable")
+    cuts = np.flatnonzero(np.diff(far[order]) > 2 * _AGREE * units.shape[1]) + 1
+    groups: list[list[int]] = []
+    for block in np.split(order, cuts):
+        own: list[list[int]] = []
+        for gate in np.sort(block).tolist():
+            leaders = units[[group[0] for group in own]]
+            apart = np.minimum(*(np.max(np.abs(leaders - turned), axis=1) for turned in (units[gate], -units[gate])))
+            near = (own[n] for n in np.flatnonzero(apart < _AGREE))
+            known = next((group for group in near if proportional(gradients[group[0]], gradients[gate])), None)
+            if known is None:
+                own.append([gate])
+            else:
+                known.append(gate)
+        groups += own
+    groups.sort()
     return [(np.array(group), gradients[group] @ units[group[0]]) for group in groups]
 
 
