@@ -13,7 +13,7 @@ import numpy as np
 
 from cyclax.bifurcations.branch import Paths
 from cyclax.bifurcations.continuation import looked_at
-from cyclax.bifurcations.event import Event, Side
+from cyclax.bifurcations.event import Event, Side, claims_of
 
 # Events no further apart than so many neighboring places, or brackets, are at one place.
 _PLACES, _BRACKETS = 4, 2
@@ -75,18 +75,13 @@ def _spots(pair: int, nodes: list[Any], code: Callable[[int, np.ndarray], int]) 
         if len(cluster) > 1 and low > 0 and high < 1:
             by_word: dict[int, list[tuple[np.ndarray, _Claim]]] = {}
             for one in cluster:
-                for index, (word, side) in enumerate(_said_of(one.event)):
+                for index, (word, side) in enumerate(claims_of(one.event)):
                     claim = _Claim(one, index, side, one.key[0] == "infinity")
                     by_word.setdefault(code(pair, word), []).append((word, claim))
             for said in by_word.values():
                 if len(said) > 1:
                     yield _Spot(pair, said[0][0], low, high, [claim for _, claim in said])
         cluster = [node]
-
-
-def _said_of(event: Event) -> list[tuple[np.ndarray, Side]]:
-    said: list[tuple[np.ndarray, Side]] = [*zip(event.words, event.sides, strict=True)]
-    return said if event.flip is None else [*said, (event.flip.word, event.flip.side)]
 
 
 def _together(one: Event, other: Event) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 
 from cyclax.bifurcations.branch import Branch, Paths, held, narrowed
 from cyclax.bifurcations.classify import NEAR, OUTSIDE
-from cyclax.bifurcations.event import Side
+from cyclax.bifurcations.event import Side, resolution_of
 from cyclax.bifurcations.line import Line
 from cyclax.cycles.multipliers import ROUGH_PRODUCT, beyond_float64
 
@@ -241,7 +241,7 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     if len(rows):
         paths.fine[pair[rows]] = True
         events = [walks[i].origin.event for i in rows]
-        at, width = np.array([event.at for event in events]), np.array([event.bracket for event in events])
+        at, width = np.array([event.at for event in events]), np.array(list(map(resolution_of, events)))
         started[rows] = _through_infinity(paths, pair[rows], words[rows], at, width, probe[rows])
         begin = held(paths, pair, probe, words)
         signs = signs_of(begin)
@@ -316,7 +316,7 @@ def _through_infinity(paths: Paths, pair, words, at: np.ndarray, width: np.ndarr
     All are at `probe (n,)`, but may have ended, and begun anew before that. float64 gives the place roughly: it is
     between two beside it where det(I - P) has different signs.
     """
-    through, rows, near = np.ones(len(pair), bool), np.arange(len(pair)), _BRACKETS * np.maximum(width, np.spacing(at))
+    through, rows, near = np.ones(len(pair), bool), np.arange(len(pair)), _BRACKETS * width
     while len(rows := rows[near[rows] < np.abs(probe - at)[rows]]):
         way = np.sign(probe - at)[rows] * near[rows]
         before, after = (

@@ -159,6 +159,17 @@ class Event:
         return zip(self.words, self.sides, strict=True)
 
 
+def claims_of(event: Event) -> list[tuple[Bool[np.ndarray, "k G"], Side]]:
+    """Give each word that an event speaks of with its side, that of twice the order last."""
+    doubled = [] if event.flip is None else [event.flip]
+    return [*zip(event.words, event.sides, strict=True), *((flip.word, flip.side) for flip in doubled)]
+
+
+def resolution_of(event: Event) -> float:
+    """Give how well the place of an event is known: to within its bracket, and to the next number."""
+    return max(event.bracket, float(np.spacing(event.at)))
+
+
 class Feigin(NamedTuple):
     """What Feigin's rule says of two words that share an orbit on a border; see `feigin`."""
 

@@ -2,10 +2,8 @@
 
 import dataclasses
 
-import numpy as np
-
 from cyclax.bifurcations.classify import Emanating
-from cyclax.bifurcations.event import Event, Side
+from cyclax.bifurcations.event import Event, Side, resolution_of
 
 # Events of the same words no further apart than this are one.
 SAME_PLACE = 1e-8
@@ -27,7 +25,7 @@ class Node:
         """Whether an event of the same words is this one: a word may end at infinity, and begin there soon after."""
         apart = abs(self.event.at - other.at)
         if len(other.sides) == 1 and {*self.event.sides, *other.sides} == {"before", "after"}:
-            return apart <= _APART * self._width(other)
+            return apart <= _APART * max(resolution_of(self.event), resolution_of(other))
         return apart <= SAME_PLACE
 
     def tells_less(self, other: "Node") -> bool:
@@ -38,7 +36,4 @@ class Node:
     def beyond(self, at: float, toward: int) -> float:
         """Give how far past a place this lies; 0 where it does not, for all that is known."""
         gap = toward * (self.event.at - at)
-        return gap if gap > _APART * self._width(self.event) else 0.0
-
-    def _width(self, other: Event) -> float:
-        return max(self.event.bracket, other.bracket, float(np.spacing(self.event.at)))
+        return gap if gap > _APART * resolution_of(self.event) else 0.0
