@@ -15,17 +15,18 @@ def test_a_slice_goes_on_where_the_last_one_ended(tmp_path, monkeypatch):
     shapes = ("PLRNN 1", "SkewTentMap")
     few = {name: dataclasses.replace(PARTS[name], shapes=shapes, goal=3) for name in PARTS_ASKED}
     monkeypatch.setattr(campaign, "PARTS", few)
+    monkeypatch.setattr(campaign, "TOGETHER", 2)
     ledger = tmp_path / "ledger.jsonl"
     run(ledger, 7, seconds=600, parts=PARTS_ASKED, most=3)
     with ledger.open("a") as file:
         file.write('{"part": "enumerate_cy')  # killed while it wrote
     lines = list(read(ledger))
-    assert [line["part"] for line in lines] == ["enumerate_cycles", "certify", "enumerate_cycles"]
+    assert [line["part"] for line in lines] == ["enumerate_cycles", "enumerate_cycles", "certify"]
     run(ledger, 7, seconds=600, parts=PARTS_ASKED)
     lines = list(read(ledger))
     places = [(line["part"], line["number"], line["shape"]) for line in lines]
     assert len(set(places)) == len(places) == 6
-    assert {(number, shape) for _, number, shape in places} == {(0, "PLRNN 1"), (0, "SkewTentMap"), (1, "PLRNN 1")}
+    assert {(number, shape) for _, number, shape in places} == {(0, "PLRNN 1"), (1, "PLRNN 1"), (0, "SkewTentMap")}
     assert all(line["verdicts"] and line["calls"] and not line["false"] for line in lines)
     text = table(lines)
     assert f"{sum(line['verdicts'] for line in lines)}" in text.splitlines()[-5]
