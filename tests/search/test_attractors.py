@@ -426,6 +426,22 @@ def test_a_drift_in_any_units(power):
     assert entry.kind == "divergence"
 
 
+def test_a_fixed_point_far_beyond_the_samples_is_no_divergence():
+    """Where all gates are closed it lies at h / (1 - A), and a leap ends near it."""
+    A, W, h = (
+        [1 - 2.0**-48, 1 - 2.0**-13, 1 - 2.0**-13],
+        [[0, -0.5, -0.5], [0.5, 0, -0.1], [0.5, -0.1, 0]],
+        [-6e-3, -0.5, -0.5],
+    )
+    found = cx.attractors(cx.PLRNN(A=A, W=W, h=h), [[-4.0, -4, -4], [-1, -1, -1]], key=0, steps=4096)
+    (entry,) = found.entries
+    assert (entry.kind, entry.what.order, entry.share) == ("cycle", 1, 1.0)
+    np.testing.assert_allclose(entry.what.points[0], np.divide(h, [2.0**-48, 2.0**-13, 2.0**-13]), 1e-2)
+    # A growing multiplier leads away for ever.
+    grown = cx.attractors(cx.PLRNN(A=[1 + 2.0**-6, *A[1:]], W=W, h=h), [[-4.0, -4, -4]], key=0, steps=4096)
+    assert [one.kind for one in grown.entries] == ["divergence"]
+
+
 def test_a_drift_toward_a_border_is_followed_beyond():
     """z' = z + 2^-10 below 0, and a fixed point beyond: 10,240 steps away, which one lap does not show."""
     model = cx.SkewTentMap(left=1.0, right=0.5, offset=2.0**-10)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import jax
@@ -36,6 +36,8 @@ _FIRST_ROUND = 256
 _ROUNDING = 1e-13
 # States this many times the size of the samples and the model, and of their images, have left for infinity.
 _GONE = 1e6
+# They have not where they follow a word none of whose multipliers is larger than this.
+_RESTING = 1 + 1e-9
 # Orbits that do not settle are chaotic where their mean growth over the last round exceeds this, divided by its steps:
 # along regular orbits distances grow by a bounded factor, or in proportion to the steps.
 _CHAOTIC = 30.0
@@ -170,8 +172,8 @@ class _Basins:
         number = len(self.samples)
         with np.errstate(over="ignore"):
             # One step may be as large as the Jacobians make it.
-            step = np.exp(max(0.0, self.bounds.growth_bound()))
-            limit = float(_GONE * step * max(self.scale, np.max(np.abs(self.samples))))
+            self.step = float(np.exp(max(0.0, self.bounds.growth_bound())))
+            self.limit = float(_GONE * self.step * max(self.scale, np.max(np.abs(self.samples))))
         z = self.samples.T.copy()
         v = np.random.default_rng(0).normal(size=z.shape)
         v /= np.linalg.norm(v, axis=0)
@@ -182,7 +184,7 @@ class _Basins:
                 # Each round is twice as long as the one before, and the last takes what is left.
                 left = self.steps - done
                 self.last = 2 * self.last if left >= 6 * self.last else left
-                self._round(z, v, limit)
+                self._round(z, v)
                 done += self.last
                 if self.last >= _CURVE_ROUND and done < self.steps:
                     self._follow_curves(z, v, self._regular()[:_RECORDS])
@@ -204,10 +206,10 @@ class _Basins:
         """Give the unsettled samples whose orbits are not chaotic."""
         return self.unsettled[self.exponents[self.unsettled] * self.last <= _CHAOTIC]
 
-    def _round(self, z: np.ndarray, v: np.ndarray, limit: float) -> None:
+    def _round(self, z: np.ndarray, v: np.ndarray) -> None:
         """Follow the unsettled orbits z, with their tangents v `(M, N)`, for `last` steps; see which have settled."""
-        self._follow(z, v, self.unsettled, limit, self.last)
-        self._by_words(z, v, self._left(self.unsettled), limit)
+        self._follow(z, v, self.unsettled, self.last)
+        self._by_words(z, v, self._left(self.unsettled))
         self._by_points(z, self._left(self.unsettled))
         self.unsettled = self._left(self.unsettled)
 
@@ -216,42 +218,68 @@ class _Basins:
 
     # -- orbits that follow the word of a cycle for ever --------------------------------------------------------------
 
-    def _by_words(self, z: np.ndarray, v: np.ndarray, samples: np.ndarray, limit: float) -> None:
+    def _by_words(self, z: np.ndarray, v: np.ndarray, samples: np.ndarray) -> None:
         for _ in range(_LEAPS):
             samples = np.array(self._ahead_by_words(z, samples), int)
             if not len(samples):
                 return
-            self._follow(z, v, samples, limit, _FIRST_ROUND)
+            self._follow(z, v, samples, _FIRST_ROUND)
             samples = self._left(samples)
 
-    def _follow(self, z: np.ndarray, v: np.ndarray, samples: np.ndarray, limit: float, steps: int) -> None:
+    def _follow(self, z: np.ndarray, v: np.ndarray, samples: np.ndarray, steps: int) -> None:
         """Follow some orbits z, with their tangents v `(M, N)`, for so many steps; take down those that diverge."""
         padded = _padded(samples)
-        ends = follow_tangents(self.model, z[:, padded], v[:, padded], limit, steps)
+        ends = follow_tangents(self.model, z[:, padded], v[:, padded], self.limit, steps)
         z[:, samples], v[:, samples], growth, gone = (np.asarray(part)[..., : len(samples)] for part in ends)
         self.exponents[samples] = growth / steps
-        for i in samples[gone].tolist():
-            self._put(i, "divergence", kind="divergence")
+        # Beyond the limit an orbit may still come to rest, or have been taken there in a leap.
+        resting = self._resting(z, samples[gone])
+        if len(resting):
+            self.limit = max(self.limit, _GONE * self.step * float(np.max(np.abs(z[:, resting]))))
+        for sample in np.setdiff1d(samples[gone], resting).tolist():
+            self._put(sample, "divergence", kind="divergence")
 
-    def _ahead_by_words(self, z: np.ndarray, samples: np.ndarray) -> list[int]:
-        """Settle what follows a word for ever. **Returns:** the samples that were taken far ahead along their words."""
+    def _resting(self, z: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        """Give those samples whose orbits meet a word twice in a row, none of whose multipliers leads away."""
+        orders, hashes = self._orders(z, samples)
+        # What counts is the word, and many orbits may have one.
+        _, first, which = np.unique(hashes, return_index=True, return_inverse=True)
+        resting = [
+            sample for sample, _, facts in self._words(z, samples[first], orders[first]) if facts.radius <= _RESTING
+        ]
+        return samples[np.isin(samples[first], resting)[which]]
+
+    def _orders(self, z: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give the lengths of words that samples meet twice in a row, 0 for none, and hashes of the gates they meet."""
         if not len(samples):
-            return []
-        ahead = []
+            return np.zeros(0, int), np.zeros(0, np.uint64)
         hashes = gate_hashes(self.model, z[:, _padded(samples)], self.bounds.effective, steps=2 * self.longest)
-        orders = word_periods(np.asarray(hashes)[:, : len(samples)])
+        hashes = np.asarray(hashes)[:, : len(samples)]
+        odd = 2 * np.arange(len(hashes), dtype=np.uint64)[:, None] + np.uint64(1)
+        return word_periods(hashes), np.sum(hashes * odd, axis=0)
+
+    def _words(
+        self, z: np.ndarray, samples: np.ndarray, orders: np.ndarray
+    ) -> Iterator[tuple[int, np.ndarray, Followed]]:
+        """Give samples that meet words of these lengths, with the word and what is known of them."""
         for order in np.unique(orders[orders > 0]).tolist():
             some = samples[orders == order]
             words, _ = itineraries(self.model, z[:, some].T[:, None], order)
             facts = followed(self.bounds, words, z[:, some].T, self.longest)
             for i, sample in enumerate(some.tolist()):
-                if facts.held[i] or facts.leaves[i]:
-                    self._by_facts(sample, words[i], Followed(*(part[i] for part in facts)))
-                if self.where[sample] is None:
-                    later = leap(self.model, self.bounds, words[i], z[:, sample], _FIRST_ROUND)
-                    if later is not None:
-                        z[:, sample] = later
-                        ahead.append(sample)
+                yield sample, words[i], Followed(*(part[i] for part in facts))
+
+    def _ahead_by_words(self, z: np.ndarray, samples: np.ndarray) -> list[int]:
+        """Settle what follows a word for ever. **Returns:** the samples that were taken far ahead along their words."""
+        ahead = []
+        for sample, word, facts in self._words(z, samples, self._orders(z, samples)[0]):
+            if facts.held or facts.leaves:
+                self._by_facts(sample, word, facts)
+            if self.where[sample] is None:
+                later = leap(self.model, self.bounds, word, z[:, sample], _FIRST_ROUND)
+                if later is not None:
+                    z[:, sample] = later
+                    ahead.append(sample)
         return ahead
 
     def _by_facts(self, sample: int, word: np.ndarray, facts: Followed) -> None:
