@@ -17,9 +17,10 @@ from cyclax.core.numerics import numerics
 from cyclax.cycles.solve import solve_words
 from cyclax.cycles.word import word_key
 from cyclax.maps.affine import affine_form
-from cyclax.proofs import exhaustive as module
+from cyclax.proofs import regions as module
 from cyclax.proofs.candidates import Box
-from cyclax.proofs.exhaustive import alphabet, exhaustive, number_of, patterns_of
+from cyclax.proofs.exhaustive import exhaustive
+from cyclax.proofs.regions import alphabet, number_of, patterns_of
 
 
 def silent(text):
@@ -252,12 +253,35 @@ def test_thin_strips_have_regions(gap):
 
 
 def test_regions_that_are_not_told_apart():
-    """Planes too nearly parallel, and too many through one corner, are left to combinations."""
+    """Planes too nearly parallel, and too many that meet but for rounding, are left to combinations."""
     nearly = np.array([[1.0, 0], [1, 1e-9], [0, 1]])
     assert regions(shallow(nearly, np.ones(3))) is None
     spokes = np.stack([np.cos(np.arange(7)), np.sin(np.arange(7))], axis=1)
-    assert regions(shallow(spokes, np.zeros(7))) is None
-    assert everything(shallow(spokes, np.zeros(7)), [1])[0].notes["symbols"] == 2**7
+    assert regions(shallow(spokes, -spokes @ [0.3, 0.7])) is None
+    assert everything(shallow(spokes, -spokes @ [0.3, 0.7]), [1])[0].notes["symbols"] == 2**7
+
+
+@pytest.mark.parametrize(("number", "hidden", "seed"), [(2, 7, 0), (2, 60, 1), (3, 12, 2), (3, 40, 3), (4, 10, 4)])
+def test_planes_through_one_point(number, hidden, seed):
+    """Networks without bias: all planes meet in 0, and their regions are cones, of which there is a formula."""
+    rng = np.random.default_rng(seed)
+    W2 = rng.normal(size=(hidden, number))
+    found = regions(shallow(W2, np.zeros(hidden)))
+    assert len(found) == 2 * sum(math.comb(hidden - 1, i) for i in range(number))
+    met = np.unique(rng.normal(size=(200_000, number)) @ W2.T > 0, axis=0)
+    assert {row.tobytes() for row in met} <= {row.tobytes() for row in found}
+
+
+def test_many_planes_through_one_point_and_others():
+    """Eight lines through (1/2, 1/4), of binary digits, and three elsewhere, are told by all pairs of them."""
+    rng = np.random.default_rng(0)
+    W2 = np.concatenate([np.array([[1, i] for i in range(-4, 4)]), rng.normal(size=(3, 2))])
+    h2 = np.concatenate([-W2[:8] @ [0.5, 0.25], rng.normal(size=3)])
+    found = regions(shallow(W2, h2))
+    # Of eleven lines in general position there are 67 regions; a corner of eight has no room for 21 of them.
+    assert len(found) == 1 + 11 + 55 - 21
+    states = [0.5, 0.25] + rng.normal(size=(400_000, 2)) * 10 ** rng.uniform(-3, 2, (400_000, 1))
+    assert {row.tobytes() for row in np.unique(states @ W2.T + h2 > 0, axis=0)} <= {row.tobytes() for row in found}
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])

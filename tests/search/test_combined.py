@@ -14,7 +14,7 @@ from cyclax.core.stop import Stop
 from cyclax.cycles.inventory import Inventory
 from cyclax.cycles.word import word_key
 from cyclax.maps.affine import affine_form
-from cyclax.proofs import exhaustive, promise
+from cyclax.proofs import promise, regions
 from cyclax.proofs.attempt import Attempts
 from cyclax.proofs.branch_and_bound import branching
 from cyclax.search.tally import Network
@@ -115,15 +115,15 @@ def test_fixed_points_of_many_gates_in_a_plane_are_solved_region_by_region(seed)
 
 def test_a_graph_of_order_1_is_given_what_its_regions_can_take(monkeypatch):
     """Each region follows itself where the map is near the identity: twice as many nodes as the plane has regions."""
-    monkeypatch.setattr(exhaustive, "regions_of", lambda bounds, patterns: None)  # else it is not tried
+    monkeypatch.setattr(regions, "regions_of", lambda bounds, patterns: None)  # else it is not tried
     rng = np.random.default_rng(0)
     W1, W2, h2 = 0.003 * rng.normal(size=(2, 40)), rng.normal(size=(40, 2)), rng.normal(size=40)
     model = cx.ShallowPLRNN(A=[0.999, 0.999], W1=W1, W2=W2, h1=[0, 0], h2=h2)
-    regions = 1 + 40 + 40 * 39 // 2
+    number = 1 + 40 + 40 * 39 // 2
     with jax.enable_x64(True):
         for share, proved in ((0.6, True), (0.4, False)):  # from half of the regions on it is given twice these
             attempts = Attempts(made(model), [1])
-            attempts.attempt(share * regions * attempts._each(cx.WordGraph(), 1), never())
+            attempts.attempt(share * number * attempts._each(cx.WordGraph(), 1), never())
             assert (1 in attempts.proved) == proved
         assert "nodes ran out" in attempts.left(1)
 

@@ -18,10 +18,10 @@ from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.rounding import adds_up
 from cyclax.proofs.candidates import Box, Candidates
 from cyclax.proofs.certificate import certificate, sentence
-from cyclax.proofs.exhaustive import alphabet, number_of
 from cyclax.proofs.methods import AbstractMethod, BranchAndBound, Exhaustive, WordGraph
 from cyclax.proofs.nearby import search_nearby
 from cyclax.proofs.promise import Promise
+from cyclax.proofs.regions import alphabet, number_of
 
 # How many times larger than the states that matter the default box is.
 _DEFAULT_BOX = 1e4

@@ -31,10 +31,10 @@ from cyclax.proofs.attempt import MANY_DIMENSIONS, default_box
 from cyclax.proofs.candidates import Box, Candidates
 from cyclax.proofs.certificate import certificate, sentence
 from cyclax.proofs.certify import certify_in_time
-from cyclax.proofs.exhaustive import alphabet, number_of
 from cyclax.proofs.methods import AbstractMethod, BranchAndBound, Exhaustive, WordGraph
 from cyclax.proofs.nearby import search_nearby
 from cyclax.proofs.paced import Paced
+from cyclax.proofs.regions import alphabet, number_of
 
 # Up to so many words all of them are tried, unless told otherwise.
 _FEW_WORDS = 2**16

@@ -25,7 +25,7 @@ from cyclax.cycles.word import canonical_rotation, minimal_period
 from cyclax.maps.affine import AffineForm
 from cyclax.proofs.branch_and_bound.relaxation import TOLERANCE, Program, Simplex, exclusion, highest, reasons, relax
 from cyclax.proofs.candidates import Box, Candidates, Progress
-from cyclax.proofs.exhaustive import settled
+from cyclax.proofs.regions import settled
 
 # p and n below this (in units of the offsets) are zero as far as HiGHS knows.
 _ZERO = 1e-8

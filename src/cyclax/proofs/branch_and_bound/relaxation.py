@@ -21,7 +21,7 @@ import numpy as np
 
 from cyclax.maps.affine import AffineForm
 from cyclax.proofs.candidates import Box
-from cyclax.proofs.exhaustive import parallel, settled
+from cyclax.proofs.regions import parallel, settled
 
 _EPS = np.finfo(np.float64).eps
 # Rows and bounds are relaxed by this share of their size before anything is excluded.
