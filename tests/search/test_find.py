@@ -178,6 +178,9 @@ def test_given_words_are_searched():
     ):
         with pytest.raises(ValueError, match=rf"or of gates of shape \(k, 1\) each; one of them is {shown}\."):
             cx.find_cycles(model, [7], key=3, words=wrong)
+    for wrong, told in ((whole, r"got Cycle\(.*; give \[cycle\] for one"), (None, "got None"), ("0110", "got '0110'")):
+        with pytest.raises(TypeError, match=f"words: expected a list of cycles, .*{told}"):
+            cx.find_cycles(model, [7], key=3, words=wrong)
 
 
 # -- how sure are we --------------------------------------------------------------------------------

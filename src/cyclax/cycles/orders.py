@@ -64,6 +64,9 @@ def _shown(value: Any) -> str:
 
 def gates_of(words: Iterable[Any]) -> list[Any]:
     """Give the gates of each `Cycle`, and gates that are given as they are."""
+    if isinstance(words, str) or not isinstance(words, Iterable):
+        one = "; give [cycle] for one" if hasattr(words, "gates") else ""
+        raise TypeError(f"words: expected a list of cycles, or of gates of shape (k, G), got {words!r}{one}.")
     return [getattr(word, "gates", word) for word in words]
 
 
