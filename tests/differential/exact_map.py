@@ -308,7 +308,13 @@ class ExactMap:
         """Give the multipliers of a word, as complex balls, largest first."""
         jacobian = flint.fmpq_mat([row[1:] for row in self.product(word).tolist()[1:]])
         with flint.ctx.workprec(bits):
-            roots = [root for root, times in jacobian.charpoly().complex_roots() for _ in range(times)]
+            if self.size == 2:  # by the formula: two roots that are equal to 160 digits are not told apart otherwise
+                half, determinant = (jacobian[0, 0] + jacobian[1, 1]) / 2, jacobian.det()
+                root = flint.acb(flint.arb(half * half - determinant)).sqrt()
+                larger = flint.arb(half) + (root if half >= 0 else -root)
+                roots = [larger, determinant / larger if larger != 0 else flint.acb(0)]
+            else:
+                roots = [root for root, times in jacobian.charpoly().complex_roots() for _ in range(times)]
             return sorted(roots, key=lambda root: -float(abs(root).mid()))
 
 
