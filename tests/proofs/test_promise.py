@@ -55,7 +55,7 @@ def test_what_a_tree_tells_is_near_what_it_takes(number, seed):
     told = []
 
     class Listening(TreeBudget):
-        def hopeless(self, nodes, expected):
+        def told(self, nodes, expected):
             told.append((nodes, expected))
 
     whole = tree(network(number, seed), Listening(60.0, 100_000))
@@ -68,22 +68,22 @@ def test_what_a_tree_tells_is_near_what_it_takes(number, seed):
 
 def test_the_end_is_worth_more_nodes_where_it_is_near():
     budget = TreeBudget(60.0, 1000)
-    assert budget.hopeless(800, 880) is None  # 200 of 1000 may be left
-    assert budget.hopeless(800, 1100) is not None
-    assert budget.hopeless(1500, 1800) is None  # beyond what was given, but near
-    assert budget.hopeless(1500, 2000) is not None
+    assert budget.told(800, 880) is None  # 200 of 1000 may be left
+    assert budget.told(800, 1100) is not None
+    assert budget.told(1500, 1800) is None  # beyond what was given, but near
+    assert budget.told(1500, 2000) is not None
     assert budget.nodes == 2000  # and never beyond that
 
 
 def test_what_is_cheaper_comes_before_the_rest_of_a_long_tree_once():
     done = []
     budget = TreeBudget(60.0, 1000, long=500, cheaper=lambda: done.append(True))
-    assert budget.hopeless(100, 150) is None
+    assert budget.told(100, 150) is None
     assert not done  # some 225 nodes in all
-    assert budget.hopeless(100, 1000) is not None
+    assert budget.told(100, 1000) is not None
     assert not done  # nor where it is given up
-    assert budget.hopeless(200, 400) is None
-    assert budget.hopeless(300, 500) is None
+    assert budget.told(200, 400) is None
+    assert budget.told(300, 500) is None
     assert done == [True]
 
 

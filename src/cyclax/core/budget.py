@@ -78,8 +78,8 @@ class Budget:
             return f"the memory budget of {self.memory / 2**20:.0f} MiB ran out"
         return None
 
-    def hopeless(self, nodes: int, expected: float) -> str | None:
-        """Say why not to go on with a proof after so many nodes, where that many are expected in all."""
+    def told(self, nodes: int, expected: float) -> str | None:
+        """Hear from a proof, after so many nodes, how many it expects in all. **Returns:** why it is to stop."""
         return None
 
     def check(self, nodes: int = 0, memory: int = 0) -> None:

@@ -77,8 +77,8 @@ class TreeBudget(Budget):
         super().__init__(seconds=seconds, nodes=2 * nodes)
         self._enough, self._long, self._cheaper = nodes, long, cheaper
 
-    def hopeless(self, nodes: int, expected: float) -> str | None:
-        """Say why not to go on after so many nodes, where that many are told of in all."""
+    def told(self, nodes: int, expected: float) -> str | None:
+        """Hear how many nodes a tree expects; what is cheaper than a long one is done now, before it goes on."""
         total = foreseen(nodes, expected)
         if expected - nodes > _NEAR * nodes and total > self._enough:
             return f"more nodes were expected than the {self._enough} that seemed worth it"

@@ -176,7 +176,7 @@ class _Tree:
                         share = weights @ [branch.explored for branch in branches] / np.sum(weights)
                         visited = sum(branch.visited for branch in branches)
                         self.expected = self.nodes + visited * (1 / max(float(share), _LEAST_SHARE) - 1)
-                        self.unfinished = self.budget.hopeless(self.nodes, self.expected) or ""
+                        self.unfinished = self.budget.told(self.nodes, self.expected) or ""
             except BaseException:
                 self.unfinished = "interrupted"  # the other threads look there, and stop
                 raise
