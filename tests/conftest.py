@@ -167,6 +167,26 @@ def slow(*values):
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
+# One of each kind of gates, and of what they are written in.
+KINDS = (
+    "PLRNN diagonal",
+    "MeanCenteredPLRNN",
+    "ClippedShallowPLRNN",
+    "ClippedDendriticPLRNN",
+    "AlmostLinearRNN",
+    "LowRankPLRNN",
+    "LeakyReLURNN",
+    "CurrentRNN",
+    "LowRankRNN",
+    "LoziMap",
+)
+
+
+def over_kinds():
+    """Every network of `MODELS`, of which only those of `KINDS` are in the fast suite."""
+    return over_classes(*(name for name in MODELS if name not in KINDS))
+
+
 def over_classes(*left: str):
     """Every network of `MODELS`, of which those named are left to the slow suite: others of their class stay."""
     names = [slow(name) if name in left else name for name in MODELS]

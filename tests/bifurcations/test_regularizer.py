@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import slow
 
 import cyclax as cx
 
@@ -69,7 +70,7 @@ def test_what_only_crosses_a_border_is_not_kept_from_it():
     assert float(term.renewed(other, 20)(other)) == pytest.approx(0.25)  # a tenth away, of two
 
 
-@pytest.mark.parametrize("what", ["cycle", "orders"])
+@pytest.mark.parametrize("what", [slow("cycle"), "orders"])
 def test_the_distance_stays_above_what_it_is_without(what):
     kept = {"cycle": word_of(TENT)} if what == "cycle" else {"orders": 1}
     free = trained()

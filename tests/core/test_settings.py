@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import STRICT, slow
+from conftest import STRICT, over_kinds, slow
 
 import cyclax as cx
 from cyclax.core.balls import working_precision
@@ -107,6 +107,7 @@ def test_the_settings_are_those_that_raise(strict):
         assert np.isinf(np.float64(1e308) * np.array(1e10))
 
 
+@over_kinds()
 def test_models_run_under_strict_promotion(model):
     """What users run themselves, and differentiate, follows their settings."""
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"), jax.enable_x64(True):
@@ -177,7 +178,7 @@ def _first(model) -> str:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", [slow(name) if name == "h" else name for name in HUGE])
+@pytest.mark.parametrize("name", [slow(name) if name in ("h", "shallow") else name for name in HUGE])
 def test_extreme_weights_end_in_a_result_or_a_refusal(name, size):
     """Nothing of our own arithmetic comes out: no warning with a line of source, no error of NumPy."""
     with np.errstate(under="ignore"):

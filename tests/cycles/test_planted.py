@@ -26,8 +26,8 @@ def check_planted(name: str, order: int, seed: int) -> None:
         assert abs(left.pop(nearest) - value) < 1e-8
 
 
-# Three kinds of gates in the fast tests, all classes in the slow ones.
-_QUICK = ("PLRNN", "ShallowPLRNN", "ReLURNN")
+# Two classes in the fast tests, all classes in the slow ones.
+_QUICK = ("PLRNN", "ShallowPLRNN")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from conftest import over_kinds
 
 import cyclax as cx
 from cyclax.cycles.word import word_key
@@ -16,6 +17,7 @@ def cycles() -> cx.Cycles:
     return cx.find_cycles(cx.LoziMap(1.7, 0.5), 8, key=0)
 
 
+@over_kinds()
 def test_invariants_of_every_result(model):
     result = cx.find_cycles(model, 4, key=0)
     keys = [word_key(cycle.gates) for cycle in result]

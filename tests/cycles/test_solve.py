@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from conftest import over_kinds
 
 import cyclax as cx
 from cyclax.core.numerics import numerics
@@ -83,6 +84,7 @@ def test_block_cyclic_kernel_where_the_product_overflows():
     assert np.max(np.abs(defect[..., [0, 2]])) < 1e-9
 
 
+@over_kinds()
 def test_compose_is_the_jacobian_of_the_iterate(model):
     z = np.random.default_rng(0).normal(size=(model.num_states, 5))
     image, product, words = compose(model, z[:, None], 4, met)

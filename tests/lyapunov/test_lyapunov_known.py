@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from benchmarks.validation.exponents import KNOWN, henon, uniform
+from conftest import slow
 from lyapunov_systems import lorenz
 
 import cyclax as cx
@@ -18,7 +19,9 @@ def check(spectrum: cx.Spectrum, truth, digits) -> None:
     assert spectrum.converged
 
 
-@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name)
+@pytest.mark.parametrize(
+    "known", [slow(one) if one.name.startswith("Roessler") else one for one in KNOWN], ids=lambda known: known.name
+)
 def test_known_systems(known):
     spectrum = known.spectrum()
     check(spectrum, [float(one) for one in known.exponents], [known.rounding(one) for one in known.exponents])

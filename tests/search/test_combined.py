@@ -5,6 +5,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from conftest import slow
 
 import cyclax as cx
 from cyclax.core.budget import TooExpensiveError
@@ -198,7 +199,7 @@ def test_what_lies_outside_the_box_is_found_too():
     assert np.allclose(found[0].points[0, :2], [1e10, -5e9], rtol=1e-5)
 
 
-@pytest.mark.parametrize("lanes", [8, 64])
+@pytest.mark.parametrize("lanes", [8, slow(64)])
 def test_lanes_do_not_matter(lanes):
     model = random_network(9, 5)
     expected = cx.find_cycles(model, [1, 2], key=4, finder=NO_PROOFS, progress=False)

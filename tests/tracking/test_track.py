@@ -355,7 +355,8 @@ def bars_of(axes) -> list:
     return [one for one in axes[-1].collections if type(one) is PolyCollection]
 
 
-@pytest.mark.parametrize("name", [pytest.param("multistable", marks=pytest.mark.slow), "singlestable"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["multistable", "singlestable"])
 def test_published_sequences_equal_enumeration(name):
     path = DATA / f"{name}_sequence.npz"
     if not path.exists():

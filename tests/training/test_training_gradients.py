@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import over_kinds
 from plain import plain_map
 
 import cyclax as cx
@@ -50,6 +51,7 @@ def test_rollout_is_the_plain_loop(model):
             np.testing.assert_allclose(states[t, :, b], z, rtol=1e-9, atol=1e-9)
 
 
+@over_kinds()
 def test_gradients_are_those_of_the_plain_scan(model):
     terms = 32 * (model.num_gates % 2)  # sums written out, or products
     weights = np.random.default_rng(5).normal(size=(T, model.num_states, B))
@@ -175,6 +177,7 @@ def jacobian(model, z: np.ndarray) -> np.ndarray:
     return np.stack([(F(z + step) - F(z - step)) / 2e-6 for step in steps], axis=1)
 
 
+@over_kinds()
 def test_norms_are_singular_values(model):
     map_ = cast(model, jnp.float64)
     forced = np.random.default_rng(3).normal(size=(T, model.num_states, B))
