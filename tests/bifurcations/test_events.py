@@ -343,6 +343,16 @@ def test_multiplier_one_with_and_without_a_solution(offset):
     assert event.sides == ("both",)  # no border stands in the way: it comes back from the other side
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_family_at_an_end_of_the_way_is_called_one(turned):
+    """At one end a line of fixed points ((t, 0), t < 0), of which one is left beside it, at t = -0.216 / 0.25."""
+    W = [[0.0, 2.0], [-2.0, -2.0]]
+    models = cx.PLRNN([1.0, 0.0], W, [0.0, 0.0]), cx.PLRNN([1.25, 0.0], W, [0.216, -0.2167])
+    (event,) = events_of(*(models[::-1] if turned else models), 1)
+    assert (event.type, event.sides) == ("family", ("before",) if turned else ("after",))
+    assert abs(event.at - float(turned)) < 1e-15
+
+
 def test_identical_models():
     cycles = enumerated(planar_family(0.3), 3)
     assert compare(planar_family(0.3), planar_family(0.3), cycles, cycles) == ()

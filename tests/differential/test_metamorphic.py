@@ -31,6 +31,7 @@ PASSING_ONE = cx.PLRNN(
     h=[-1.7621487717375761, -0.670932370212114],
 )
 HUGE = cx.PLRNN(A=[1.3e177, 3.3e177], W=[[5.9e177, 4.6e177], [1.1e177, -5e177]], h=[1.2e176, 2.0e176])
+LINE_AT_AN_END = cx.PLRNN(A=[1.0, 0.0], W=[[0.0, 2.0], [-2.0, -2.0]], h=[0.0, 0.0])
 LINE_ON_A_BORDER = cx.PLRNN(A=[-0.75, 1.0], W=[[0.0, 2.0], [1.0, 2.0]], h=[0.0, 0.0])
 
 
@@ -38,6 +39,7 @@ LINE_ON_A_BORDER = cx.PLRNN(A=[-0.75, 1.0], W=[[0.0, 2.0], [1.0, 2.0]], h=[0.0, 
     ("model", "name", "verb", "seed"),
     [
         pytest.param(PASSING_ONE, "duplicated unit", "compare", [261150, 14, 6], id="copies that cease to part"),
+        pytest.param(LINE_AT_AN_END, "dead unit", "compare", [26112741, 12, 5], id="a line where the way begins"),
         pytest.param(HUGE, "duplicated unit", "enumerate, Exhaustive", 0, id="multipliers beyond float64"),
         pytest.param(
             LINE_ON_A_BORDER,

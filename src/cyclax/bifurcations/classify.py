@@ -67,11 +67,16 @@ def _other(side: Side) -> Side:
     return "after" if side == "before" else "before"
 
 
-def at_infinity(walk: Continued, found: Branch, row: int, values, both, place: float, width: float) -> SpecialPoint:
-    """det(I - P) vanishes: the cycle runs to infinity, or, where the points stay, belongs to a line of cycles."""
+def at_infinity(
+    walk: Continued, found: Branch, row: int, values, both, place: float, width: float, family: bool
+) -> SpecialPoint:
+    """det(I - P) vanishes: the cycle runs to infinity, or, where the points stay, belongs to a line of cycles.
+
+    `family`: that it does is known.
+    """
     system = np.eye(found.product.shape[1]) - found.product[row]
-    kind: EventType = "degenerate transcritical"
-    if np.all(np.isfinite(system)):
+    kind: EventType = "family" if family else "degenerate transcritical"
+    if not family and np.all(np.isfinite(system)):
         left, sizes, _ = np.linalg.svd(system)
         null = sizes <= max(sizes[-1], 1e-7 * sizes[0])
         offset = found.offset[row]

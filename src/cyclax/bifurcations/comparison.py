@@ -32,6 +32,7 @@ from cyclax.bifurcations.node import SAME_PLACE, Node
 from cyclax.bifurcations.watched import Stretch
 from cyclax.cycles.decide import Decider, Outcome
 from cyclax.cycles.exact_form import exact_forms
+from cyclax.cycles.table import codes_of
 from cyclax.cycles.word import WordKey, word_key
 from cyclax.maps.affine import AffineForm, affine_form
 
@@ -133,7 +134,8 @@ class Comparison:
                 words[some] = as_beside(self.paths, pair[some], end, words[some], loose[some])
             masked = words & self.matter[pair][:, None]
             # A grid has many words, but few different ones.
-            first, inverse = _different(masked)
+            codes = codes_of(np.zeros(len(masked), int), masked)
+            _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
             codes = np.array([self._number(masked[i]) for i in first])[inverse]
             _, first = np.unique(pair * len(self.codes) + codes, return_index=True)
             coded[order] = (pair[first], words[first], codes[first])
@@ -254,12 +256,21 @@ class Comparison:
 
     def _unlisted(self, walk: Continuation, word: np.ndarray) -> None:
         """Say of a word that float64 takes for a cycle, and that is not on the list of its end, what it is there."""
-        model = self._model(walk.pair, walk.end)
-        bounds, matter = affine_form(model), self.effective[walk.end][walk.pair]
-        moving = np.any(bounds.gradients != 0, axis=1)
-        outcome = Decider(model, matter).decide(np.where(moving, word, bounds.settled)).outcome
+        outcome = self._outcome(walk.pair, walk.end, word)
         kind, reason = _UNLISTED[outcome]
         self._note(walk, walk.end, kind, reason.format(f"s = {walk.end:g}"), missing=outcome == Outcome.CYCLE)
+
+    def _outcome(self, pair: int, end: float, word: np.ndarray) -> Outcome:
+        """Decide what a word is at an end of the way."""
+        model = self._model(pair, end)
+        bounds, matter = affine_form(model), self.effective[end][pair]
+        moving = np.any(bounds.gradients != 0, axis=1)
+        return Decider(model, matter).decide(np.where(moving, word, bounds.settled)).outcome
+
+    def _is_family(self, walk: Continuation, place: float) -> bool:
+        """Whether a place is, to within rounding, an end of the way at which the word has a family of solutions."""
+        end = float(place > 0.5)
+        return abs(place - end) < _NOWHERE and self._outcome(walk.pair, end, walk.word) == Outcome.FAMILY
 
     def _turn(self, rows, walks, ends: Ends, touched, onward) -> None:
         """Type what ends the walks, or changes their stability."""
@@ -289,7 +300,8 @@ class Comparison:
             if nowhere and 0 <= column[i] <= num_tests:
                 self._unexplained(walk, place, _NOTHING_BEYOND)
             elif column[i] == num_tests or (column[i] >= 0 and (singular or through[j])):
-                self._meet(walk, at_infinity(walk, here, j, values[j], both, place, width), touched)
+                family = self._is_family(walk, place)
+                self._meet(walk, at_infinity(walk, here, j, values[j], both, place, width, family), touched)
             elif 0 <= column[i] < num_tests and (known := self._known(walk, place)) is not None:
                 known.followed.add((walk.code, walk.side))
                 touched.append(known)
@@ -429,13 +441,3 @@ class Comparison:
 def by_place(event: Event) -> tuple:
     """By place; what happens at one place, by order."""
     return round(event.at, 12), event.order, event.at
-
-
-def _different(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the numbers of the words `(n, k, G)` that differ, and for each word which of them it is."""
-    bits = np.packbits(words.reshape(len(words), -1), axis=1)
-    if bits.shape[1] <= 8:  # as integers, which sort faster
-        bits = np.pad(bits, ((0, 0), (0, 8 - bits.shape[1]))).view(np.uint64)
-    bits = bits[:, 0] if bits.shape[1] == 1 else bits
-    _, first, inverse = np.unique(bits, axis=0, return_index=True, return_inverse=True)
-    return first, inverse.reshape(-1)
