@@ -241,7 +241,8 @@ class Comparison:
         for i, walk in enumerate(mine):
             turn = None
             if np.min(np.abs(values[i] - 1)) < OUTSIDE:
-                turn = at_infinity(walk, here, i, values[i], (values[i],) * 2, walk.end, 0.0)
+                family = self._is_family(walk, walk.end)
+                turn = at_infinity(walk, here, i, values[i], (values[i],) * 2, walk.end, 0.0, family)
             elif along[i]:
                 self._stays(walk, walk.end, exactly[i])
             elif np.any(close[i]):
