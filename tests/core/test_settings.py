@@ -178,7 +178,7 @@ def _first(model) -> str:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", [slow(name) if name in ("h", "shallow") else name for name in HUGE])
+@pytest.mark.parametrize("name", [slow(name) if name in ("h", "shallow", "dendritic") else name for name in HUGE])
 def test_extreme_weights_end_in_a_result_or_a_refusal(name, size):
     """Nothing of our own arithmetic comes out: no warning with a line of source, no error of NumPy."""
     with np.errstate(under="ignore"):

@@ -51,6 +51,7 @@ def test_every_class_is_planted_in():
     assert {type(build()).__name__ for build in MODELS.values()} == set(PLANTERS) | TEXTBOOK
 
 
+@pytest.mark.slow
 def test_low_rank_has_the_cycles_of_its_full_twin():
     """In words, points and multipliers; the search of the two differs in nothing but rounding."""
     model = cx.LowRankPLRNN.random(5, 2, key=jax.random.key(19), gain=2.5)

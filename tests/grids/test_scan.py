@@ -85,7 +85,7 @@ def test_every_cell_equals_enumeration(model, axes, orders):
 
 
 def test_neighbors_mend_what_few_starts_miss():
-    axes = {"left": np.linspace(1.1, 2.4, 12), "right": np.linspace(-2.4, -1.1, 12)}
+    axes = {"left": np.linspace(1.1, 2.4, 9), "right": np.linspace(-2.4, -1.1, 9)}
     settings = dict(key=1, starts=4, moves=4, orbit_steps=0)
     starved = cx.scan(TENT, axes, 6, heal=False, **settings)
     known = {}

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import over_kinds
+from conftest import over_kinds, slow
 from plain import plain_map
 
 import cyclax as cx
@@ -107,8 +107,8 @@ def latent(observation: str) -> LatentModel:
     [
         ("identity", FreeRunning()),
         ("2", SparseForcing(3)),
-        ("4", GeneralizedForcing(0.3)),
-        ("6", SparseForcing(3)),
+        slow("4", GeneralizedForcing(0.3)),
+        slow("6", SparseForcing(3)),
         ("identity", GeneralizedForcing(0.3)),
     ],
 )

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from conftest import slow
 
 import cyclax as cx
 from cyclax.core.numerics import numerics
@@ -75,10 +76,10 @@ def test_it_trains_as_optax_does(make, tmp_path):
     [
         ("plateau", True),
         ("backtracking", False),
-        ("backtracking", True),
+        slow("backtracking", True),
         ("noise", True),
-        pytest.param("lbfgs", False, marks=pytest.mark.slow),
-        pytest.param("lbfgs", True, marks=pytest.mark.slow),
+        slow("lbfgs", False),
+        slow("lbfgs", True),
     ],
 )
 def test_several_runs_train_as_each_alone(name, together):
@@ -99,7 +100,7 @@ def test_the_loss_that_is_told_has_the_regularizers():
         np.testing.assert_allclose(weights(result), wanted, rtol=1e-9)
 
 
-@pytest.mark.parametrize(("name", "together"), [("lbfgs", False), ("MultiSteps plateau", True), ("noise", False), ("noise", True), ("half precision", True)])  # noqa: E501  # fmt: skip
+@pytest.mark.parametrize(("name", "together"), [slow("lbfgs", False), ("MultiSteps plateau", True), ("noise", False), ("noise", True), ("half precision", True)])  # noqa: E501  # fmt: skip
 def test_states_of_all_kinds_are_kept_in_a_store(name, together, tmp_path):
     class Enough(Exception):
         pass
