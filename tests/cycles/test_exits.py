@@ -15,6 +15,8 @@ from conftest import slow
 import cyclax as cx
 from cyclax.core.budget import Budget
 from cyclax.core.numerics import numerics
+from cyclax.cycles import verify
+from cyclax.cycles.decide import Decider
 from cyclax.cycles.inventory import Inventory
 from cyclax.cycles.table import BORDER, CYCLE, FAMILY, REFUTED
 from cyclax.cycles.verify import MOVES, Models, Verified, settle, verify_words
@@ -423,3 +425,39 @@ def test_words_of_a_stack_come_to_what_they_come_to_one_model_at_a_time():
                 assert np.sum((kinds == REFUTED) & (of == i)) == known.rejected
             met |= set(kinds.tolist())
         assert {CYCLE, BORDER, FAMILY, REFUTED} <= met
+
+
+# -- many borders at once ----------------------------------------------------------------------------------------------
+
+
+def on_many_borders(shape: str) -> cx.AbstractPiecewiseLinearMap:
+    """Networks without bias: 0 lies on all borders. One of them has a ray of fixed points as well, along (1, 0, ..)."""
+    rng = np.random.default_rng(3)
+    if shape == "a ray":
+        return cx.ReLURNN(W=np.diag([1.0, 0.5, 0.3, 0.2, 0.1, -0.4]), b=np.zeros(6))
+    W1, W2 = rng.normal(size=(3, 12)) / 4, rng.normal(size=(12, 3))
+    return cx.ShallowPLRNN(A=[0.5, -0.3, 0.8], W1=W1, W2=W2, h1=np.zeros(3), h2=np.zeros(12))
+
+
+@pytest.mark.parametrize("shape", ["0 alone", "a ray"])
+def test_words_of_one_solution_on_many_borders_are_decided_together(shape, monkeypatch):
+    model, decided, decide = on_many_borders(shape), [], Decider.decide
+    monkeypatch.setattr(Decider, "decide", lambda self, word: decided.append(word) or decide(self, word))
+    found = enumerated(model, 1, cx.Exhaustive(), None)
+    together = len(decided)
+    monkeypatch.setattr(verify, "TIES", np.inf)
+    each = enumerated(model, 1, cx.Exhaustive(), None)
+    assert together < 0.7 * (len(decided) - together)
+    for cycles in (found, each):
+        assert cycles.report["orders"]["1"]["verdict"] == "proved complete"
+        assert not len(cycles)
+        # A line of solutions is listed under each of its words.
+        lines = 32 if shape == "a ray" else 0
+        assert [(entry.kind, entry.order) for entry in cycles.degenerate] == (
+            [("family", 1)] * lines or [("border", 1)]
+        )
+        for entry in cycles.degenerate:
+            np.testing.assert_array_equal(entry.points[0, 1:], 0)
+            np.testing.assert_array_equal(np.abs(entry.directions.T), np.eye(6)[:1] if lines else np.zeros((0, 3)))
+    assert str(found).count("not counted") == 1
+    assert ("under 32 words" in str(found)) == (shape == "a ray")

@@ -30,7 +30,7 @@ _NARROW = 2.0**-60
 # Rationals are asked up to this size k M^3: about a second.
 _LARGEST = 2_000_000
 # A multiplier nearer to the unit circle than this may be a root of unity.
-_NEAR_CIRCLE = 1e-2
+NEAR_CIRCLE = 1e-2
 
 
 class Outcome(enum.Enum):
@@ -57,6 +57,7 @@ class Decision(NamedTuple):
     inexact: bool = False  # P has entries that are no float64 numbers
     period: int = 0  # of its solutions, up to rounding, where that is smaller than the word's
     met: np.ndarray | None = None  # (k, G) the word that the solution of a refuted word meets: the next to be tried
+    ties: np.ndarray | None = None  # (k, G) the gates on whose borders the one solution lies, exactly
 
     def multipliers(self, exact: Callable[[int], Any] | None = None) -> np.ndarray:
         """Give the multipliers `(M,)` of what was decided; `exact` as in `sound_multipliers`."""
@@ -71,7 +72,7 @@ class Decider:
     """
 
     def __init__(self, model: AbstractPiecewiseLinearMap, matter: np.ndarray):
-        self._model, self._matter = model, np.flatnonzero(matter).tolist()
+        self._model, self.matter, self._matter = model, matter, np.flatnonzero(matter).tolist()
         self._pieces: dict[int, Pieces] = {}
         self._unsupported = ""
 
@@ -92,7 +93,7 @@ class Decider:
         (their cyclotomic polynomials divide the characteristic polynomial of P); None where that cannot be.
         """
         moduli = np.abs(multipliers)
-        if not np.any(np.abs(moduli - 1) < _NEAR_CIRCLE) and np.all(np.isfinite(moduli)):
+        if not np.any(np.abs(moduli - 1) < NEAR_CIRCLE) and np.all(np.isfinite(moduli)):
             return []
         with LOCK:
             return self._orders_of_families(np.ascontiguousarray(word, bool))
@@ -256,7 +257,9 @@ class Decider:
         points = np.array([_point(columns) for columns in orbit])
         decision = _rounded(points, 0.0, margin, jacobian)
         if decision.outcome in (Outcome.CYCLE, Outcome.BORDER) and any(value == 0 for value in values):
-            return decision._replace(outcome=Outcome.BORDER, margin=0.0, reason="exactly on a border")
+            ties = np.zeros_like(word)
+            ties[:, self._matter] = np.array([value == 0 for value in values]).reshape(len(word), -1)
+            return decision._replace(outcome=Outcome.BORDER, margin=0.0, reason="exactly on a border", ties=ties)
         return self._unless_it_meets(self._at(_BITS[0]), word, decision)
 
     def _unless_it_meets(self, pieces: Pieces, word: np.ndarray, decision: Decision) -> Decision:

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from cyclax.cycles.cycle import Cycle, Degenerate
-from cyclax.cycles.decide import Decider, Decision, Outcome
+from cyclax.cycles.decide import NEAR_CIRCLE, Decider, Decision, Outcome
 from cyclax.cycles.families import described, slow_family
 from cyclax.cycles.multipliers import sound_multipliers
 from cyclax.cycles.solve import Solutions, jacobians_along, solve_words
@@ -31,6 +31,8 @@ from cyclax.maps.base import AbstractPiecewiseLinearMap
 MOVES = 3
 # The kind of a word whose solution, on a border, is that of a shorter word as well: it is known as that one.
 _SHORTER = -2
+# And of one whose solution is that of another: from so many borders on that it lies on, each with words on both sides.
+_ANOTHER, TIES = -3, 4
 
 
 class Models:
@@ -83,6 +85,7 @@ class Settled(NamedTuple):
     solutions: Solutions  # with the exact numbers, rounded, where a cycle was decided exactly
     kind: np.ndarray  # (n,) CYCLE, BORDER, FAMILY, UNDECIDED; negative where it is none of them
     decisions: dict[int, Decision]  # of the words that float64 could not tell
+    others: dict[int, int]  # words with the solution of another, which lies on their common borders
 
     @property
     def words(self) -> np.ndarray:
@@ -123,6 +126,7 @@ def _settle(models: Models, owner: np.ndarray, gates: np.ndarray, batches: list[
         batches.append(some)
         known = np.where(some.kind >= 0, np.arange(number, number + len(first)), -1)
         known[some.kind == UNDECIDED] = -1
+        known[list(some.others)] = number + np.array(list(some.others.values()), int)
         sound = ~some.solutions.singular & (not exact)
         met = {i: decision.met for i, decision in some.decisions.items() if sound[i] and decision.met is not None}
         if met and moves:
@@ -152,8 +156,12 @@ def _judged(models: Models, owner: np.ndarray, words: np.ndarray, exact: bool) -
         product = functools.partial(models.decider(int(owner[i])).product, solutions.gates[i])
         steps = jacobians_along(models.one(int(owner[i])), solutions.gates[i])
         solutions.multipliers[i] = sound_multipliers(steps, solutions.multipliers[i], product)
-    decisions = {}
-    for i in np.flatnonzero(~refuted & ~cycles).tolist():
+    decisions, others = {}, {}
+    open_ = np.flatnonzero(~refuted & ~cycles)
+    alone = sound & ~solutions.doubtful & np.all(np.abs(np.abs(solutions.multipliers) - 1) > NEAR_CIRCLE, axis=1)
+    for i in open_.tolist():
+        if i in others:
+            continue
         decider, word = models.decider(int(owner[i])), solutions.gates[i]
         decisions[i] = decision = decider.decide(word)
         kind[i] = KINDS[decision.outcome]
@@ -163,7 +171,14 @@ def _judged(models: Models, owner: np.ndarray, words: np.ndarray, exact: bool) -
             solutions.multipliers[i] = decision.multipliers(functools.partial(decider.product, word))
         if kind[i] == CYCLE:
             _enter(models.one(int(owner[i])), solutions, i, decision)
-    return Settled(owner, solutions, kind, decisions)
+        if kind[i] == BORDER and decision.ties is not None and np.sum(decision.ties) > TIES:
+            # Across borders that it lies on the map goes on: it solves these words too, and is their only solution.
+            rest = open_[(open_ > i) & alone[open_] & (owner[open_] == owner[i])]
+            differing = (solutions.gates[rest] ^ word) & decider.matter
+            same = rest[~np.any(differing & ~decision.ties, axis=(1, 2))]
+            others |= dict.fromkeys(same.tolist(), i)
+            kind[same] = _ANOTHER
+    return Settled(owner, solutions, kind, decisions, others)
 
 
 def _enter(model: AbstractPiecewiseLinearMap, solutions: Solutions, i: int, decision: Decision) -> None:
