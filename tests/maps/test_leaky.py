@@ -74,6 +74,21 @@ def test_alpha_is_dt_over_tau(cls):
             cls(W=W, b=b, **times)
 
 
+@pytest.mark.parametrize("alpha", [1e-12, 1e-16, 6.6e-80])
+def test_fixed_points_do_not_depend_on_alpha(alpha):
+    """They solve z = relu(W z + b), however little of that a step adds, and float64 shows in I - J."""
+    slow, fast = (
+        cx.RateRNN(W=[[-0.48, 0.38], [-0.21, -0.47]], b=[4.3 * unit, 3.8 * unit], alpha=share)
+        for unit, share in ((1e-80, alpha), (1.0, 1.0))
+    )
+    (wanted,) = cx.enumerate_cycles(fast, 1, progress=False)
+    for method in (cx.Exhaustive(), cx.WordGraph(), cx.BranchAndBound(), cx.WordGraph(rigorous=True)):
+        cycles = cx.enumerate_cycles(slow, 1, method=method, progress=False)
+        assert cycles.report["orders"]["1"]["verdict"] == "proved complete"
+        (found,) = cycles
+        np.testing.assert_allclose(found.points, 1e-80 * wanted.points, rtol=1e-12)
+
+
 @pytest.mark.parametrize("method", [cx.Exhaustive(), cx.WordGraph(), cx.BranchAndBound(), cx.WordGraph(rigorous=True)])
 def test_at_alpha_0_the_map_is_the_identity(method):
     """So it is said: every state is a fixed point; of a single unit of alpha 0, there is a line of them."""

@@ -16,6 +16,7 @@ import cyclax as cx
 from cyclax.core.checks import checked_key
 from cyclax.core.numerics import numerics
 from cyclax.cycles.contraction import contraction_certificate
+from cyclax.cycles.decide import Decider
 from cyclax.cycles.index import _enumerated_degree, degrees, index_of, keeps_orientation
 from cyclax.cycles.verify import Verified, verify_hits
 from cyclax.cycles.word import word_key
@@ -296,6 +297,24 @@ def test_one_sign_of_the_determinants_proves_how_many_fixed_points_there_are():
         assert entry["verdict"] == verdict
         assert entry["index_sum"] == entry["degree"]
     assert "one sign" not in entry["reason"]
+
+
+@pytest.mark.parametrize(("size", "seed"), [(2, 11), (3, 48), (3, 57), (1, 0)])
+def test_slow_networks_have_the_degrees_of_fast_ones(size, seed):
+    """Fixed points of a rate network are those of z = relu(W z + b) for every alpha, and so are their signs."""
+    rng = np.random.default_rng(seed)
+    W, b, known = 1.2 * rng.normal(size=(size, size)), rng.normal(size=size), []
+    for alpha in (1.0, 1e-6, 1e-14, 1e-16, 3e-17, 1e-80):
+        model = cx.RateRNN(W=W, b=b, alpha=alpha)
+        with numerics():
+            bounds = affine_form(model)
+            exact = Decider(model, bounds.effective).jacobian
+            known.append((degrees(bounds, [1], exact)[1], keeps_orientation(bounds, 1, exact)))
+    assert known[0] == known[1]
+    assert known[0][0] is not None
+    for degree, one_sign in known:
+        assert degree in (None, known[0][0])
+        assert known[0][1] or not one_sign
 
 
 def test_clipped_network_has_the_degree_of_its_linear_part():

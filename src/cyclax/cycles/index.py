@@ -164,7 +164,8 @@ def _orientation(product: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     sign, size = np.linalg.slogdet(system)
     singular = ~np.isfinite(size)
     inverse = np.linalg.inv(np.where(singular[:, None, None], np.eye(product.shape[-1]), system))
-    condition = np.linalg.norm(system, axis=(1, 2)) * np.linalg.norm(inverse, axis=(1, 2))
+    # Rounding in P is relative to P, and in I - P to I, however near to each other they are.
+    condition = (1 + np.linalg.norm(product, axis=(1, 2))) * np.linalg.norm(inverse, axis=(1, 2))
     return sign, singular | ~(condition < _SINGULAR), inverse
 
 
@@ -243,7 +244,7 @@ def _winding_number(rays: np.ndarray, products: np.ndarray) -> int | None:
     first, last = (system @ ends[..., None] for ends in (rays, np.roll(rays, -1, axis=0)))
     first, last = first[..., 0], last[..., 0]
     angles = np.arctan2(_cross(first, last), np.sum(first * last, axis=-1))
-    scale = 1e-12 * np.max(np.abs(system), axis=(1, 2))
+    scale = 1e-12 * (1 + np.max(np.abs(products), axis=(1, 2)))
     vanishing = np.minimum(np.linalg.norm(first, axis=1), np.linalg.norm(last, axis=1)) <= scale
     if np.any(vanishing) or not np.all(np.abs(angles) <= np.pi - 1e-6):  # nan, where products overflow, included
         return None

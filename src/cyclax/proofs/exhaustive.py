@@ -163,7 +163,8 @@ def _survives(bounds: AffineForm, gates: np.ndarray) -> np.ndarray:
     system = np.eye(num_states) - product
     singular = lost | ~(np.abs(np.linalg.slogdet(system)[1]) < np.inf)
     inverse = np.linalg.inv(np.where(singular[:, None, None], np.eye(num_states), system))
-    condition = np.linalg.norm(system, axis=(1, 2)) * np.linalg.norm(inverse, axis=(1, 2))
+    # Rounding in P is relative to P, and in I - P to I, however near to each other they are.
+    condition = (1 + np.linalg.norm(product, axis=(1, 2))) * np.linalg.norm(inverse, axis=(1, 2))
     singular |= ~(condition < _SINGULAR)
     state = (inverse @ shift[..., None])[..., 0]
     # Rounding in the first point, and how it grows along the orbit.
