@@ -9,6 +9,8 @@ from jaxtyping import Bool, Complex, Float
 
 # A multiplier whose modulus is 1 up to rounding, or this close to it where rounding may be more, is called neutral.
 _NEUTRAL = 1e-9
+# Times that each state is given another unit.
+_SWEEPS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,14 +43,32 @@ class Proof:
 def stability(multipliers: np.ndarray, jacobian: np.ndarray, order: int) -> str:
     """Give "stable", "saddle", "repeller" or, with a multiplier on the unit circle, "neutral"."""
     moduli = np.abs(multipliers)
-    with np.errstate(all="ignore"):
-        largest = np.max(np.abs(jacobian), initial=1.0)
-    rounding = 64 * order * len(moduli) * float(np.finfo(float).eps) * largest
-    if not np.all(np.abs(moduli - 1) > min(_NEUTRAL, rounding)):
-        return "neutral"
+    if not np.all(np.abs(moduli - 1) > _NEUTRAL):
+        rounding = 64 * order * len(moduli) * float(np.finfo(float).eps) * max(1.0, _balanced_size(jacobian))
+        if not np.all(np.abs(moduli - 1) > min(_NEUTRAL, rounding)):
+            return "neutral"
     if np.all(moduli < 1):
         return "stable"
     return "repeller" if np.all(moduli > 1) else "saddle"
+
+
+def _balanced_size(jacobian: np.ndarray) -> float:
+    """Give the largest entry in units of the states in which each row is as large as its column.
+
+    In these eigenvalues are computed, so that rounding in them is relative to it, whatever the units are. Source:
+    Parlett and Reinsch (1969), "Balancing a matrix for calculation of eigenvalues and eigenvectors".
+    """
+    size = np.abs(jacobian)
+    diagonal = np.max(np.diagonal(size), initial=0.0)
+    np.fill_diagonal(size, 0)
+    with np.errstate(all="ignore"):
+        for i in list(range(len(size))) * _SWEEPS:
+            row, column = np.max(size[i]), np.max(size[:, i])
+            # A state that drives none of the others, or that none of them drives, may have a unit in which it vanishes.
+            scale = np.sqrt(column / row) if row > 0 and column > 0 else 0.0
+            size[i] *= scale
+            size[:, i] /= scale or np.inf
+    return float(max(diagonal, np.max(size, initial=0.0)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
