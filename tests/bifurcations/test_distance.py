@@ -201,6 +201,30 @@ def test_borders_that_are_only_crossed_are_harmless(model, word, kind):
     assert not any(one.harmless for one in found.nearest if one.type != "border collision")
 
 
+@pytest.mark.parametrize("A", [[-1.0, -1.0], [-1.0, -1.0, 0.5]])
+def test_a_double_multiplier_minus_one_is_a_boundary_met(A):
+    """No null vector is the one, and the slope of none of the tests is."""
+    model = cx.PLRNN(A, np.zeros((len(A), len(A))), np.ones(len(A)))
+    found = cx.distance_to_bifurcation(model, cx.enumerate_cycles(model, 1, progress=False)[0])
+    assert (found.distance, found.type) == (0.0, "degenerate flip")
+    unit = leaves(found.direction)
+    assert np.linalg.norm(unit) == pytest.approx(1)
+    # Along it one of the two passes -1.
+    moved = [A + side * 1e-3 * unit[: len(A)] for side in (-1, 1)]
+    assert sorted(int(np.sum(values < -1)) for values in moved) == [0, 1]
+
+
+def test_cycles_that_are_none_of_the_model_alone_are_refused():
+    model = cx.RateRNN([[0.6, -1.2], [-1.2, 0.6]], [0.5, 0.5], 0.5, C=[[1.0], [-1.0]])
+    driven = cx.find_cycles(model, 1, key=0, inputs=[[0.5], [0.0], [-0.3]], progress=False)[0]
+    alone = cx.find_cycles(model, 1, key=0, progress=False)[0]
+    for verb in (cx.distance_to_bifurcation, lambda *given: cx.continue_cycle(*given, "b[0]", [0.0, 1.0])):
+        with pytest.raises(ValueError, match=r"cycle: it is of a driven network \(3 steps, order 1\)"):
+            verb(model, driven)
+        with pytest.raises(ValueError, match="cycle: its 3 rows repeat the first 1: give these"):
+            verb(model, np.tile(alone.gates, (3, 1)))
+
+
 # -- as a function ----------------------------------------------------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ from cyclax.bifurcations.projection import (
     held,
     matrix,
     projected,
+    slope_of,
     test_of,
 )
 from cyclax.bifurcations.singular import Kind, cyclic_matrix
@@ -58,6 +59,8 @@ _ON_AXIS = 1e-3
 _PARALLEL = 1e-6
 # Distances that agree to this share are equal, as in symmetric networks.
 _EQUAL = 1e-9
+# Singular values below this share of the largest are 0.
+_ROUNDING = 1e-14
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -245,9 +248,11 @@ class _Search:
         others = [_Test("degenerate transcritical"), _Test("degenerate flip")]
         for test in itertools.chain(others, self._centers()):
             self.tests.append(test)
-            self.estimates.append(self._linear(test)[0])
+            at_once = self._at_once(test)
+            self.found += at_once
+            self.estimates.append(np.inf if at_once else self._linear(test)[0])
             self._go_on()
-        if not np.any(np.isfinite(self.estimates)):
+        if not self.found and not np.any(np.isfinite(self.estimates)):
             raise ValueError("model: no weight of this model moves any test of this cycle, so that it has no boundary.")
 
     def _centers(self) -> Iterator[_Test]:
@@ -267,6 +272,18 @@ class _Search:
         kept = np.append(np.flatnonzero(least), np.arange(len(_ANGLES), len(angles)))
         for i in kept[np.argsort(np.array(sizes)[kept])][:_REFINED]:
             yield _Test("center", angle=float(angles[i]))
+
+    def _at_once(self, test: _Test) -> list[Distance]:
+        """Give the boundary on which the model lies with several multipliers: then no null vector is the one."""
+        if test.kind == "center":
+            return []
+        at = np.asarray(_matrix(self.model, self.word, test_of(test.kind, *test.at), test.angle, center=False))
+        sizes = np.linalg.svd(at[:-1, :-1], compute_uv=False)
+        if np.sum(sizes <= _ROUNDING * sizes[0]) < 2:
+            return []
+        slope = np.asarray(slope_of(self.model, self.word, test_of(test.kind, *test.at), *framed(at, False, np)))
+        length = float(np.linalg.norm(slope))
+        return [self._distance(test, np.zeros_like(slope), slope / length)] if length > 0 else []
 
     def _linear(self, test: _Test) -> tuple[float, np.ndarray]:
         """Give the distance to the zero of a test made linear, and the change of the weights that leads there."""

@@ -193,6 +193,13 @@ def framed(matrix, border, xp):
     return tuple(xp.append(v, xp.zeros(size - len(v), v.dtype)) for v in (left[:, -1], right[-1].conj()))
 
 
+@jax.jit
+def slope_of(model, word, test: Test, left, right):
+    """Give the slope of the singular value of these vectors, of a real test, with the weights."""
+    flat, unravel = ravel_pytree(model)
+    return jax.grad(lambda p: -_form(unravel(p), word, test, 0.0, left, right, False))(flat)
+
+
 def _step(place, look: Look, origin):
     """Give the step to T."""
     gap, slope = place[:-1] - origin, look.slope

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from cyclax.core.checks import whole
+from cyclax.cycles.word import minimal_period
 
 _LARGEST_ORDER = 100_000
 
@@ -38,6 +39,11 @@ def divisors(order: int) -> list[int]:
 def checked_word(cycle: Any, num_gates: int) -> np.ndarray:
     """Give the word `(k, G)` of one `Cycle`, or of gates that are given."""
     if hasattr(cycle, "gates"):
+        if len(cycle.gates) != cycle.order:
+            raise ValueError(
+                f"cycle: it is of a driven network ({len(cycle.gates)} steps, order {cycle.order}), and this follows "
+                "networks without input: make the model with with_input, if the input is constant, and search that."
+            )
         cycle = cycle.gates
     elif isinstance(cycle, Sequence) and any(hasattr(one, "gates") for one in cycle):
         raise ValueError(
@@ -46,6 +52,8 @@ def checked_word(cycle: Any, num_gates: int) -> np.ndarray:
     word = _as_word(cycle, num_gates)
     if word is None:
         raise ValueError(f"cycle: expected a Cycle or its gates, of shape (k, {num_gates}), got {_shown(cycle)}.")
+    if (period := minimal_period(word)) < len(word):
+        raise ValueError(f"cycle: its {len(word)} rows repeat the first {period}: give these, the word of one cycle.")
     return word
 
 
