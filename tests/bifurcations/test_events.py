@@ -774,6 +774,22 @@ def test_a_gate_whose_weights_vanish_switches_alone():
     assert [word.tolist() for word in events[0].words] == [[[False, False]], [[True, False]]]
 
 
+def test_gates_whose_weights_vanish_together_switch_together():
+    """The same network with its first unit in two halves: the same event, of both of its gates."""
+    ends = []
+    for w1, w2, h1 in ((-2.5, 2.5, -1.25), (2.3, 3.6, -1.25)):
+        whole = cx.ShallowPLRNN(A=[0.5], W1=[[1.0, -1.0]], W2=[[w1], [w2]], h1=[h1], h2=[0.0, 0.0])
+        halves = cx.ShallowPLRNN(A=[0.5], W1=[[0.5, 0.5, -1.0]], W2=[[w1], [w1], [w2]], h1=[h1], h2=[0.0] * 3)
+        ends.append((whole, halves))
+    events = [
+        cx.compare(*models, *(cx.enumerate_cycles(model, 1, progress=False) for model in models))
+        for models in zip(*ends, strict=True)
+    ]
+    (event,), (other,) = ([one for one in some if one.type != "degenerate flip"] for some in events)
+    assert (event.type, event.sides, event.at) == (other.type, other.sides, other.at)
+    assert [word[:, [0, 0, 1]].tolist() for word in event.words] == [word.tolist() for word in other.words]
+
+
 def test_a_fixed_point_that_stays_on_its_border_crosses_none():
     """Without an offset 0 is a fixed point of every tent map, on a border from where the slopes differ."""
     first = cx.SkewTentMap(left=-1.0, right=-1.0, offset=0.0)

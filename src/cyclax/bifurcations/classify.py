@@ -21,6 +21,8 @@ OUTSIDE = 1e-9
 _FAR = 1e-3
 # Two gates have the same plane if its coefficients agree so closely.
 _SAME_PLANE = 1e-12
+# The weights of a gate vanish where they are this share of what they are elsewhere.
+_VANISHED = 1e-9
 # Gates of one plane cancel if this share of their jumps is left.
 _CANCELED = 1e-14
 # Two points of an orbit that shrinks to one of lower order agree to this share of their size.
@@ -280,10 +282,17 @@ def _beyond(found: Branch, row: int, here: np.ndarray, gates: np.ndarray, jump: 
 def _switching(bounds: AffineForm, gate: int, far: np.ndarray, elsewhere: Callable[[], AffineForm]) -> list[int]:
     """Give the gates that switch together with one, at a point that is `far (G,)` from the borders of some.
 
-    Where the plane of a gate vanishes with its weights, so that it switches everywhere, it is any plane to rounding.
+    Where the plane of a gate vanishes with its weights, so that it switches everywhere, it is any plane to rounding;
+    those that vanish with it switch, too.
     """
-    some = [g for g in plane_group(bounds, gate) if g != gate and not far[g]]
+    some = [g for g in plane_group(bounds, gate) if g != gate and (not far[g] or _vanish(bounds, elsewhere, gate, g))]
     return sorted({gate, *(g for g in some if _one_plane(bounds, elsewhere, gate, g))})
+
+
+def _vanish(bounds: AffineForm, elsewhere: Callable[[], AffineForm], *gates: int) -> bool:
+    """Whether the weights of some gates vanish at an event, beside what they are far from there."""
+    here, there = (lengths_of(form.gradients[list(gates)]) for form in (bounds, elsewhere()))
+    return bool(np.all(here < _VANISHED * there))
 
 
 def _one_plane(bounds: AffineForm, elsewhere: Callable[[], AffineForm], one: int, other: int) -> bool:
