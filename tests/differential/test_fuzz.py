@@ -194,6 +194,18 @@ def test_all_verbs():
             ),
             11,
         ),
+        # What float64 took for an event on the way to one for which it has too few digits.
+        (
+            cx.BorderCollisionNormalForm(
+                left=[
+                    [7.727948073040175e111, -1.3793790597347574e111],
+                    [-2.2387115886814135e112, 6.440851979221882e110],
+                ],
+                right=[[-0.3160286173434665, -1.3793790597347574e111], [-0.326648433247847, 6.440851979221882e110]],
+                h=[2.410820237588856e112, -5.395793897708332e112],
+            ),
+            3,
+        ),
     ],
 )
 def test_what_fuzzing_found_in_compare(model, number):

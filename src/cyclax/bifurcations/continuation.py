@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from cyclax.bifurcations.branch import Branch, Paths, held, narrowed
@@ -271,23 +272,23 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     exact = broken & np.all(at_high > 0, axis=1)
     column[exact], low[exact] = tests.shape[1] - 1, high[exact]
     rows = np.flatnonzero(broken & ~exact)
+    again = rows[:0]
     if len(rows):
-        last, beyond = low[rows], high[rows]
+        last = low[rows]
         at_low[stays, -1] = at_high[stays, -1] = 1.0
         several = _narrow_tests(paths, rows, pair, words, signs, stays, (at_low, at_high), low, high, column)
         there = held(paths, pair[rows], low[rows], words[rows])
-        rough = _loses_multipliers(there) | several
-        if np.any(rough & ~paths.fine[pair[rows]]):
-            # Where multipliers of 1e10 make room for one of +-1, only the place of the event itself shows it.
-            paths.fine[pair[rows[rough]]] = True
-            again = rows[rough]
-            low[again], high[again] = last[rough], beyond[rough]
-            _narrow_tests(paths, again, pair, words, signs, stays, (at_low, at_high), low, high, column)
+        # Where multipliers of 1e10 make room for one of +-1, only the place of the event itself shows it; and what
+        # float64 took for an event on the way there may be none.
+        anew = (_loses_multipliers(there) | several) & ~paths.fine[pair[rows]]
+        again = rows[anew]
+        if len(again):
+            paths.fine[pair[again]], broken[again] = True, False
             there = held(paths, pair[rows], low[rows], words[rows])
         # Stability may have changed on the way to that place, and not only there.
         sizes = np.abs(there.multipliers())
         least, most = np.sum(sizes > 1 + _PASSING, axis=1), np.sum(sizes > 1 - _PASSING, axis=1)
-        sooner = (signs.outside[rows] < least) | (signs.outside[rows] > most)
+        sooner = ~anew & ((signs.outside[rows] < least) | (signs.outside[rows] > most))
         earlier = rows[sooner]
         outside_high[earlier] = np.where(signs.outside[rows] < least, least, most)[sooner]
         wandered[earlier], column[earlier] = True, -1
@@ -307,7 +308,19 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
             at_low[some], at_high[some] = (end.tests(signs.minus[some], signs.plus[some]) for end in ends)
             at_low[stays, -1] = at_high[stays, -1] = 1.0
             _narrow_tests(paths, some, pair, words, signs, stays, (at_low, at_high), low, high, column)
-    return Ends(begin, signs.finite, started, broken | wandered, low, high, column)
+    ends = Ends(begin, signs.finite, started, broken | wandered, low, high, column)
+    return _replaced(ends, again, walked(paths, [walks[i] for i in again])) if len(again) else ends
+
+
+def _replaced(ends: Ends, rows: np.ndarray, anew: Ends) -> Ends:
+    """Put how some walks ended, when they were taken again, into the ends of all."""
+
+    def put(all_: np.ndarray, some: np.ndarray) -> np.ndarray:
+        all_ = np.array(all_)
+        all_[rows] = some
+        return all_
+
+    return jax.tree.map(put, ends, anew)
 
 
 def _through_infinity(paths: Paths, pair, words, at: np.ndarray, width: np.ndarray, probe: np.ndarray) -> np.ndarray:
