@@ -27,7 +27,7 @@ MODULES = (
     "grids.orbit_layers",
     "maps.orbits",
 )
-# What elimination above 16 states calls; all else is arithmetic. (For TPUs, float64 LU is exported but not compiled.)
+# What elimination above 16 states calls; all else is arithmetic.
 LIBRARIES = re.compile(r"(cu|hip)solver_getrf|\w*lu_pivots_to_permutation|(cu|hip)blas_\w*trsm|LuDecomposition")
 
 

@@ -31,8 +31,7 @@ starts that are drawn together, a *piece* of all paths, an *update* of one train
 {BATCH}), a *step* of one orbit or of the orbits of a map. *Launches*: kernels that start on the device for it; XLA may
 send some of them as one graph. *Reads*: how often the host waits for a condition before it knows what to launch next.
 kB and kflop: moved and computed, as XLA counts them. A TPU runs a program by itself: *kernels* are what it runs one
-after the other, and no host stands between; its 64 bits are pairs of 32. "-": not compiled this time. Where it says
-that a kernel does not compile, XLA has no LU factorization of 64 bits for TPUs.
+after the other, and no host stands between; its 64 bits are pairs of 32. "-": not compiled this time.
 
 What stands in the way of fewer:
 

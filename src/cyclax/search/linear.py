@@ -30,11 +30,13 @@ def solve_lanes(
 
     **Returns:** the solutions and whether each lane's matrix is singular to working precision.
     """
-    if matrix.shape[0] > UNROLLED_SIZE:
+    large = matrix.shape[0] > UNROLLED_SIZE
+    # XLA has no LU factorization of 64 bits for TPUs.
+    if large and jax.default_backend() != "tpu":
         solution = jnp.linalg.solve(jnp.moveaxis(matrix, -1, 0), right.T[..., None])[..., 0].T
         return solution, ~jnp.all(jnp.isfinite(solution), axis=0)
     table = jnp.concatenate([matrix, right[:, None]], axis=1)
-    if rolled and matrix.shape[0] > _UNROLLED_COLUMNS:
+    if large or (rolled and matrix.shape[0] > _UNROLLED_COLUMNS):
         return _eliminate_in_a_loop(table)
     rows = []
     for remaining in range(matrix.shape[0], 0, -1):
