@@ -12,7 +12,7 @@ UNROLLED_SIZE = 16
 
 # A matrix I - P is called singular where its smallest pivot is below this share of its largest, or of the identity's:
 # a few roundings. Long cycles of chaotic maps have regular I - P with pivots up to 1e13 times apart.
-_SINGULAR_PIVOT = 1e-15
+SINGULAR_PIVOT = 1e-15
 
 # Up to this size loops over columns are written out, so that XLA fuses them.
 _UNROLLED_COLUMNS = 4
@@ -43,7 +43,7 @@ def solve_lanes(
         row, table = _eliminate_column(table) if remaining > 1 else (table[0], table)
         rows.append(row)
     pivots = jnp.abs(jnp.stack([row[0] for row in rows]))
-    singular = ~(jnp.min(pivots, axis=0) > _SINGULAR_PIVOT * jnp.max(pivots, axis=0, initial=1.0))
+    singular = ~(jnp.min(pivots, axis=0) > SINGULAR_PIVOT * jnp.max(pivots, axis=0, initial=1.0))
     solution = []
     for row in reversed(rows):
         known = sum(row[1 + j] * x for j, x in enumerate(reversed(solution)))
@@ -82,7 +82,7 @@ def _eliminate_in_a_loop(table: Float[Array, "M N L"]) -> tuple[Float[Array, "M 
 
     table = jax.lax.fori_loop(0, size, column, table)
     pivots = jnp.abs(jnp.sum(jnp.where((rows == rows.T)[..., None], table[:, :size], 0), axis=1))
-    singular = ~(jnp.min(pivots, axis=0) > _SINGULAR_PIVOT * jnp.max(pivots, axis=0, initial=1.0))
+    singular = ~(jnp.min(pivots, axis=0) > SINGULAR_PIVOT * jnp.max(pivots, axis=0, initial=1.0))
 
     def substitute(i, known):
         i = size - 1 - i
