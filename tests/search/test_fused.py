@@ -65,7 +65,9 @@ MODELS = {
 def test_a_round_is_its_moves_one_by_one(name):
     model = MODELS[name]()
     num_states = model.num_states
-    lanes = lanes_of(2 * np.random.default_rng(0).normal(size=(num_states, LANES)))
+    z = 2 * np.random.default_rng(0).normal(size=(num_states, LANES))
+    z[:, 0] = 0  # on borders
+    lanes = lanes_of(z)
     round_ = jax.jit(fused.moved)
     none, fates = np.zeros(256, np.uint64), set()
     for order, most_moves, length in ((1, 64, 1), (3, 64, 4), (11, 64, 8), (11, 5, 8), (16, 64, 0)):
@@ -80,6 +82,15 @@ def test_a_round_is_its_moves_one_by_one(name):
         fates |= set(wanted.fate.tolist())
     assert fates >= {Fate.MOVING, Fate.HIT}
     assert fates & {Fate.LOOP, Fate.TIRED}
+
+
+def test_rows_are_exchanged():
+    """Where I - P begins with 0: rows must be exchanged where both gates are open, and I - P is singular elsewhere."""
+    model = cx.PLRNN(A=[1.0, 0.5], W=[[0.0, 0.2], [0.1, 0.0]], h=[-0.4, 0.3])
+    lanes = lanes_of(np.random.default_rng(0).normal(size=(2, LANES)))
+    wanted = moved_singly(model, 1, lanes, np.zeros(256, np.uint64), 64, 4)
+    assert_same(jax.jit(fused.moved)(model, 1, lanes, np.zeros(256, np.uint64), 64, 4), wanted)
+    assert set(wanted.fate.tolist()) == {Fate.HIT, Fate.SINGULAR}
 
 
 def test_singular_and_overflowing_lanes():
