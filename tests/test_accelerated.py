@@ -31,8 +31,7 @@ def test_the_search_finds_the_same_cycles(monkeypatch, accelerated, M, order, in
     """Orders that the number of steps written out does not divide; moves that are not, or are, one kernel."""
     one = cx.LoziMap(1.7, 0.5) if M == 2 else cx.PLRNN.random(M, key=jax.random.key(M), gain=1.5)
     models = [one, cx.LoziMap(1.6, 0.4)] if in_one_kernel else [one]
-    if not in_one_kernel:
-        monkeypatch.setattr(lanes, "moves_are_fused", lambda *_: False)
+    monkeypatch.setattr(lanes, "FUSED_MOVES", in_one_kernel)
     finder = cx.SCYFI(starts=256, lanes=96 if in_one_kernel else None)
     find = lambda: cx.find_cycles(models, order, key=0, finder=finder, progress=False)  # noqa: E731
     wanted, found = find(), accelerated(find)

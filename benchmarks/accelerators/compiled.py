@@ -61,15 +61,15 @@ def main() -> None:
         for problem in problems():
             if wanted and not any(part in problem.title for part in wanted):
                 continue
-            # A kernel of Triton does not run here: calls are recorded without, and then traced anew.
-            with (
-                recording(tuple(MODULES)) as calls,
-                unittest.mock.patch.object(lanes, "moves_are_fused", return_value=False),
-            ):
+            if problem.fused and target != "cuda":
+                continue
+            with recording(tuple(MODULES)) as calls:
                 problem.run()
-            jax.clear_caches()
-            for row in rows_of(problem, calls, target, device):
-                print(json.dumps(row), flush=True)
+            if problem.fused:
+                jax.clear_caches()  # what was recorded ran without, and is traced anew
+            with unittest.mock.patch.object(lanes, "FUSED_MOVES", problem.fused):
+                for row in rows_of(problem, calls, target, device):
+                    print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

@@ -37,11 +37,15 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A call of a public verb, and the rows that are counted of the kernels it calls."""
+    """A call of a public verb, and the rows that are counted of the kernels it calls.
+
+    **Arguments:** `fused`: with `cyclax.search.lanes.FUSED_MOVES`.
+    """
 
     title: str
     run: Callable[[], object]
     rows: tuple[Row, ...]
+    fused: bool = False
 
 
 def _network(M: int) -> cx.PLRNN:
@@ -57,14 +61,18 @@ def _search(M: int, k: int, **bounds: float) -> Problem:
     def run():
         cx.find_cycles(_network(M), k, key=0, finder=cx.SCYFI(starts=64), progress=False)
 
-    # A round is a loop, or a kernel.
-    turn: dict = {"depth": 0, "units": lanes.ROUND} if lanes.moves_are_fused(M, 1, M) else {"depth": 1}
     # A block of draws follows orbits for 32 steps, and solves words of k steps.
     rows = (
-        Row("search.lanes.advance", "move", **turn, unknown=_turns(M, k), **bounds),
+        Row("search.lanes.advance", "move", 1, _turns(M, k), **bounds),
         Row("search.starts.drawn_starts", "block", 1, _turns(M, k)),
     )
     return Problem(f"search, M = {M}, k = {k}", run, rows)
+
+
+def _fused(M: int, k: int, **bounds: float) -> Problem:
+    """Give the search whose moves are one kernel for a whole round."""
+    row = Row("search.lanes.advance", "move", 0, units=lanes.ROUND, **bounds)
+    return dataclasses.replace(_search(M, k), title=f"search, M = {M}, k = {k}, fused", rows=(row,), fused=True)
 
 
 def _map(M: int, k: int, more: tuple[Row, ...] = ()) -> Problem:
@@ -112,8 +120,10 @@ def problems() -> list[Problem]:
     shallow = lambda: cx.ShallowPLRNN.random(20, 50, key=jax.random.key(0), gain=0.4)  # noqa: E731
     vectors = lambda: cx.covariant_vectors(_network(2), np.ones(2), steps=100, warmup=50)  # noqa: E731
     return [
-        _search(2, 8, at_most=1.2),
-        _search(10, 8, at_most=1.2),
+        _search(2, 8, at_most=42, reads_at_most=2),
+        _fused(2, 8, at_most=1.5),
+        _search(10, 8, at_most=77, reads_at_most=3),
+        _fused(10, 8, at_most=1.5),
         _search(20, 8),
         _map(2, 8, layers),
         _map(10, 8),

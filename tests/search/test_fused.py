@@ -1,4 +1,4 @@
-"""The kernel that moves lanes through a round, run by JAX on a CPU, against single moves; and its code for GPUs."""
+"""The kernel that moves lanes through a round against single moves: run by JAX on a CPU, as what it is on a GPU."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from conftest import slow
 import cyclax as cx
 from cyclax.core.numerics import numerics
 from cyclax.maps.affine import affine_form
-from cyclax.search import fused
+from cyclax.search import fused, lanes
 from cyclax.search.lanes import Fate, Lanes, Pool, advance, arrived, initial_search, last_bits, moves_are_fused
 from cyclax.search.newton import newton_step
 
@@ -21,7 +21,8 @@ LANES = 37  # that no power of two divides
 
 @pytest.fixture(autouse=True)
 def _interpreted(monkeypatch):
-    monkeypatch.setattr(fused, "INTERPRETED", True)
+    monkeypatch.setattr(fused, "INTERPRETED", jax.default_backend() == "cpu")
+    monkeypatch.setattr(lanes, "FUSED_MOVES", True)
     with numerics():
         yield
 
@@ -67,18 +68,18 @@ def test_a_round_is_its_moves_one_by_one(name):
     num_states = model.num_states
     z = 2 * np.random.default_rng(0).normal(size=(num_states, LANES))
     z[:, 0] = 0  # on borders
-    lanes = lanes_of(z)
+    begun = lanes_of(z)
     round_ = jax.jit(fused.moved)
     none, fates = np.zeros(256, np.uint64), set()
     for order, most_moves, length in ((1, 64, 1), (3, 64, 4), (11, 64, 8), (11, 5, 8), (16, 64, 0)):
-        wanted = moved_singly(model, order, lanes, none, most_moves, length)
-        assert_same(round_(model, order, lanes, none, most_moves, length), wanted)
+        wanted = moved_singly(model, order, begun, none, most_moves, length)
+        assert_same(round_(model, order, begun, none, most_moves, length), wanted)
         fates |= set(wanted.fate.tolist())
         # Words on loops are known, where there were any.
         known = none.copy()
         known[last_bits(wanted.word).astype(int)] = wanted.word
-        wanted = moved_singly(model, order, lanes, known, most_moves, length)
-        assert_same(round_(model, order, lanes, known, most_moves, length), wanted)
+        wanted = moved_singly(model, order, begun, known, most_moves, length)
+        assert_same(round_(model, order, begun, known, most_moves, length), wanted)
         fates |= set(wanted.fate.tolist())
     assert fates >= {Fate.MOVING, Fate.HIT}
     assert fates & {Fate.LOOP, Fate.TIRED}
@@ -87,9 +88,9 @@ def test_a_round_is_its_moves_one_by_one(name):
 def test_rows_are_exchanged():
     """Where I - P begins with 0: rows must be exchanged where both gates are open, and I - P is singular elsewhere."""
     model = cx.PLRNN(A=[1.0, 0.5], W=[[0.0, 0.2], [0.1, 0.0]], h=[-0.4, 0.3])
-    lanes = lanes_of(np.random.default_rng(0).normal(size=(2, LANES)))
-    wanted = moved_singly(model, 1, lanes, np.zeros(256, np.uint64), 64, 4)
-    assert_same(jax.jit(fused.moved)(model, 1, lanes, np.zeros(256, np.uint64), 64, 4), wanted)
+    begun = lanes_of(np.random.default_rng(0).normal(size=(2, LANES)))
+    wanted = moved_singly(model, 1, begun, np.zeros(256, np.uint64), 64, 4)
+    assert_same(jax.jit(fused.moved)(model, 1, begun, np.zeros(256, np.uint64), 64, 4), wanted)
     assert set(wanted.fate.tolist()) == {Fate.HIT, Fate.SINGULAR}
 
 
@@ -135,6 +136,8 @@ def test_the_table_is_the_map(model):
         np.testing.assert_allclose(jacobian, form.jacobians(opened[None, :number])[0], atol=1e-13)
 
 
+# From JAX 0.12 on.
+@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated")
 @pytest.mark.parametrize("M", [2, slow(10)])
 def test_rounds_are_exported_for_nvidia_gpus(monkeypatch, M):
     """With one kernel of Triton, and nothing of a library, on a machine that has none of them."""
@@ -155,11 +158,15 @@ def test_rounds_are_exported_for_nvidia_gpus(monkeypatch, M):
 
 
 def test_which_moves_are_fused(monkeypatch):
-    assert not moves_are_fused(2, 1, 2)  # this is a CPU
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    assert not moves_are_fused(2, 1, 2)
     for device, fits in (("gpu", True), ("tpu", False)):
         monkeypatch.setattr(jax, "default_backend", lambda device=device: device)
         assert moves_are_fused(10, 1, 512) == fits
         assert not any(moves_are_fused(*sizes) for sizes in ((11, 1, 11), (2, 2, 2), (2, 1, 513)))
+    monkeypatch.setattr(lanes, "FUSED_MOVES", False)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert not moves_are_fused(2, 1, 2)
 
 
 def test_cpus_do_not_import_what_the_kernel_needs():

@@ -32,8 +32,11 @@ _LOST = 1e120
 # the nearest caches; where LAPACK solves lane by lane, longer rows for the products count more (measured on 2 cores).
 _VECTOR_BYTES = 2**18
 _LAPACK_BYTES = 2**22
-# The moves of a round are one kernel on NVIDIA GPUs up to so many states, whose rows fit the registers (compiled for an
-# H100: at 12 some do not, at 16 it compiles for a minute), and so many gates, whose table is read off their square.
+# Whether the moves of a round are one kernel on NVIDIA GPUs, see `fused`. It compiles, but has not been run on one; and
+# what compiles it, the Triton backend of Pallas, is deprecated from JAX 0.12 on. Ask before the first search.
+FUSED_MOVES = False
+# Up to so many states, whose rows fit the registers (compiled for an H100: at 12 some do not, at 16 it compiles for a
+# minute), and so many gates, whose table is read off their square.
 _FUSED_STATES, _FUSED_GATES = 10, 512
 # Starts in a pool, and most moves between two visits of the host.
 POOL = 3072
@@ -228,9 +231,9 @@ def advance(models, order, search: Search, pool: Pool, most_moves, length) -> tu
 
 
 def moves_are_fused(num_states: int, segments: int, num_gates: int) -> bool:
-    """Say whether all moves of a round are one kernel, on the device in use: see `fused`."""
+    """Say whether all moves of a round are one kernel on the device in use, see `fused`."""
     small = segments == 1 and num_states <= _FUSED_STATES and num_gates <= _FUSED_GATES
-    return small and launches_count() and "rocm" not in jax.devices()[0].client.platform_version
+    return FUSED_MOVES and small and launches_count() and "rocm" not in jax.devices()[0].client.platform_version
 
 
 class Outcome(NamedTuple):
