@@ -120,9 +120,9 @@ def problems() -> list[Problem]:
     shallow = lambda: cx.ShallowPLRNN.random(20, 50, key=jax.random.key(0), gain=0.4)  # noqa: E731
     vectors = lambda: cx.covariant_vectors(_network(2), np.ones(2), steps=100, warmup=50)  # noqa: E731
     return [
-        _search(2, 8, at_most=42, reads_at_most=2),
+        _search(2, 8, at_most=41, reads_at_most=2),
         _fused(2, 8, at_most=1.5),
-        _search(10, 8, at_most=77, reads_at_most=3),
+        _search(10, 8, at_most=74, reads_at_most=3),
         _fused(10, 8, at_most=1.5),
         _search(20, 8),
         _map(2, 8, layers),
