@@ -39,10 +39,9 @@ What stands in the way of fewer:
 - The search: steps are one or two launches each, and elimination several for each column, as its pivots are gathered.
   The loop over the steps of a word has a number of turns that only the device knows, or every order would be a program
   of its own.
-- *Fused*: up to ten states, a round of up to {ROUND} moves can be one kernel, written by hand (`cyclax.search.fused`), and
-  what stands around it is shared by the moves. It is asked for by `cyclax.search.lanes.FUSED_MOVES = True`, and off as
-  it has not been run on a GPU, and as JAX 0.12 deprecates the Triton backend of Pallas, which compiles it. XLA does not
-  count what it computes.
+- *Fused*: up to ten states, a round of up to {ROUND} moves can be one kernel, written by hand, and what is around it is
+  shared by the moves. `cyclax.search.lanes.FUSED_MOVES = True` asks for it; it is off, as it has not been run on a
+  GPU, and as JAX 0.12 deprecates the Triton backend of Pallas, which compiles it. XLA does not count what it computes.
 - Training: T steps there and T back, each of which needs the one before, so 2 T launches at least.
 - Spectra: a step and its orthonormalization are five kernels, as XLA fuses them; the host reads once for eight steps
   of small frames, once a step of larger ones.
