@@ -7,7 +7,7 @@ from conftest import slow
 
 import cyclax as cx
 from cyclax.lyapunov.kernel import TOGETHER
-from cyclax.search import newton
+from cyclax.search import fused, lanes, newton
 
 
 @pytest.fixture
@@ -18,6 +18,7 @@ def accelerated(monkeypatch):
         jax.clear_caches()
         with monkeypatch.context() as patched:
             patched.setattr(jax, "default_backend", lambda: "gpu")
+            patched.setattr(fused, "INTERPRETED", True)
             result = function()
         jax.clear_caches()
         return result
@@ -25,20 +26,26 @@ def accelerated(monkeypatch):
     return run
 
 
-@pytest.mark.parametrize(("M", "order"), [(2, 11), slow(6, 3)])
-def test_the_search_finds_the_same_cycles(accelerated, M, order):
-    """Orders that the number of steps written out does not divide."""
-    model = cx.LoziMap(1.7, 0.5) if M == 2 else cx.PLRNN.random(M, key=jax.random.key(M), gain=1.5)
-    finder = cx.SCYFI(starts=256)
-    find = lambda: cx.find_cycles(model, order, key=0, finder=finder, progress=False)  # noqa: E731
+@pytest.mark.parametrize(("M", "order", "in_one_kernel"), [(2, 11, False), (2, 11, True), slow(6, 3, False)])
+def test_the_search_finds_the_same_cycles(monkeypatch, accelerated, M, order, in_one_kernel):
+    """Orders that the number of steps written out does not divide; moves that are not, or are, one kernel."""
+    one = cx.LoziMap(1.7, 0.5) if M == 2 else cx.PLRNN.random(M, key=jax.random.key(M), gain=1.5)
+    models = [one, cx.LoziMap(1.6, 0.4)] if in_one_kernel else [one]
+    monkeypatch.setattr(lanes, "FUSED_MOVES", in_one_kernel)
+    finder = cx.SCYFI(starts=256, lanes=96 if in_one_kernel else None)
+    find = lambda: cx.find_cycles(models, order, key=0, finder=finder, progress=False)  # noqa: E731
     wanted, found = find(), accelerated(find)
     assert accelerated(lambda: newton.steps_written_out(M)) == {2: 8, 6: 4}[M]
+    assert accelerated(lambda: lanes.moves_are_fused(M, 1, M)) == in_one_kernel
     assert newton.steps_written_out(M) == 1
-    words = [[(cycle.order, cycle.gates.tobytes()) for cycle in some] for some in (wanted, found)]
-    assert words[0] == words[1]
-    assert len(wanted) > 0
     for a, b in zip(wanted, found, strict=True):
-        np.testing.assert_allclose(a.points, b.points, rtol=1e-9, atol=1e-12)
+        assert len(a) > 0
+        words = [[(cycle.order, cycle.gates.tobytes()) for cycle in some] for some in (a, b)]
+        assert words[0] == words[1]
+        for cycle, other in zip(a, b, strict=True):
+            np.testing.assert_allclose(cycle.points, other.points, rtol=1e-9, atol=1e-12)
+        for name in ("starts", "hits", "loops", "singular", "lost", "tired"):
+            assert a.report["orders"][str(order)][name] == b.report["orders"][str(order)][name], name
 
 
 @pytest.mark.parametrize("every", [3, slow(1)])

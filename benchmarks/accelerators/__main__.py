@@ -18,6 +18,7 @@ import jax
 
 from benchmarks.accelerators.kernels import BATCH, Row, T, problems
 from benchmarks.accelerators.targets import TITLES, VARIABLE, advice, environment, folder
+from cyclax.search.lanes import ROUND
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "benchmarks" / "results" / "accelerators.md"
@@ -31,14 +32,16 @@ starts that are drawn together, a *piece* of all paths, an *update* of one train
 {BATCH}), a *step* of one orbit or of the orbits of a map. *Launches*: kernels that start on the device for it; XLA may
 send some of them as one graph. *Reads*: how often the host waits for a condition before it knows what to launch next.
 kB and kflop: moved and computed, as XLA counts them. A TPU runs a program by itself: *kernels* are what it runs one
-after the other, and no host stands between; its 64 bits are pairs of 32. "-": not compiled this time. Where it says
-that a kernel does not compile, XLA has no LU factorization of 64 bits for TPUs.
+after the other, and no host stands between; its 64 bits are pairs of 32. "-": not compiled this time.
 
 What stands in the way of fewer:
 
 - The search: steps are one or two launches each, and elimination several for each column, as its pivots are gathered.
   The loop over the steps of a word has a number of turns that only the device knows, or every order would be a program
-  of its own. One launch a move would take a kernel written by hand.
+  of its own.
+- *Fused*: up to ten states, a round of up to {ROUND} moves can be one kernel, written by hand, and what is around it is
+  shared by the moves. `cyclax.search.lanes.FUSED_MOVES = True` asks for it; it is off, as it has not been run on a
+  GPU, and as JAX 0.12 deprecates the Triton backend of Pallas, which compiles it. XLA does not count what it computes.
 - Training: T steps there and T back, each of which needs the one before, so 2 T launches at least.
 - Spectra: a step and its orthonormalization are five kernels, as XLA fuses them; the host reads once for eight steps
   of small frames, once a step of larger ones.

@@ -18,6 +18,7 @@ from benchmarks.accelerators.kernels import MODULES, Problem, problems
 from benchmarks.accelerators.program import Program
 from benchmarks.accelerators.recording import Call, recording
 from benchmarks.accelerators.targets import BACKENDS, devices
+from cyclax.search import lanes
 
 
 def text_for(call: Call, target: str, device) -> tuple[str, float]:
@@ -60,10 +61,15 @@ def main() -> None:
         for problem in problems():
             if wanted and not any(part in problem.title for part in wanted):
                 continue
+            if problem.fused and target != "cuda":
+                continue
             with recording(tuple(MODULES)) as calls:
                 problem.run()
-            for row in rows_of(problem, calls, target, device):
-                print(json.dumps(row), flush=True)
+            if problem.fused:
+                jax.clear_caches()  # what was recorded ran without, and is traced anew
+            with unittest.mock.patch.object(lanes, "FUSED_MOVES", problem.fused):
+                for row in rows_of(problem, calls, target, device):
+                    print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 
 import cyclax as cx
 from cyclax.lyapunov.kernel import groups_together
-from cyclax.search import newton
+from cyclax.search import lanes, newton
 
 MODULES = (
     *("search.driver", "search.lanes", "search.rows", "search.starts", "search.attractors", "paths.follow"),
@@ -37,11 +37,15 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A call of a public verb, and the rows that are counted of the kernels it calls."""
+    """A call of a public verb, and the rows that are counted of the kernels it calls.
+
+    **Arguments:** `fused`: with `cyclax.search.lanes.FUSED_MOVES`.
+    """
 
     title: str
     run: Callable[[], object]
     rows: tuple[Row, ...]
+    fused: bool = False
 
 
 def _network(M: int) -> cx.PLRNN:
@@ -63,6 +67,12 @@ def _search(M: int, k: int, **bounds: float) -> Problem:
         Row("search.starts.drawn_starts", "block", 1, _turns(M, k)),
     )
     return Problem(f"search, M = {M}, k = {k}", run, rows)
+
+
+def _fused(M: int, k: int, **bounds: float) -> Problem:
+    """Give the search whose moves are one kernel for a whole round."""
+    row = Row("search.lanes.advance", "move", 0, units=lanes.ROUND, **bounds)
+    return dataclasses.replace(_search(M, k), title=f"search, M = {M}, k = {k}, fused", rows=(row,), fused=True)
 
 
 def _map(M: int, k: int, more: tuple[Row, ...] = ()) -> Problem:
@@ -110,8 +120,10 @@ def problems() -> list[Problem]:
     shallow = lambda: cx.ShallowPLRNN.random(20, 50, key=jax.random.key(0), gain=0.4)  # noqa: E731
     vectors = lambda: cx.covariant_vectors(_network(2), np.ones(2), steps=100, warmup=50)  # noqa: E731
     return [
-        _search(2, 8, at_most=42, reads_at_most=2),
-        _search(10, 8, at_most=77, reads_at_most=3),
+        _search(2, 8, at_most=41, reads_at_most=2),
+        _fused(2, 8, at_most=1.5),
+        _search(10, 8, at_most=74, reads_at_most=3),
+        _fused(10, 8, at_most=1.5),
         _search(20, 8),
         _map(2, 8, layers),
         _map(10, 8),

@@ -40,6 +40,32 @@ def test_solve_lanes_tells_singular_ones(size):
     np.testing.assert_array_equal(singular, [False, True, False])
 
 
+@pytest.mark.parametrize("size", [UNROLLED_SIZE + 1, 30])
+def test_solve_lanes_needs_no_library_on_tpus(monkeypatch, size):
+    """LU factorizations of 64 bits do not compile there, of no size."""
+    rng = np.random.default_rng(size)
+    lanes = 60
+    matrix, right = rng.normal(size=(size, size, lanes)), rng.normal(size=(size, lanes))
+    matrix[0, 0, :30] = 0  # elimination must pivot
+    matrix[..., 10:20] *= 10.0 ** rng.uniform(-4, 4, (size, 1, 10))  # rows of very different sizes,
+    matrix[..., 20:30] *= 10.0 ** rng.uniform(-3, 3, (size, 10))  # or columns
+    matrix[..., 30:40] *= 1e140
+    matrix[:, -1, 40:45], matrix[3, :, 45:50], matrix[2, 2, 50:55] = 0, matrix[7, :, 45:50], np.nan
+    programs = {}
+    for device in ("cpu", "tpu"):
+        monkeypatch.setattr(jax, "default_backend", lambda device=device: device)
+        # A function of its own, as what was traced is kept, whatever the device.
+        programs[device] = jax.jit(lambda *system: solve_lanes(*system)).trace(matrix, right)
+    assert [" lu " in str(program.jaxpr) for program in programs.values()] == [True, False]
+    solution, singular = programs["tpu"].lower().compile()(matrix, right)
+    np.testing.assert_array_equal(singular, (np.arange(lanes) >= 40) & (np.arange(lanes) < 55))
+    for lane in np.flatnonzero(~singular):
+        wanted = np.linalg.solve(matrix[..., lane], right[:, lane])
+        # Both are off by roundings, as many as the condition number says.
+        bound = 1e-14 * np.linalg.cond(matrix[..., lane]) * np.max(np.abs(wanted))
+        np.testing.assert_allclose(solution[:, lane], wanted, rtol=0, atol=bound)
+
+
 @pytest.mark.parametrize("where", ["kernel", "host"])
 @pytest.mark.parametrize(("size", "order"), [(1, 1), (2, 1), (2, 2), (3, 7), (2, 60), (UNROLLED_SIZE + 1, 3)])
 def test_block_cyclic_against_dense(size, order, where):

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt64
 
 from cyclax.core.numerics import numerics
+from cyclax.core.products import launches_count
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.linear import UNROLLED_SIZE
 from cyclax.search.newton import largest, newton_step, steps_written_out
@@ -31,9 +32,15 @@ _LOST = 1e120
 # the nearest caches; where LAPACK solves lane by lane, longer rows for the products count more (measured on 2 cores).
 _VECTOR_BYTES = 2**18
 _LAPACK_BYTES = 2**22
+# Whether the moves of a round are one kernel on NVIDIA GPUs, see `fused`. It compiles, but has not been run on one; and
+# what compiles it, the Triton backend of Pallas, is deprecated from JAX 0.12 on. Ask before the first search.
+FUSED_MOVES = False
+# Up to so many states, whose rows fit the registers (compiled for an H100: at 12 some do not, at 16 it compiles for a
+# minute), and so many gates, whose table is read off their square.
+_FUSED_STATES, _FUSED_GATES = 10, 512
 # Starts in a pool, and most moves between two visits of the host.
 POOL = 3072
-_ROUND = 16
+ROUND = 16
 # Operations, about, of the starts that are drawn together in large networks, and four times those between two visits
 # of the host: budgets are asked and Ctrl-C is heard there. Counted, so that results do not depend on the machine.
 OPERATIONS = 4e9
@@ -128,49 +135,60 @@ def move(
     start has been seen to loop: often all starts that do not converge end in the same few loops.
     """
     lanes, loops = search.lanes, search.loops
-    # No remainder: TPUs divide 64 bits in as many steps.
-    last_bits = jnp.uint64(_LOOP_TABLE - 1)
     # The barrier keeps XLA from solving again in each of the loops that read the solution.
     step = _, word, _ = jax.lax.optimization_barrier(newton_step(model, lanes.z, order))
-    known = loops[word & last_bits] == word
+    known = loops[last_bits(word)] == word
     after = arrived(lanes, step, most_moves, loop=known)
     # One new loop word a move is remembered; more would need a scatter.
     unknown = (lanes.fate == Fate.MOVING) & (after.fate == Fate.LOOP) & ~known
     learned = after.word[jnp.argmax(unknown)]
-    place = learned & last_bits
+    place = last_bits(learned)
     loops = loops.at[place].set(jnp.where(jnp.any(unknown), learned, loops[place]))
     return search._replace(lanes=after, loops=loops)
+
+
+def last_bits(word: UInt64[Array, "*L"]) -> UInt64[Array, "*L"]:
+    """Give the places of words in the table of loops: no remainder, as TPUs divide 64 bits in as many steps."""
+    return word & jnp.uint64(_LOOP_TABLE - 1)
 
 
 def arrived(lanes: Lanes, step, most_moves, *, hit: Any = False, loop: Any = False) -> Lanes:
     """Give lanes (no B axis) after a `step` (see `newton_step`); those whose fate is known stay as they are.
 
+    States are arrays, or tuples of one array for each entry.
+
     **Arguments:** `hit`, `loop`: whether the word is known to be that of a solution, or to lie on a loop.
     """
     displacement, word, singular = step
-    z = lanes.z + displacement
-    size = largest(z.reshape(-1, *word.shape))
+    z = jax.tree.map(jnp.add, lanes.z, displacement)
+    size, distance = (_sizes(some, word.shape) for some in (z, displacement))
     moving = lanes.fate == Fate.MOVING
     moves = lanes.moves + 1
-    hit |= (word == lanes.word) | (largest(displacement.reshape(-1, *word.shape)) <= _STANDSTILL * size)
+    hit |= (word == lanes.word) | (distance <= _STANDSTILL * size)
     again = (word == lanes.before) | (word == lanes.anchor)
-    fate = jnp.select(
-        [singular, ~(size < _LOST), hit, again | loop, moves >= most_moves],
-        [jnp.int32(f) for f in (Fate.SINGULAR, Fate.LOST, Fate.HIT, Fate.LOOP, Fate.TIRED)],
-        jnp.int32(Fate.MOVING),
-    )
+    ends = ((singular, Fate.SINGULAR), (~(size < _LOST), Fate.LOST), (hit, Fate.HIT), (again | loop, Fate.LOOP))
+    fate: Any = jnp.where(moves >= most_moves, jnp.int32(Fate.TIRED), jnp.int32(Fate.MOVING))
+    for ended, how in reversed(ends):  # the first that applies decides
+        fate = jnp.where(ended, jnp.int32(how), fate)
     anchor = jnp.where(moves & (moves - 1) == 0, word, lanes.anchor)
     # The singular word is told by the state that met it, so that state is kept.
-    z = jnp.where(moving & ~singular, z, lanes.z)
+    z = jax.tree.map(functools.partial(jnp.where, moving & ~singular), z, lanes.z)
     before, after = (lanes.word, *lanes[2:4], *lanes[5:]), (word, moves, fate, lanes.word, anchor)
     word, moves, fate, *memory = (jnp.where(moving, new, old) for new, old in zip(after, before, strict=True))
     return Lanes(z, word, moves, fate, lanes.start, *memory)
 
 
+def _sizes(states: Any, shape: tuple[int, ...]):
+    """Give the sizes of states of lanes, which are of a shape."""
+    if isinstance(states, tuple):
+        return functools.reduce(jnp.maximum, map(jnp.abs, states))
+    return largest(states.reshape(-1, *shape))
+
+
 class Record(NamedTuple):
     """The lanes after each move of a round, the move on the first axis."""
 
-    z: Any  # (R, B, M, S, L)
+    z: Any  # (R, B, M, S, L), with R = 1 where they are fused
     word: Any  # (R, B, L), like all that follow
     moves: Any
     fate: Any
@@ -183,7 +201,14 @@ def advance(models, order, search: Search, pool: Pool, most_moves, length) -> tu
 
     A kernel: pure, of fixed shape, compiled once for all orders. `models`: one model whose leaves are stacks `(B, ..)`.
     """
-    blank = (jnp.zeros((_ROUND, *leaf.shape), jnp.asarray(leaf).dtype) for leaf in search.lanes[:5])
+    _, num_states, segments, _ = search.lanes.z.shape
+    states = jax.ShapeDtypeStruct(search.lanes.z.shape[:2], float)
+    gates = jax.eval_shape(jax.vmap(lambda model, z: model.preactivations(z)), models, states)
+    if moves_are_fused(num_states, segments, gates.shape[1]):
+        from cyclax.search import fused  # which imports what only GPUs need
+
+        return fused.round_of(models, order, search, pool, most_moves, length)
+    blank = (jnp.zeros((ROUND, *leaf.shape), jnp.asarray(leaf).dtype) for leaf in search.lanes[:5])
     record = Record(*blank)
     record = record._replace(start=record.start - 1)
 
@@ -191,7 +216,7 @@ def advance(models, order, search: Search, pool: Pool, most_moves, length) -> tu
         t, search, _ = carry
         if steps_written_out(search.lanes.z.shape[1]) > 1:
             # A number of turns that is known: else the host would ask before each. Lanes that have ended rest.
-            return t < _ROUND
+            return t < ROUND
         return (t < length) & (jnp.any(search.lanes.fate == Fate.MOVING) | jnp.any(search.next < pool.size))
 
     def body(carry):
@@ -203,6 +228,12 @@ def advance(models, order, search: Search, pool: Pool, most_moves, length) -> tu
 
     _, search, record = jax.lax.while_loop(busy, body, (0, search, record))
     return search, record
+
+
+def moves_are_fused(num_states: int, segments: int, num_gates: int) -> bool:
+    """Say whether all moves of a round are one kernel on the device in use, see `fused`."""
+    small = segments == 1 and num_states <= _FUSED_STATES and num_gates <= _FUSED_GATES
+    return FUSED_MOVES and small and launches_count() and "rocm" not in jax.devices()[0].client.platform_version
 
 
 class Outcome(NamedTuple):
@@ -255,7 +286,7 @@ class Rounds:
         padded = np.pad(z, ((0, 0), (0, 0), *padding)), np.pad(word, padding), np.asarray(size, np.int32)
         pool = Pool(*jax.device_put(padded))
         search, finished = initial_search(number, num_states, segments, self.lanes), 0
-        length = np.int32(np.clip(OPERATIONS / 4 / (number * self.lanes * operations(num_states, order)), 1, _ROUND))
+        length = np.int32(np.clip(OPERATIONS / 4 / (number * self.lanes * operations(num_states, order)), 1, ROUND))
         while finished < np.sum(size) and not stop():
             search, record = advance(models, order, search, pool, self.most_moves, length)
             record = Record(*map(np.asarray, record))

@@ -12,7 +12,7 @@ UNROLLED_SIZE = 16
 
 # A matrix I - P is called singular where its smallest pivot is below this share of its largest, or of the identity's:
 # a few roundings. Long cycles of chaotic maps have regular I - P with pivots up to 1e13 times apart.
-_SINGULAR_PIVOT = 1e-15
+SINGULAR_PIVOT = 1e-15
 
 # Up to this size loops over columns are written out, so that XLA fuses them.
 _UNROLLED_COLUMNS = 4
@@ -30,18 +30,20 @@ def solve_lanes(
 
     **Returns:** the solutions and whether each lane's matrix is singular to working precision.
     """
-    if matrix.shape[0] > UNROLLED_SIZE:
+    large = matrix.shape[0] > UNROLLED_SIZE
+    # XLA has no LU factorization of 64 bits for TPUs.
+    if large and jax.default_backend() != "tpu":
         solution = jnp.linalg.solve(jnp.moveaxis(matrix, -1, 0), right.T[..., None])[..., 0].T
         return solution, ~jnp.all(jnp.isfinite(solution), axis=0)
     table = jnp.concatenate([matrix, right[:, None]], axis=1)
-    if rolled and matrix.shape[0] > _UNROLLED_COLUMNS:
+    if large or (rolled and matrix.shape[0] > _UNROLLED_COLUMNS):
         return _eliminate_in_a_loop(table)
     rows = []
     for remaining in range(matrix.shape[0], 0, -1):
         row, table = _eliminate_column(table) if remaining > 1 else (table[0], table)
         rows.append(row)
     pivots = jnp.abs(jnp.stack([row[0] for row in rows]))
-    singular = ~(jnp.min(pivots, axis=0) > _SINGULAR_PIVOT * jnp.max(pivots, axis=0, initial=1.0))
+    singular = ~(jnp.min(pivots, axis=0) > SINGULAR_PIVOT * jnp.max(pivots, axis=0, initial=1.0))
     solution = []
     for row in reversed(rows):
         known = sum(row[1 + j] * x for j, x in enumerate(reversed(solution)))
@@ -80,7 +82,7 @@ def _eliminate_in_a_loop(table: Float[Array, "M N L"]) -> tuple[Float[Array, "M 
 
     table = jax.lax.fori_loop(0, size, column, table)
     pivots = jnp.abs(jnp.sum(jnp.where((rows == rows.T)[..., None], table[:, :size], 0), axis=1))
-    singular = ~(jnp.min(pivots, axis=0) > _SINGULAR_PIVOT * jnp.max(pivots, axis=0, initial=1.0))
+    singular = ~(jnp.min(pivots, axis=0) > SINGULAR_PIVOT * jnp.max(pivots, axis=0, initial=1.0))
 
     def substitute(i, known):
         i = size - 1 - i

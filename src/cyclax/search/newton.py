@@ -138,7 +138,7 @@ def compose(
 
 def hashes_of_words(words: Bool[np.ndarray, "n k G"], segments: int) -> UInt64[np.ndarray, " n"]:
     """Give the hashes that `compose` gives words, on the host."""
-    salts, word = _salts(words.shape[2]), np.ones((segments, len(words)), np.uint64)
+    salts, word = salts_of(words.shape[2]), np.ones((segments, len(words)), np.uint64)
     for j, (begin, end) in enumerate(itertools.pairwise(segment_starts(words.shape[1], segments).tolist())):
         for t in range(begin, end):
             word[j] = word[j] * np.uint64(GOLDEN) + words[:, t] @ salts
@@ -160,14 +160,14 @@ def steps_written_out(num_states: int) -> int:
     return next((steps for most, steps in steps_by_size.items() if num_states <= most), 1)
 
 
-def _salts(number: int) -> UInt64[np.ndarray, " G"]:
+def salts_of(number: int) -> UInt64[np.ndarray, " G"]:
     """Give what each of so many gates adds to a hash when it is open."""
     return mixed(np.uint64(GOLDEN) * np.arange(1, number + 1, dtype=np.uint64))
 
 
 def _salted(gates: Bool[Array, "G N"]) -> UInt64[Array, " N"]:
     """Add up what each open gate adds to a hash."""
-    return _reduced(jnp.add, jnp.where(gates, _salts(len(gates))[:, None], jnp.uint64(0)))
+    return _reduced(jnp.add, jnp.where(gates, salts_of(len(gates))[:, None], jnp.uint64(0)))
 
 
 def largest(z: Float[Array, "M *N"]) -> Float[Array, "*N"]:
