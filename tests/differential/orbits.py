@@ -35,8 +35,12 @@ def _in_floats(exact: ExactMap) -> tuple[np.ndarray, ...]:
     return np.array(planes, float).reshape(-1, 1 + exact.size), np.array(pieces)
 
 
-def plain_orbits(exact: ExactMap, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the last 65 states `(65, N, M)` of plain orbits, and how large each had been by half the time `(N,)`."""
+def plain_orbits(exact: ExactMap, samples: np.ndarray, stirring=None) -> tuple[np.ndarray, np.ndarray]:
+    """Give the last 65 states `(65, N, M)` of plain orbits, and how large each had been by half the time `(N,)`.
+
+    With a generator for `stirring`, rounding in each step is another: what a constant piece of the map lands on exactly
+    is left again where it repels.
+    """
     planes, pieces = _in_floats(exact)
     bits = 2 ** np.arange(len(planes))[::-1]
     z, kept, early = samples, [], np.zeros(len(samples))
@@ -44,6 +48,7 @@ def plain_orbits(exact: ExactMap, samples: np.ndarray) -> tuple[np.ndarray, np.n
         for step in range(STEPS + 65):
             held = pieces[(z @ planes[:, 1:].T + planes[:, 0] > 0) @ bits]
             z = (held[..., 1:] @ z[..., None])[..., 0] + held[..., 0]
+            z = z if stirring is None else z * (1 + 1e-15 * stirring.normal(size=z.shape))
             early = np.maximum(early, np.max(np.abs(z), axis=1)) if step < STEPS // 2 else early
             if step >= STEPS:
                 kept.append(z)

@@ -216,8 +216,18 @@ def test_events_beside_one_that_is_not_explained():
 
 @pytest.mark.parametrize(
     ("model", "number"),
-    [(cx.LoziMap(a=0.25, b=1.0), 59), (cx.LoziMap(a=2.0, b=0.0), 48), (cx.LoziMap(a=0.0, b=2.0), 4)],
-    ids=["rounding decides which orbits of a chaotic sea leave it", "powers beyond float64", "states beyond float64"],
+    [
+        (cx.LoziMap(a=0.25, b=1.0), 59),
+        (cx.LoziMap(a=2.0, b=0.0), 48),
+        (cx.LoziMap(a=0.0, b=2.0), 4),
+        (cx.ShallowPLRNN(A=[0], W1=[[-2, -2, 1]], W2=[[1], [-1], [2]], h1=[1], h2=[2, -2, -2]), 57),
+    ],
+    ids=[
+        "rounding decides which orbits of a chaotic sea leave it",
+        "powers beyond float64",
+        "states beyond float64",
+        "a constant piece lands on a repeller",
+    ],
 )
 def test_attractors_that_are_not_held_against_the_library(model, number):
     assert verbs.ask(model, "attractors", number) == []

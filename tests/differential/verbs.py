@@ -118,7 +118,7 @@ def of_attractors(model, reference: Reference, rng: np.random.Generator, said: S
         elif entry.kind == "divergence":
             tame = np.flatnonzero((result.labels == label) & stays(ends, early))
             # Where nearby orbits part, rounding decides which of them leave: then no orbit is any other's witness.
-            tame = [i for i in tame if np.all(stays(*plain_orbits(reference.map, around(samples[i], rng))))]
+            tame = [i for i in tame if np.all(stays(*plain_orbits(reference.map, around(samples[i], rng), rng)))]
             if tame:
                 found.append(
                     Finding("wrong attractor: divergence", 0, f"{len(tame)} of {len(own)} orbits stay bounded")
