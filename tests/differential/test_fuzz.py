@@ -360,6 +360,24 @@ def test_what_compare_had_left_undecided(model, number):
             ),
             "2, method=cx.BranchAndBound(), progress=False",
         ),
+        # Products of weights below the smallest number with all of its digits.
+        (
+            cx.LowRankRNN(
+                m=[
+                    [-6.264776075118513e-156, 7.940815702240158e-156],
+                    [-3.5330444891977315e-156, 2.8296462014339578e-157],
+                    [7.208900921101939e-156, -1.3075704218251587e-155],
+                ],
+                n=[
+                    [-3.48682988881229e-156, -8.420573192961494e-156],
+                    [-5.607122708710638e-156, -4.962597482765249e-156],
+                    [1.224305245827447e-156, -8.150181461178901e-156],
+                ],
+                b=[-1.1695874907330703, -0.5103563506688051, 0.3071772435242945],
+                alpha=7.917997232168627e-157,
+            ),
+            "1, progress=False",
+        ),
     ],
 )
 def test_what_fuzzing_found_in_enumerate_cycles(model, options):

@@ -62,9 +62,11 @@ def adds_up(model: AbstractPiecewiseLinearMap, bounds: AffineForm, samples: int 
             rows = np.concatenate([gates, np.zeros((samples, len(bounds.shift)))], axis=1)
             of_shifts, of_rows = in_chunks(rounded_terms, model, rows)
             apart, apart_shift = apart - _SLACK * of_rows[:, :, None], apart_shift - _SLACK * of_shifts
-        # What the code of the model puts beyond the largest float64 tells nothing.
-        wrong = (apart > 1e-9 * size) & np.isfinite(jacobians)
-        wrong_shift = (apart_shift > 1e-9 * size_shift) & np.isfinite(shifts)
+        # What the code of the model puts beyond the largest float64 tells nothing, nor what is below the smallest that
+        # has all of its digits.
+        least = (1 + len(bounds.offsets)) * np.finfo(np.float64).tiny
+        wrong = (apart > 1e-9 * size + least) & np.isfinite(jacobians)
+        wrong_shift = (apart_shift > 1e-9 * size_shift + least) & np.isfinite(shifts)
         return not (np.any(wrong) or np.any(wrong_shift))
 
 
