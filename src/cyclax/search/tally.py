@@ -107,7 +107,8 @@ class StartTally:
             return "likely", f"at most {bound:.2g} of the starts that converge can lead elsewhere (95 %)"
         if share:
             return "unknown", f"cycles met only once: {share:.2g} of the starts that converge lead to ones not met yet"
-        return "unknown", f"only {self.hits} of {self.starts} starts converged, too few to say more"
+        rest = f"up to {bound:.2g} of such may lead elsewhere (95 %)"
+        return "unknown", f"{self.hits} of {self.starts} starts converged, too few: {rest}"
 
     def effort(self) -> dict[str, Any]:
         """Say what the search cost, and what became of its starts and paths, for the report."""
