@@ -125,7 +125,7 @@ def regions_of(bounds: AffineForm, patterns) -> np.ndarray | None:
         found += _on_all_sides(heights[some] > 0, near[some])
     for corner in first[counts[first] > _MEETING].tolist():
         meeting = near[corner]
-        cones = cones_of(planes[meeting], direction[meeting])
+        cones = _cones(planes[meeting], direction[meeting])
         if cones is None or not _meet(gradients[meeting], levels[meeting]):
             return None
         around = np.tile(heights[corner] > 0, (len(cones), 1))
@@ -158,7 +158,7 @@ def _on_all_sides(sides: np.ndarray, near: np.ndarray) -> list[np.ndarray]:
     return found
 
 
-def cones_of(planes: np.ndarray, direction: np.ndarray) -> np.ndarray | None:
+def _cones(planes: np.ndarray, direction: np.ndarray) -> np.ndarray | None:
     """List the sides `(n, P)` of planes through one point that regions around it can lie on; None where not known.
 
     Such a region is a cone: it has a ray in its closure, where all but one of as many independent planes as dimensions
