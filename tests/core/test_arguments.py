@@ -10,7 +10,7 @@ import pytest
 
 import cyclax as cx
 from cyclax import data, metrics, plot
-from cyclax.core.checks import plain, real, switch, whole
+from cyclax.core.checks import checked_key, plain, real, switch, whole
 
 INTS = [3, np.int64(3), np.uint8(3), np.array(3), jnp.int32(3)]
 NO_INTS = [3.0, np.float64(3), "3", b"3", True, np.True_, np.array(True), None, [3], np.array([3]), 3 + 0j]
@@ -67,6 +67,13 @@ def test_real_may_be_nothing_or_without_end_where_that_is_said():
     assert real(math.inf, "seconds", finite=False) == math.inf
     with pytest.raises(ValueError, match="dt: expected a positive number, got 0"):
         real(0, "dt", positive=True)
+
+
+@pytest.mark.parametrize("make", [jax.random.key, jax.random.PRNGKey])
+def test_a_key_is_one(make):
+    with pytest.raises(ValueError, match=r"key: expected one JAX random key, got an array of 3: give keys\[0\]"):
+        checked_key(jax.random.split(make(0), 3))
+    assert checked_key(make(0)) == jax.random.key(0)
 
 
 def test_switch():

@@ -162,6 +162,20 @@ def test_what_are_no_numbers_is_refused_by_name(value, kind, message):
         cx.find_cycles(cx.ReLURNN(W=[[0.5, 0], [0, 0.5]], b=[1, 1]), 1, key=0, inputs=value)
 
 
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (np.zeros(3), r"z: expected one state, of shape \(2,\), got \(3,\)"),
+        (jnp.zeros((2, 2)), r"got \(2, 2\); jax.vmap\(model\) maps many"),
+        (np.ma.masked_equal([0.0, 1.0], 1), r"z: .* it has masked entries \(first at \[1\]\)"),
+    ],
+)
+def test_a_model_maps_one_state(state, message):
+    model = cx.PLRNN(A=[0.5, 0.5], W=np.eye(2), h=[0, 1.0])
+    with pytest.raises(ValueError, match=message):
+        model(state)
+
+
 def test_num_gated_must_be_an_int():
     with pytest.raises(TypeError, match="num_gated: expected an int from 1 to"):
         cx.AlmostLinearRNN(A=[1, 2], W=np.eye(2), h=[0, 0], num_gated=1.5)

@@ -94,11 +94,15 @@ def file_path(value: Any, name: str = "path") -> Path:
 
 
 def checked_key(key: Any) -> Array:
-    """Turn an int seed into a key; pass keys through."""
-    if isinstance(key, jax.Array) and jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key):
-        return key
-    if isinstance(key, jax.Array) and key.shape == (2,):  # a key of the old style
-        return jax.random.wrap_key_data(key)
+    """Turn an int seed into a key; pass a key through."""
+    if isinstance(key, jax.Array):
+        typed = jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key)
+        if key.ndim == (1 if typed else 2):
+            raise ValueError(f"key: expected one JAX random key, got an array of {len(key)}: give keys[0], say.")
+        if typed:
+            return key
+        if key.shape == (2,):  # of the old style
+            return jax.random.wrap_key_data(key)
     try:
         seed = whole(key, "key", 0, 2**63 - 1)
     except TypeError:

@@ -107,10 +107,15 @@ class AbstractPiecewiseLinearMap(eqx.Module):
     @final
     def __call__(self, z: Float[Array, " M"]) -> Float[Array, " M"]:
         """Map z once: a JAX array by JAX's rules, all else in float64, whatever JAX's settings, to a NumPy array."""
-        if isinstance(z, jax.Array) or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(self)):
+        traced = isinstance(z, jax.Array) or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(self))
+        z = z if traced else real_array(z, "z")
+        if np.shape(z) != (self.num_states,):
+            raise ValueError(
+                f"z: expected one state, of shape ({self.num_states},), got {np.shape(z)}; jax.vmap(model) maps many."
+            )
+        if traced:
             return self.step(z, self.preactivations(z) > 0)
         with numerics(), jax.ensure_compile_time_eval():
-            z = np.asarray(z, np.float64)
             return np.asarray(self.step(z, self.preactivations(z) > 0), np.float64)
 
     @final
