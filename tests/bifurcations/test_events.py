@@ -520,10 +520,23 @@ def test_feigin_leaves_undecided_what_is():
 
 
 def test_models_of_other_shapes_are_refused():
-    with pytest.raises(ValueError, match="one class and one shape"):
+    with pytest.raises(ValueError, match=r"both models must be of one class and one shape; model_a .* and model_b is"):
         compare(Tent(1.0, 1.0, 1.0), cx.TentMap(1.0), [], [])
     with pytest.raises(ValueError, match="of gates of shape"):
         compare(Tent(1.0, 1.0, 1.0), Tent(1.0, 1.5, 1.0), [np.ones((1, 2), bool)], [])
+
+
+def test_orders_are_those_that_were_searched():
+    first, last = cx.TentMap(0.9), cx.TentMap(1.3)
+    ends = [cx.enumerate_cycles(model, [1, 2], progress=False) for model in (first, last)]
+    by_int = compare(first, last, *ends, orders=2)
+    assert len(by_int) > len(compare(first, last, *ends, orders=[1])) > 0
+    assert list(map(repr, by_int)) == list(map(repr, compare(first, last, *ends)))
+    with pytest.raises(ValueError, match="orders: order 3 was not searched for cycles_b; searched: 1, 2"):
+        compare(first, last, list(ends[0]), ends[1], orders=3)
+    still = cx.PLRNN(A=[0.5], W=[[0.0]], h=[1.0])
+    ends = [cx.enumerate_cycles(still, "all", progress=False)] * 2
+    assert compare(still, still, *ends, orders=[7]) == ()  # what has no cycles needs no search
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="needs the shared cases")

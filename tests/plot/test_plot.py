@@ -266,5 +266,11 @@ def test_bad_components(components, states, message, ax):
 
 
 def test_not_a_result(ax):
-    with pytest.raises(TypeError, match="result must be what find_cycles returns, Cycles, got list"):
-        plot.cycles([], ax)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match=r"result must be the Cycles that find_cycles returns, .* got an empty list"):
+        plot.cycles([], ax)
+
+
+def test_some_of_the_cycles(ax):
+    both = result(cycle([[0.0, 0.0]], [0.5, 0.5]), cycle([[1.0, 2.0]], [0.5, 0.5]))
+    plot.cycles(both[1:], ax)
+    assert [line.get_xydata().tolist() for line in ax.lines] == [[[1.0, 2.0]]]

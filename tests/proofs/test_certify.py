@@ -679,12 +679,20 @@ def test_interrupting_keeps_what_is_certified(lozi, monkeypatch):
 
 def test_arguments_are_checked(lozi):
     model = cx.LoziMap(1.7, 0.5)
-    with pytest.raises(TypeError, match="cycles must be the Cycles that find_cycles returns, got list"):
-        cx.certify(model, list(lozi))
+    with pytest.raises(TypeError, match=r"cycles must be the Cycles that find_cycles .* got Cycle; give \[cycle\]"):
+        cx.certify(model, lozi[0])
     with pytest.raises(TypeError, match="expected a map of cyclax"):
         cx.certify("model.json", lozi)
     with pytest.raises(ValueError, match="bits: expected an int, 64 or more, got 8"):
         cx.certify(model, lozi, bits=8)
+
+
+def test_some_of_the_cycles_are_proved(lozi):
+    """Nothing is said of the others."""
+    some = cx.certify(cx.LoziMap(1.7, 0.5), lozi[1:3])
+    assert [c.certificate.status for c in some] == ["proved"] * 2
+    assert list(some.orders) == sorted({c.order for c in lozi[1:3]})
+    assert "complete?" not in str(some)
 
 
 def test_the_precision_of_others_is_left_alone(lozi):

@@ -282,7 +282,7 @@ def test_multipliers_are_where_they_belong():
     sizes = np.where(far, 1 + np.log(np.abs(wanted)), np.abs(wanted))
     np.testing.assert_allclose(points, np.sort_complex(sizes * wanted / np.abs(wanted)))
     assert [text.get_text() for text in axes.texts] == ["1", "10"]
-    with pytest.raises(TypeError, match=r"plot\.multipliers: result must be what find_cycles returns"):
+    with pytest.raises(TypeError, match=r"plot\.multipliers: result must be the Cycles that find_cycles returns"):
         plot.multipliers("cycles")
 
 

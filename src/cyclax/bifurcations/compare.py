@@ -13,11 +13,11 @@ from cyclax.bifurcations.line import Line, Path
 from cyclax.bifurcations.watched import AbstractEventType, watched
 from cyclax.core.numerics import numerics
 from cyclax.cycles.balance import balanced_stack, units_of
-from cyclax.cycles.orders import checked_words
-from cyclax.cycles.result import Cycles
+from cyclax.cycles.orders import checked_orders, checked_words
+from cyclax.cycles.result import Cycles, of_all_orders
 from cyclax.maps.affine import affine_form
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.maps.stack import checked_models
+from cyclax.maps.stack import checked_model, require_one_shape
 
 
 def compare(
@@ -26,7 +26,7 @@ def compare(
     cycles_a: Cycles | Iterable[Bool[Any, "k G"]],
     cycles_b: Cycles | Iterable[Bool[Any, "k G"]],
     *,
-    orders: Iterable[int] | None = None,
+    orders: int | Iterable[int] | None = None,
     event_types: Sequence[AbstractEventType] = (),
 ) -> tuple[Event, ...]:
     """Give the events on the straight line from one model to another.
@@ -36,24 +36,32 @@ def compare(
     - `model_a`, `model_b`: two models of one class and shape; s = 0 is the first, s = 1 the second.
     - `cycles_a`, `cycles_b`: their cycles, as `find_cycles` or `enumerate_cycles` return them, or just the gate words
       `(k, G)`.
-    - `orders`: which orders were searched for both models. By default `Cycles` say it themselves, and of words it is
-      taken to be those that they have. Words of other orders are left out.
+    - `orders`: which orders were searched for both models (an int K means 1..K). By default `Cycles` say it themselves,
+      and of words it is taken to be those that they have. Words of other orders are left out.
     - `event_types`: events of your own to look for as well, on every stretch on which a word is a cycle.
 
     **Returns:** the events, in the order in which they are met. A cycle that the search missed at one end gives an
     event "unexplained" that says so.
 
-    **Raises:** `TypeError` and `ValueError` for models that are not of one class and shape, or words of another.
+    **Raises:** `TypeError` and `ValueError` for models that are not of one class and shape, words of another, or orders
+    that were not searched.
     """
-    models, _ = checked_models([model_a, model_b])
+    names = ("model_a", "model_b")
+    models = [checked_model(model, name) for model, name in zip((model_a, model_b), names, strict=True)]
+    require_one_shape(models, names, "compare: both models")
+    wanted = None if orders is None else set(checked_orders(orders))
     ends, searched = [], []
-    for cycles in (cycles_a, cycles_b):
+    for name, cycles in (("cycles_a", cycles_a), ("cycles_b", cycles_b)):
         words = checked_words(cycles, models[0].num_gates)
         ends.append({order: (np.zeros(len(some), int), some) for order, some in words.items()})
         searched.append(set(cycles.orders) if isinstance(cycles, Cycles) else None)
+        missing = sorted((wanted or set()) - (searched[-1] or set()))
+        if missing and isinstance(cycles, Cycles) and not of_all_orders(cycles):
+            known = ", ".join(map(str, cycles.orders))
+            raise ValueError(f"orders: order {missing[0]} was not searched for {name}; searched: {known}.")
     known = [orders for orders in searched if orders is not None]
     said = set.intersection(*known) if known else ends[0].keys() | ends[1].keys()
-    wanted = said if orders is None else set(orders)
+    wanted = said if wanted is None else wanted
     line = Line(*(jax.tree.map(lambda leaf: np.asarray(leaf, float)[None], model) for model in models))
     given = ({k: end[k] for k in end if k in wanted} for end in ends)
     (events,) = compare_pairs(line, 1, *given, orders=wanted, event_types=event_types)

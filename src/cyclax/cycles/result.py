@@ -150,7 +150,7 @@ class Cycles(Sequence[Cycle]):
         return cls(tuple(cycles), orders, report, degenerate, near_misses, header["provenance"])
 
     def __repr__(self) -> str:
-        return f"Cycles({self.counts}{', all orders' if _of_all_orders(self) else ''})"
+        return f"Cycles({self.counts}{', all orders' if of_all_orders(self) else ''})"
 
     def __str__(self) -> str:
         lines = [_headline(self)]
@@ -175,15 +175,30 @@ class Cycles(Sequence[Cycle]):
         return f"<p>{html.escape(_headline(self))}</p><table><tr>{head}</tr>{rows}</table><p>{tail}</p>"
 
 
+def checked_cycles(value: Any, name: str) -> Cycles:
+    """Give the `Cycles` that a verb is given; of some of them, a sequence of `Cycle`, with no word on the others.
+
+    **Arguments:** `name`: what to call them in messages.
+    """
+    if isinstance(value, Cycles):
+        return value
+    some = tuple(one for one in value if isinstance(one, Cycle)) if isinstance(value, Sequence) else ()
+    if some and len(some) == len(value):
+        return Cycles(some, tuple(sorted({cycle.order for cycle in some})), {"orders": {}})
+    got = f"{'an empty ' if value in ([], ()) else ''}{type(value).__name__}"
+    one = "; give [cycle] for one" if isinstance(value, Cycle) else ""
+    raise TypeError(f"{name} must be the Cycles that find_cycles returns, or some of them, got {got}{one}.")
+
+
 def _headline(cycles: Cycles) -> str:
     stable = sum(cycle.stability == "stable" for cycle in cycles)
     present = ", ".join(f"{number} of order {order}" for order, number in cycles.counts.items() if number) or "none"
     noun = "cycle" if len(cycles) == 1 else "cycles"
-    orders = "all orders" if _of_all_orders(cycles) else _named(cycles.orders)
+    orders = "all orders" if of_all_orders(cycles) else _named(cycles.orders)
     return f"{len(cycles)} {noun} ({stable} stable) in {orders}: {present}"
 
 
-def _of_all_orders(cycles: Cycles) -> bool:
+def of_all_orders(cycles: Cycles) -> bool:
     """Whether every order there is was asked for, and proved: those that are not listed have no cycles."""
     report = cycles.report
     asked = (cycles.provenance.get("settings") or {}).get("orders") == "all"
@@ -245,7 +260,7 @@ def _verdict_lines(cycles: Cycles) -> list[str]:
     for verdict, reasons in by_verdict.items():
         orders = sorted(order for _, some in reasons for order in some)
         first = f" (order {reasons[0][1][0]}: {reasons[0][0]})" if len(reasons) > 1 else f" ({reasons[0][0]})"
-        which = "all orders" if _of_all_orders(cycles) else _named(orders)
+        which = "all orders" if of_all_orders(cycles) else _named(orders)
         lines.append(f"complete? {verdict} for {which}{first}")
     return lines
 

@@ -39,14 +39,22 @@ def stacked_models(model: Any, name: str = "model") -> list[AbstractPiecewiseLin
         raise ValueError(f"{name}: an empty sequence of models; give at least one.")
     for i, one in enumerate(model):
         _require_map(one, f"{name}[{i}]")
-    shapes = [_shape(one) for one in model]
-    for i, shape in enumerate(shapes):
+    names = [f"{name}[{i}]" for i in range(len(model))]
+    require_one_shape(model, names, f"{name}: the models of a batch", " Search them one by one.")
+    return list(model)
+
+
+def require_one_shape(
+    models: Sequence[AbstractPiecewiseLinearMap], names: Sequence[str], which: str, remedy: str = ""
+) -> None:
+    """Raise a `ValueError` unless all models have the class, and the shapes of weights, of the first."""
+    shapes = [_shape(one) for one in models]
+    for name, shape in zip(names, shapes, strict=True):
         if shape != shapes[0]:
             raise ValueError(
-                f"{name}: the models of a batch must be of one class and one shape; {name}[0] is {shapes[0][0]} and "
-                f"{name}[{i}] is {shape[0]}. Search them one by one."
+                f"{which} must be of one class and one shape; {names[0]} is {shapes[0][0]} and {name} is {shape[0]}."
+                f"{remedy}"
             )
-    return list(model)
 
 
 def _require_map(model: Any, name: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cyclax.core.checks import whole
 from cyclax.cycles.cycle import Cycle
-from cyclax.cycles.result import Cycles
+from cyclax.cycles.result import Cycles, checked_cycles
 from cyclax.plot.style import COLORS, new_axes, shades
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _CROWDED = 400
 _SHORTEST_WITH_HEAD = 0.03
 
 
-def cycles(result: Cycles, ax: "Axes | None" = None, *, components: Sequence[int] | None = None) -> "Axes":
+def cycles(result: Sequence[Cycle], ax: "Axes | None" = None, *, components: Sequence[int] | None = None) -> "Axes":
     """Draw cycles in state space.
 
     Stable cycles have filled markers and solid lines, all others open markers and dashed lines (circles for saddles,
@@ -38,7 +38,7 @@ def cycles(result: Cycles, ax: "Axes | None" = None, *, components: Sequence[int
 
     **Arguments:**
 
-    - `result`: what `find_cycles` returned.
+    - `result`: what `find_cycles` returned, or some of these cycles.
     - `ax`: the matplotlib axes to draw in; by default those of a new pyplot figure.
     - `components`: two states to draw, such as (0, 3) for the first and the fourth. By default both states of a map of
       the plane; the first two principal components of all points where there are more; and, where there is one state,
@@ -49,8 +49,7 @@ def cycles(result: Cycles, ax: "Axes | None" = None, *, components: Sequence[int
     **Raises:** `ImportError` that says what to install where matplotlib is missing; `TypeError` and `ValueError` that
     name the argument.
     """
-    if not isinstance(result, Cycles):
-        raise TypeError(f"plot.cycles: result must be what find_cycles returns, Cycles, got {type(result).__name__}.")
+    result = checked_cycles(result, "plot.cycles: result")
     chosen = None if components is None else _checked_components(components, result)
     if ax is None:
         ax = new_axes(shown=True)

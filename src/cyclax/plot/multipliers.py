@@ -1,10 +1,12 @@
 """Multipliers in the complex plane: which cycles are stable, and how they would cease to be."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cyclax.cycles.result import Cycles
+from cyclax.cycles.cycle import Cycle
+from cyclax.cycles.result import checked_cycles
 from cyclax.plot.cycles import LOOKS, add_legend, grouped
 from cyclax.plot.style import new_axes
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 _FAR = 4.0
 
 
-def multipliers(result: Cycles, ax: "Axes | None" = None) -> "Axes":
+def multipliers(result: Sequence[Cycle], ax: "Axes | None" = None) -> "Axes":
     """Draw the multipliers of cycles in the complex plane, with the unit circle.
 
     Markers and colors are those of `cycles`: filled for stable cycles, open for all others (circles for saddles,
@@ -23,16 +25,14 @@ def multipliers(result: Cycles, ax: "Axes | None" = None) -> "Axes":
     loses one through +1 where it meets another cycle, through -1 where its period doubles, and a pair elsewhere. Where
     one is larger than 4, the distance from 0 is linear up to 1 and logarithmic beyond, and dotted rings say how far.
 
-    **Arguments:** `result`: what `find_cycles` returned. `ax`: the matplotlib axes to draw in; by default those of a
-    new pyplot figure.
+    **Arguments:** `result`: what `find_cycles` returned, or some of these cycles. `ax`: the matplotlib axes to draw in;
+    by default those of a new pyplot figure.
 
     **Returns:** the axes.
 
     **Raises:** `ImportError` that says what to install where matplotlib is missing; `TypeError` for another result.
     """
-    if not isinstance(result, Cycles):
-        kind = type(result).__name__
-        raise TypeError(f"plot.multipliers: result must be what find_cycles returns, Cycles, got {kind}.")
+    result = checked_cycles(result, "plot.multipliers: result")
     ax = new_axes(shown=True) if ax is None else ax
     values = np.concatenate([np.zeros(0), *(cycle.multipliers for cycle in result)])
     largest = float(np.max(np.abs(values), initial=1.0))

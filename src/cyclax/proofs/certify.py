@@ -13,7 +13,7 @@ import dataclasses
 import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ from cyclax.core.progress import progress_bar
 from cyclax.cycles.cycle import Cycle, Degenerate, Proof
 from cyclax.cycles.driven import unrolled_cycle
 from cyclax.cycles.inventory import model_hash
-from cyclax.cycles.result import Cycles
+from cyclax.cycles.result import Cycles, checked_cycles
 from cyclax.cycles.seal import upheld
 from cyclax.cycles.word import minimal_period
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -60,7 +60,7 @@ _BITS_OF_DOUBT, _RATIONAL_SIZE = 1024, 2000
 
 def certify(
     model: AbstractPiecewiseLinearMap,
-    cycles: Cycles,
+    cycles: Sequence[Cycle],
     *,
     inputs: Float[Any, "p K"] | None = None,
     bits: int = 65_536,
@@ -77,7 +77,7 @@ def certify(
     **Arguments:**
 
     - `model`: the map; a class of your own too. Its weights, and the numbers in its code, are taken as they are.
-    - `cycles`: what `find_cycles` gave for it.
+    - `cycles`: what `find_cycles` gave for it, or some of these cycles, of whose completeness nothing is said then.
     - `inputs`: those that the cycles were found under, if any. Proved are then the fixed points of all steps at once.
     - `bits`: the precision at which to give up; it starts at 128 and doubles until all is decided.
     - `progress`: show a bar on a terminal when it takes longer than a second.
@@ -99,6 +99,7 @@ def certify(
     Transactions on Computers 66, 2017.
     """
     model = checked_model(model)
+    cycles = checked_cycles(cycles, "certify: cycles")
     _check_arguments(model, cycles, bits)
     if inputs is not None:
         return _certify_driven(model, cycles, checked_inputs(model, inputs), bits, progress)
@@ -191,9 +192,7 @@ def certify_in_time(
     return dataclasses.replace(cycles, cycles=proved, report={**report, "certificate": certificate})
 
 
-def _check_arguments(model: AbstractPiecewiseLinearMap, cycles: Any, bits: Any) -> None:
-    if not isinstance(cycles, Cycles):
-        raise TypeError(f"certify: cycles must be the Cycles that find_cycles returns, got {type(cycles).__name__}.")
+def _check_arguments(model: AbstractPiecewiseLinearMap, cycles: Cycles, bits: Any) -> None:
     whole(bits, "certify: bits", 64)
     for cycle in (*cycles, *cycles.degenerate):
         found = cycle.points.shape[-1], cycle.gates.shape[-1]
