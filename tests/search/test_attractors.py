@@ -367,6 +367,8 @@ def test_keys_and_prints():
         (dict(samples=0), "samples: expected a positive int, got 0"),
         (dict(samples=np.ones((3, 2))), r"samples: expected a number, or states of shape \(N, 1\)"),
         (dict(samples=[[0.0], [np.nan]]), "samples: state 1 holds NaN"),
+        (dict(samples=[[0.0], [0.0, 1.0]]), r"samples: .* or the states, \(N, 1\), got list; .* inhomogeneous"),
+        (dict(samples=np.ma.masked_less([[0.0], [1.0]], 1)), r"got MaskedArray; it has masked entries \(first at \[0"),
         (dict(samples=3, steps=0), "steps: expected a positive int"),
         (dict(samples=3, longest=0), "longest: expected a positive int"),
     ],
@@ -374,6 +376,12 @@ def test_keys_and_prints():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         cx.attractors(bistable(), arguments.pop("samples"), key=0, **arguments)
+
+
+def test_cycles_are_no_samples():
+    cycles = cx.enumerate_cycles(bistable(), 1, progress=False)
+    with pytest.raises(TypeError, match=r"samples: expected a number of initial states .* \(N, 1\), got Cycles"):
+        cx.attractors(bistable(), cycles, key=0)
 
 
 def test_ctrl_c_returns_what_has_settled(monkeypatch):

@@ -20,7 +20,7 @@ from cyclax.cycles.families import described, lies_in, slow_family
 from cyclax.cycles.verify import Verified, verify_hits, verify_words
 from cyclax.cycles.word import WordKey, word_key
 from cyclax.maps.affine import AffineForm, affine_form, itineraries, state_scale
-from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.maps.base import AbstractPiecewiseLinearMap, real_array
 from cyclax.maps.driven import checked_inputs, unrolled
 from cyclax.maps.orbits import RETURNED, follow_tangents, gate_hashes, period_of, word_periods
 from cyclax.maps.stack import checked_model
@@ -124,10 +124,14 @@ def _driven(model, inputs: np.ndarray, samples, key, steps: int, longest: int) -
 
 def _checked_samples(model, bounds: AffineForm, samples, key, units: np.ndarray | None) -> np.ndarray:
     """Draw initial states `(N, M)` for a balanced model, or check those given and bring them into its units."""
-    if np.ndim(samples) == 0:
+    try:
+        states = np.asarray(real_array(samples), np.float64)
+    except (TypeError, ValueError) as error:
+        wanted = f"a number of initial states to draw, or the states, (N, {model.num_states})"
+        raise type(error)(f"samples: expected {wanted}, got {type(samples).__name__}; {error.__cause__}") from error
+    if states.ndim == 0:
         number, scale = whole(samples, "samples"), state_scale(bounds)
         return np.asarray(_drawn_states(key, number, model.num_states, scale)).T
-    states = np.asarray(samples, np.float64)
     if states.ndim != 2 or states.shape[1] != model.num_states or not len(states):
         raise ValueError(f"samples: expected a number, or states of shape (N, {model.num_states}), got {states.shape}.")
     if not np.all(np.isfinite(states)):
