@@ -60,7 +60,9 @@ def test_a_place_is_named_once_and_keeps_its_events():
     assert wide.types["degenerate flip"] == 4
     np.testing.assert_allclose(np.sort(wide.places("degenerate flip")[:, 0]), [-2, -1], atol=1e-12)
     np.testing.assert_allclose(wide.places("degenerate flip", order=4), [[-2]], atol=1e-12)
-    assert len(wide.places("degenerate flip", order=3)) == 0
+    assert len(wide.places("degenerate flip", order=3)) == len(wide.places("center")) == 0
+    with pytest.raises(ValueError, match=r"kind: 'flip' is no type of event; these are: .* degenerate flip, center"):
+        wide.places("flip")
     # Over two parameters the line right = -1 is met once in each of its columns.
     axes = {"left": np.array([0.1, 0.2, 0.3, 0.4]), "right": [-1.2, -0.9]}
     places = cx.scan(tent, axes, 2, key=0, orbit_steps=0).boundaries().places("degenerate flip")

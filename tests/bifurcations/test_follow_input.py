@@ -156,6 +156,8 @@ def test_a_fold_in_closed_form():
     points, _ = diagram.at(-1.0)
     assert np.allclose(sorted(points[:, 0]), [0.0, 0.75], rtol=0, atol=1e-14)
     assert len(diagram.at(0.5)[0]) == 0
+    with pytest.raises(TypeError, match=r"s: expected one number, got array\(.*ask for each"):
+        diagram.at(np.array([-1.0, 0.0]))
     (branch,) = diagram.branches
     assert np.allclose(sorted([branch.s[0], branch.s[-1]]), [-2.0, -2.0])
     assert "1 branch of fixed points" in str(diagram)

@@ -83,6 +83,14 @@ def test_to_dict_is_json(cycles):
 def test_access(cycles):
     assert cycles[0].order == 1
     assert len(cycles[:3]) == 3
+    assert cycles[np.int64(1)] is cycles[1]
+    mask = np.array([cycle.order == 8 for cycle in cycles])
+    assert cycles[mask] == cycles.of_order(8)
+    assert cycles[[2, 0]] == (cycles[2], cycles[0])
+    with pytest.raises(IndexError, match="a mask or a list of ints; boolean index did not match"):
+        cycles[mask[1:]]
+    with pytest.raises(TypeError, match="cycles are indexed by an int, a slice, a mask or a list of ints"):
+        cycles["first"]
     assert len(cycles.of_order(8)) == cycles.counts[8] == 7
     with pytest.raises(KeyError, match="order 9 was not searched"):
         cycles.of_order(9)

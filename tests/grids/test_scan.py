@@ -394,6 +394,8 @@ def test_places_outside_the_grid():
     assert "offset of left (2 values, -0.2 to 0)" in repr(moved)
     with pytest.raises(IndexError, match="left has 2 values"):
         result.cell(2)
+    with pytest.raises(TypeError, match=r"the number of a value of left: expected an int, got 0\.2"):
+        result.cell(0.2)
     with pytest.raises(IndexError, match="has 1 axes"):
         result.cell(0, 0)
     with pytest.raises(ValueError, match="order: 2 was not searched; the orders of this scan are 1"):

@@ -55,7 +55,7 @@ def test_a_jump_is_paired_with_its_event_and_its_gradient_peak(tent):
     # Events at 4.7 (twice) and 14.7: within one step of steps 3, 4, 5 and 13, 14, 15.
     assert explained == (1, 1, 6 / 20)
     assert tent.explained(["center"])[:2] == (1, 0)
-    with pytest.raises(ValueError, match="zebra is no type"):
+    with pytest.raises(ValueError, match="types: 'zebra' is no type of event; these are: persistence"):
         tent.explained(["zebra"])
     assert "1 of 1 jumps have an event within reach; by chance 30% would" in repr(tent)
 
@@ -135,6 +135,11 @@ def test_models_that_diverged_are_gaps():
     assert (dict(result[7].counts), dict(result[-14].counts)) == ({}, {})  # not: none of order 1
     with pytest.raises(IndexError, match="21 models, so there is no model 21"):
         result[21]
+    with pytest.raises(ValueError, match="explained: this track has no losses"):
+        result.explained()
+    assert [one.counts for one in result[6:9]] == [result[i].counts for i in (6, 7, 8)]
+    with pytest.raises(TypeError, match=r"the number of a model: expected an int, got 1\.0"):
+        result[1.0]
     with pytest.raises(ValueError, match="all of them hold NaN"):
         cx.track([broken, broken], 2, key=0)
 

@@ -5,6 +5,7 @@ Feigin 1970).
 """
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -23,6 +24,15 @@ EventType = Literal[
     "unexplained",
 ]
 Side = Literal["before", "after", "both", "undecided"]
+
+
+def check_types(kinds: Iterable[str], name: str, own: Iterable[str] = ()) -> None:
+    """Raise a `ValueError` where something is no type of event, nor one of one's own that there are."""
+    known = list(dict.fromkeys((*get_args(EventType), *own)))
+    for kind in kinds:
+        if kind not in known:
+            raise ValueError(f"{name}: {kind!r} is no type of event; these are: {', '.join(known)}.")
+
 
 # What `Event.to_dict` gives, as `cyclax.core.archive` compares it.
 _SIDES = frozenset(get_args(Side))

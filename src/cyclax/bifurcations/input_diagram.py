@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
 
 from cyclax.core.archive import Archive, write_archive
+from cyclax.core.checks import number_or_none
 from cyclax.paths.lines import RAY
 
 _FORM = {
@@ -99,9 +100,11 @@ class InputDiagram:
     def at(self, s: float) -> tuple[Float[np.ndarray, "f M"], tuple[int, ...]]:
         """Give the fixed points at one strength, and the numbers of their pieces.
 
-        **Raises:** `ValueError` outside the range.
+        **Raises:** `TypeError` for what is not one number; `ValueError` outside the range.
         """
         low, high = self.values
+        if number_or_none(s) is None:
+            raise TypeError(f"s: expected one number, got {s!r}; of several strengths, ask for each.")
         if not low <= s <= high:
             raise ValueError(f"s: the diagram reaches from {low:g} to {high:g}, got {s!r}.")
         found: list[np.ndarray] = []

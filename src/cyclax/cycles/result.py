@@ -50,9 +50,17 @@ class Cycles(Sequence[Cycle]):
     @overload
     def __getitem__(self, index: int) -> Cycle: ...
     @overload
-    def __getitem__(self, index: slice) -> tuple[Cycle, ...]: ...
+    def __getitem__(self, index: slice | Sequence[int] | np.ndarray) -> tuple[Cycle, ...]: ...
     def __getitem__(self, index):
-        return self.cycles[index]
+        if isinstance(index, (int, slice)):
+            return self.cycles[index]
+        which = np.asarray(index)
+        try:
+            chosen = np.arange(len(self))[which].tolist()
+        except IndexError as error:
+            kind = IndexError if which.dtype.kind in "biu" else TypeError
+            raise kind(f"cycles are indexed by an int, a slice, a mask or a list of ints; {error}.") from None
+        return tuple(map(self.cycles.__getitem__, chosen)) if isinstance(chosen, list) else self.cycles[chosen]
 
     def __len__(self) -> int:
         return len(self.cycles)

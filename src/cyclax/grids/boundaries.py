@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cyclax.bifurcations.compare import compare_pairs
-from cyclax.bifurcations.event import Event
+from cyclax.bifurcations.event import Event, check_types
 from cyclax.bifurcations.line import Line
 from cyclax.cycles.table import CycleTable, codes_of
 from cyclax.cycles.word import word_key
@@ -53,7 +53,10 @@ class Boundaries:
 
         One bifurcation may be several events at the same place: at a degenerate flip there is one of the cycle that
         flips and one of the cycle of twice the order. `events` lists them all.
+
+        **Raises:** `ValueError` for what is no type of event.
         """
+        check_types([kind], "kind", self.types)
         edge, at, bracket = self._of(kind, order)
         place, way = self._located(edge, at)
         near = np.minimum(bracket, _APART)[:, None] * way + 8 * np.finfo(float).eps * np.abs(place)

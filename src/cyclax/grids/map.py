@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cyclax.core.archive import Archive, write_archive
+from cyclax.core.checks import whole
 from cyclax.core.extras import extra
 from cyclax.core.numerics import numerics
 from cyclax.cycles.balance import balanced, in_own_units
@@ -112,6 +113,7 @@ class BifurcationMap:
         if len(place) != len(self.shape):
             raise IndexError(f"the grid has {len(self.shape)} axes ({', '.join(self.grid.names)}), got {place}.")
         for i, (index, size, name) in enumerate(zip(place, self.shape, self.grid.names, strict=True)):
+            whole(index, f"the number of a value of {name}", None)
             if not -size <= index < size:
                 raise IndexError(f"{name} has {size} values, so index {i} cannot be {index}.")
         return int(np.ravel_multi_index([i % size for i, size in zip(place, self.shape, strict=True)], self.shape))

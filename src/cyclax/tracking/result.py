@@ -5,13 +5,14 @@ import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple, get_args, overload
 
 import jax
 import numpy as np
 
-from cyclax.bifurcations.event import EVENT, Event, EventType
+from cyclax.bifurcations.event import EVENT, Event, EventType, check_types
 from cyclax.core.archive import Archive, write_archive
+from cyclax.core.checks import whole
 from cyclax.cycles.result import Cycles
 from cyclax.grids.cells import REPORT, filed, unfiled
 from cyclax.grids.grid import ModelSequence
@@ -75,8 +76,15 @@ class Track:
     def __len__(self) -> int:
         return self.cycles.grid.size
 
-    def __getitem__(self, i: int) -> Cycles:
-        """Give the cycles of one model; of a gap, none of no order: nothing was searched."""
+    @overload
+    def __getitem__(self, i: int) -> Cycles: ...
+    @overload
+    def __getitem__(self, i: slice) -> tuple[Cycles, ...]: ...
+    def __getitem__(self, i):
+        """Give the cycles of one model, or of each in a slice; of a gap, none of no order: nothing was searched."""
+        if isinstance(i, slice):
+            return tuple(self[j] for j in range(len(self))[i])
+        i = whole(i, "the number of a model", None)
         if not -len(self) <= i < len(self):
             raise IndexError(f"this track has {len(self)} models, so there is no model {i}.")
         known = self.cycles if self.cycles.searched[i] else dataclasses.replace(self.cycles, orders=())
@@ -153,14 +161,15 @@ class Track:
         every place where one as long could have been seen (the losses are finite); the mean, over the jumps, of the
         share of these places that have such an event within one step. Without jumps, that of one step.
 
-        **Raises:** `ValueError` for types that are none.
+        **Raises:** `ValueError` for types that are none, or where no losses were given.
         """
+        if self.losses is None:
+            raise ValueError("explained: this track has no losses, so no jumps of them; give cx.track(.., losses=).")
         if types is None:
             counts = is_bifurcation
         else:
             wanted = {types} if isinstance(types, str) else set(types)
-            if unknown := wanted - set(get_args(EventType)):
-                raise ValueError(f"types: {', '.join(sorted(unknown))} is no type of event.")
+            check_types(wanted, "types", self.types)
 
             def counts(event: Event) -> bool:
                 return event.type in wanted
