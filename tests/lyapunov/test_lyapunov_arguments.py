@@ -70,6 +70,8 @@ def run(model=PLRNN, state=(), inputs=None, **settings):
         ),
         ({"model": GRU}, TypeError, "model: model(state) fails; does it take inputs?"),
         ({"model": GRU, "inputs": np.ones((12, 3))}, TypeError, "model: model(state, input) fails; are the inputs of"),
+        ({"model": lambda z: np.sin(z)}, TypeError, "fails: it is traced by JAX, so write it with jax.numpy, without"),
+        ({"model": lambda z: z * float(z[0])}, TypeError, "fails: it is traced by JAX, so write it with jax.numpy"),
         ({"model": lambda z: z[:1]}, ValueError, "it takes shape (2,) and gives shape (1,)"),
         ({"model": lambda z: z > 0}, TypeError, "model: model(state) must give real numbers, got bool"),
         (
@@ -215,6 +217,11 @@ def test_no_way_back_through_a_singular_jacobian():
         FloatingPointError, match=r"num_vectors: in step 6 the map loses a dimension .* ask for 1 at most"
     ):
         cx.covariant_vectors(cell, np.ones(2), steps=5, warmup=5, cooldown=0)
+    constant = cx.PLRNN(A=[0, 0], W=np.zeros((2, 2)), h=[1, 1])
+    with pytest.raises(FloatingPointError, match="vectors from 1 on have no past: there are none here"):
+        cx.covariant_vectors(constant, np.ones(2), steps=5, warmup=5)
+    with pytest.raises(ValueError, match="num_vectors: 3 vectors were asked for, but there are 2 states only"):
+        cx.covariant_vectors(constant, np.ones(2), steps=5, warmup=5, num_vectors=3)
 
 
 def test_a_flow_whose_solver_gives_up():

@@ -137,7 +137,16 @@ def test_dead_units_have_minus_infinity():
     np.testing.assert_allclose(got.exponents[:2], np.log(0.5), atol=1e-12)
     assert got.exponents[2] == got.weighted_exponents[2] == -np.inf
     assert "-inf: tangents vanish to rounding" in str(got)
+    assert "  3  -inf, weighted -inf\n" in str(got)
     assert got.converged
+
+
+def test_a_map_onto_one_point():
+    constant = cx.PLRNN(A=[0, 0], W=np.zeros((2, 2)), h=[1, 1])
+    said = str(cx.lyapunov_spectrum(constant, np.ones(2), steps=100, warmup=10))
+    assert "  1  -inf\n" in said
+    assert "errors vanish at once" in said
+    assert "converged (exponents of -inf have no error)" in said
 
 
 def test_inputs_of_piecewise_linear_maps_add_to_the_bias():

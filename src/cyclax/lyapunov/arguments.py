@@ -76,8 +76,9 @@ def checked_problem(
     most_steps: Any,
     tolerances: tuple[Any, Any],
     orthonormalization: Any,
+    number_name: str = "num_exponents",
 ) -> Problem:
-    """Check all arguments; to be called with float64 enabled.
+    """Check all arguments; to be called with float64 enabled. `number_name`: what `num_exponents` is called there.
 
     **Raises:** `TypeError` and `ValueError` that name the argument and the remedy.
     """
@@ -99,9 +100,10 @@ def checked_problem(
     inputs, input_steps = _checked_inputs(inputs, axes, warmup + most_steps, repeat_inputs)
     lanes = _lanes(model, states, inputs, axes)
     _check_call(model, layout, inputs, axes)
-    number = layout.size if num_exponents is None else whole(num_exponents, "num_exponents", 1)
+    number = layout.size if num_exponents is None else whole(num_exponents, number_name, 1)
     if number > layout.size:
-        raise ValueError(f"num_exponents: {number} exponents were asked for, but there are {layout.size} states only.")
+        what = number_name.removeprefix("num_")
+        raise ValueError(f"{number_name}: {number} {what} were asked for, but there are {layout.size} states only.")
     flat = np.broadcast_to(states.reshape(layout.size, -1), (layout.size, lanes))
     batch = any(axis == 0 for axis in axes)
     return Problem(
@@ -270,6 +272,8 @@ def _check_call(model: Any, layout: Layout, inputs: PyTree, axes: Axes) -> None:
     except Exception as error:
         # Whatever a user's function raises on the first call says that it was called wrongly, or is wrong.
         hint = "; does it take inputs?" if inputs is None else "; are the inputs of the right shape?"
+        if isinstance(error, jax.errors.JAXTypeError):
+            hint = ": it is traced by JAX, so write it with jax.numpy, without NumPy, float() or if on its numbers"
         hint += " Are all of its arrays stacked along a first axis?" if axes.model == 0 else ""
         reason = " ".join(str(error).split())[:300]
         raise type_of(error)(f"model: {form} fails{hint} ({type(error).__name__}: {reason})") from error

@@ -102,6 +102,7 @@ def covariant_vectors(
             most_steps=steps + cooldown,
             tolerances=(0.0, 0.0),
             orthonormalization=None,
+            number_name="num_vectors",
         )
         if problem.axes.model == 0:
             raise ValueError("model: a batch of models; covariant vectors are computed for one.")
@@ -135,7 +136,7 @@ def covariant_vectors(
             t, i = np.argwhere(lost)[0]
             raise FloatingPointError(
                 f"num_vectors: in step {warmup + t + 1} the map loses a dimension (a singular Jacobian), so vectors "
-                f"from {i + 1} on have no past; ask for {i} at most."
+                f"from {i + 1} on have no past" + (f"; ask for {i} at most." if i else ": there are none here.")
             )
         vectors, growth = (np.asarray(part) for part in _backward(R))
     first = np.concatenate([np.asarray(start)[None], zs[:steps]])

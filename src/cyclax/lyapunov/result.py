@@ -107,7 +107,7 @@ class Spectrum:
 
     @functools.cached_property
     def standard_errors(self) -> Float[np.ndarray, "... n"]:
-        """Standard errors from 32 block means; NaN where there are too few steps.
+        """Standard errors from 32 block means; NaN where there are too few steps, and of an exponent of -inf.
 
         Never below rounding, and of a flow never below the integrator's errors. They are right where correlations die
         out within a block; `converged` looks at that.
@@ -386,7 +386,9 @@ def _rows(spectrum: Spectrum) -> list[str]:
     shown = list(range(number)) if number <= _MOST_LINES else [*range(_MOST_LINES - 2), number - 1]
     rows = []
     for i in shown:
-        row = f"{i + 1:>4}  {spectrum.exponents[i]:+.6g} +- {spectrum.standard_errors[i]:.1g}"
+        # An exponent of -inf has no error.
+        error = "" if np.isneginf(spectrum.exponents[i]) else f" +- {spectrum.standard_errors[i]:.1g}"
+        row = f"{i + 1:>4}  {spectrum.exponents[i]:+.6g}{error}"
         rows.append(row if weighted is None else f"{row}, weighted {weighted[i]:+.12g}")
         if number > _MOST_LINES and i == shown[-2]:
             rows.append("  ..")
@@ -414,6 +416,8 @@ def _meaning(spectrum: Spectrum) -> str:
     )
     if largest > zero:
         parts.append(f"errors double every {math.log(2) / largest / spectrum.dt:.4g} steps")
+    elif np.isneginf(largest):
+        parts.append("errors vanish at once")
     elif largest < -zero:
         parts.append(f"errors halve every {-math.log(2) / largest / spectrum.dt:.4g} steps")
     else:
@@ -422,6 +426,8 @@ def _meaning(spectrum: Spectrum) -> str:
 
 
 def _verdict(spectrum: Spectrum) -> str:
+    if np.isneginf(spectrum.means).all():
+        return "converged (exponents of -inf have no error)"
     if spectrum.converged:
         return f"converged (every standard error within {spectrum.rtol:g} of its exponent + {spectrum.atol:g})"
     if spectrum.diverged:
