@@ -215,11 +215,17 @@ def test_negative_orders_after_a_space(lozi, capsys):
 
 
 def test_bad_settings(lozi, capsys):
-    assert "SCYFI: starts: expected a positive int, got 0" in error_of(capsys, lozi, "--orders", "2", "--starts", "0")
-    assert "Combined: seconds: expected a time budget or None, a positive number, got -1.0" in error_of(
-        capsys, lozi, "--orders", "2", "--seconds", "-1"
-    )
-    assert "argument --seed: invalid int value: 'x'" in error_of(capsys, lozi, "--orders", "2", "--seed", "x")
+    """They are called as they are written here, and not as in Python."""
+    for option, text, wanted in (
+        ("--starts", "0", "a positive int"),
+        ("--seconds", "-1", "a positive number"),
+        ("--seconds", "nan", "a positive number"),
+        ("--box", "-1", "a positive number"),
+        ("--seed", "-1", "an int, 0 or more"),
+        ("--seed", "x", "an int, 0 or more"),
+    ):
+        message = f"argument {option}: expected {wanted}, got {text}"
+        assert message in error_of(capsys, lozi, "--orders", "2", "--exact", option, text)
 
 
 @pytest.mark.usefixtures("no_search")

@@ -12,9 +12,10 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from cyclax.core.interruption import to_work
+from cyclax.core.options import INT_FROM_0, POSITIVE, POSITIVE_INT, number_or_all, numbers, orders
 from cyclax.core.version import __version__
 
 # The library itself is imported by the commands, so that --version and --help need not wait for JAX.
@@ -67,16 +68,16 @@ def _parser() -> argparse.ArgumentParser:
         "Find the fixed points and cycles of a network, and say how sure it is that none is missing.",
     )
     cycles.add_argument("model", metavar="MODEL", help=_MODEL)
-    orders = "27 means 1 to 27; 8,16 means exactly these; all (with --exact) means every order there is"
-    cycles.add_argument("--orders", required=True, type=_orders, help=orders)
+    which = "27 means 1 to 27; 8,16 means exactly these; all (with --exact) means every order there is"
+    cycles.add_argument("--orders", required=True, type=orders, help=which)
     cycles.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     cycles.add_argument("--plot", type=Path, metavar="FILE", help=f"draw the cycles ({', '.join(_PICTURES)})")
     cycles.add_argument("--save", type=Path, metavar="FILE", help="save the cycles (.npz, read by cyclax.Cycles.load)")
-    cycles.add_argument("--seed", type=int, default=0, help="seed of the random starts (default: 0)")
-    cycles.add_argument("--seconds", type=float, metavar="S", help="stop after S seconds with what has been found")
-    cycles.add_argument("--starts", type=int, metavar="N", help="most starts for each order")
+    cycles.add_argument("--seed", type=INT_FROM_0, default=0, help="seed of the random starts (default: 0)")
+    cycles.add_argument("--seconds", type=POSITIVE, metavar="S", help="stop after S seconds with what has been found")
+    cycles.add_argument("--starts", type=POSITIVE_INT, metavar="N", help="most starts for each order")
     cycles.add_argument("--exact", action="store_true", help="enumerate, with a proof that none is missing")
-    cycles.add_argument("--box", type=float, metavar="B", help="with --exact: cycles with all |z_i| <= B")
+    cycles.add_argument("--box", type=POSITIVE, metavar="B", help="with --exact: cycles with all |z_i| <= B")
     cycles.add_argument("--certify", action="store_true", help="prove each cycle in ball arithmetic")
     _add_checkpoint(cycles)
     _add_report(commands)
@@ -130,16 +131,16 @@ def _keep_compiled() -> None:
 def _add_checkpoint(command: argparse.ArgumentParser) -> None:
     checkpoint = command.add_argument_group("what the weights of a checkpoint do not tell")
     gated = "gated states of an almost-linear RNN, or all"
-    checkpoint.add_argument("--num-gated", type=_number_or_all, metavar="P", help=gated)
+    checkpoint.add_argument("--num-gated", type=number_or_all, metavar="P", help=gated)
     checkpoint.add_argument(
         "--clipped", action="store_true", default=None, help="a shallow or dendritic PLRNN is clipped"
     )
     share = "of a leaky integrator, dt / tau (1 for none); numbers with commas, one for each unit"
-    checkpoint.add_argument("--alpha", type=_numbers, metavar="A", help=share)
+    checkpoint.add_argument("--alpha", type=numbers, metavar="A", help=share)
     forms = ("rate", "current", "rectified")
     checkpoint.add_argument("--form", choices=forms, help="of a leaky integrator: where its ReLU stands")
     checkpoint.add_argument(
-        "--input", type=_numbers, metavar="U", help="a constant input: numbers with commas (--input=-1,2)"
+        "--input", type=numbers, metavar="U", help="a constant input: numbers with commas (--input=-1,2)"
     )
     checkpoint.add_argument("--prefix", metavar="NAME", help="of several networks, take the one below this name")
     checkpoint.add_argument("--ignore", action="append", metavar="NAME", help="leave out this entry (may be repeated)")
@@ -155,16 +156,16 @@ def _add_report(commands: Any) -> None:
     report = _add_command(commands, "report", _report, what, long)
     report.add_argument("model", metavar="MODEL", help=_MODEL)
     report.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="the page (.html)")
-    report.add_argument("--orders", default=8, type=_orders, help="27 means 1 to 27; 8,16 means exactly these")
+    report.add_argument("--orders", default=8, type=orders, help="27 means 1 to 27; 8,16 means exactly these")
     samples = "initial states that are followed to their attractors (default: 1000)"
-    report.add_argument("--samples", type=int, default=1000, metavar="N", help=samples)
+    report.add_argument("--samples", type=POSITIVE_INT, default=1000, metavar="N", help=samples)
     counted = "steps that count for Lyapunov exponents (default: 20000)"
-    report.add_argument("--steps", type=int, default=20_000, metavar="N", help=counted)
+    report.add_argument("--steps", type=POSITIVE_INT, default=20_000, metavar="N", help=counted)
     near = "stable cycles of which the nearest bifurcation is looked for (default: 4)"
-    report.add_argument("--bifurcations", type=int, default=4, metavar="N", help=near)
-    report.add_argument("--seed", type=int, default=0, help="seed of the starts and initial states (default: 0)")
-    report.add_argument("--seconds", type=float, metavar="S", help="stop the search for cycles after S seconds")
-    report.add_argument("--starts", type=int, metavar="N", help="most starts of the search for each order")
+    report.add_argument("--bifurcations", type=INT_FROM_0, default=4, metavar="N", help=near)
+    report.add_argument("--seed", type=INT_FROM_0, default=0, help="seed of the starts and initial states (default: 0)")
+    report.add_argument("--seconds", type=POSITIVE, metavar="S", help="stop the search for cycles after S seconds")
+    report.add_argument("--starts", type=POSITIVE_INT, metavar="N", help="most starts of the search for each order")
     _add_checkpoint(report)
 
 
@@ -178,46 +179,18 @@ def _add_lyapunov(commands: Any) -> None:
         "begins at a random state, standard normal from the seed, and is warmed up.",
     )
     lyapunov.add_argument("model", metavar="MODEL", help=_MODEL)
-    lyapunov.add_argument("--steps", type=int, default=100_000, metavar="N", help="steps that count (default: 100000)")
-    lyapunov.add_argument("--warmup", type=int, default=10_000, metavar="N", help="steps before (default: 10000)")
+    counted, before = "steps that count (default: 100000)", "steps before (default: 10000)"
+    lyapunov.add_argument("--steps", type=POSITIVE_INT, default=100_000, metavar="N", help=counted)
+    lyapunov.add_argument("--warmup", type=INT_FROM_0, default=10_000, metavar="N", help=before)
     longer = "double the steps until the exponents have converged, to N at most"
-    lyapunov.add_argument("--most-steps", type=int, metavar="N", help=longer)
-    lyapunov.add_argument("--exponents", type=int, metavar="N", help="how many, largest first (default: all)")
-    lyapunov.add_argument("--starts", type=int, metavar="B", help="this many orbits, from random states")
-    lyapunov.add_argument("--seed", type=int, default=0, help="seed of the random states (default: 0)")
+    lyapunov.add_argument("--most-steps", type=POSITIVE_INT, metavar="N", help=longer)
+    lyapunov.add_argument("--exponents", type=POSITIVE_INT, metavar="N", help="how many, largest first (default: all)")
+    lyapunov.add_argument("--starts", type=POSITIVE_INT, metavar="B", help="this many orbits, from random states")
+    lyapunov.add_argument("--seed", type=INT_FROM_0, default=0, help="seed of the random states (default: 0)")
     lyapunov.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     lyapunov.add_argument("--plot", type=Path, metavar="FILE", help=f"draw the exponents ({', '.join(_PICTURES)})")
     lyapunov.add_argument("--save", type=Path, metavar="FILE", help="save them (.npz, read by cyclax.Spectrum.load)")
     _add_checkpoint(lyapunov)
-
-
-def _number_or_all(text: str) -> int | Literal["all"]:
-    try:
-        return "all" if text == "all" else int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor all") from None
-
-
-def _numbers(text: str) -> float | list[float]:
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number, nor numbers with commas") from None
-    return numbers if "," in text else numbers[0]
-
-
-def _orders(text: str) -> int | list[int] | Literal["all"]:
-    if text == "all":
-        return "all"
-    try:
-        if "," in text:
-            # A comma at the end, as in a Python tuple, asks for one order alone.
-            return [int(part) for part in text.removesuffix(",").split(",")]
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no order; give an integer (27 for 1 to 27) or integers with commas (8,16 for exactly these)"
-        ) from None
 
 
 def _cycles(arguments: argparse.Namespace) -> int:
@@ -257,7 +230,7 @@ def _stated(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _scan(arguments: argparse.Namespace) -> int:
     from cyclax import plot
-    from cyclax.plot.cycles import new_axes
+    from cyclax.plot.style import new_axes
     from cyclax.recipes.scan import ScanPlan
 
     plan = ScanPlan.read(arguments.plan)
@@ -282,7 +255,7 @@ def _scan(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     from cyclax import plot
-    from cyclax.plot.cycles import new_axes
+    from cyclax.plot.style import new_axes
     from cyclax.recipes.train import train_from_toml
 
     if arguments.plot is not None:
@@ -309,10 +282,8 @@ def _lyapunov(arguments: argparse.Namespace) -> int:
     import cyclax as cx
 
     model, ax = _prepare(arguments)
-    if arguments.seed < 0:
-        raise ValueError(f"--seed: expected 0 or more, got {arguments.seed}.")
-    if arguments.starts is not None and arguments.starts < 1:
-        raise ValueError(f"--starts: expected 1 or more orbits, got {arguments.starts}.")
+    if arguments.exponents is not None and arguments.exponents > model.num_states:
+        raise ValueError(f"--exponents: {arguments.exponents} of a network of {model.num_states} states.")
     to_work()
     shape = (model.num_states,) if arguments.starts is None else (arguments.starts, model.num_states)
     try:
@@ -362,7 +333,7 @@ def _prepare(arguments: argparse.Namespace) -> tuple[Any, Any]:
     ax = None
     if arguments.plot is not None:
         _require_writable(arguments.plot, _PICTURES, "--plot")
-        from cyclax.plot.cycles import new_axes
+        from cyclax.plot.style import new_axes
 
         ax = new_axes(shown=False)
     if arguments.save is not None:

@@ -120,6 +120,9 @@ def test_forcing_interval(spectrum):
     np.testing.assert_allclose(cx.forcing_interval(0.1), 6.931471805599453, rtol=1e-15)
     assert cx.forcing_interval(0.0) == cx.forcing_interval(-1.0) == np.inf
     assert cx.forcing_interval(spectrum) == np.log(2) / spectrum.exponents[0]
+    for value in ("0.1", None, np.array([0.1, 0.2])):
+        with pytest.raises(TypeError, match="largest_exponent: expected a number, in nats per step, or the Spectrum"):
+            cx.forcing_interval(value)
 
 
 def test_print_tells_the_story(spectrum, batch):
@@ -141,7 +144,7 @@ def test_print_tells_the_story(spectrum, batch):
 def test_a_batch_is_indexed_and_pooled(batch):
     with pytest.raises(IndexError, match="orbit 20 of 20"):
         batch[20]
-    with pytest.raises(TypeError, match="a batch is indexed by the number of one orbit, got slice"):
+    with pytest.raises(TypeError, match="the number of an orbit: expected an int, got slice"):
         batch[0:2]
     with pytest.raises(TypeError, match="one spectrum has no entries"):
         batch[0][0]
@@ -251,10 +254,10 @@ def test_command_json(lozi, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--steps", "0"], "steps: expected a positive int, got 0"),
-        (["--exponents", "3"], "num_exponents: 3 exponents were asked for, but there are 2 states only"),
-        (["--starts", "0"], "--starts: expected 1 or more orbits, got 0"),
-        (["--seed", "-1"], "--seed: expected 0 or more, got -1"),
+        (["--steps", "0"], "argument --steps: expected a positive int, got 0"),
+        (["--exponents", "3"], "--exponents: 3 of a network of 2 states"),
+        (["--starts", "0"], "argument --starts: expected a positive int, got 0"),
+        (["--seed", "-1"], "argument --seed: expected an int, 0 or more, got -1"),
         (["--plot", "a.bmp"], "--plot: a.bmp must end in .pdf or .png or .svg"),
     ],
 )

@@ -102,6 +102,17 @@ def test_paths(tmp_path):
         cx.save(tmp_path / "no" / "folder" / "network.json", cx.TentMap(2.0))
 
 
+def test_what_is_said_of_a_file_is_known(tmp_path):
+    path = tmp_path / "sequence.json"
+    path.write_text(json.dumps({name: 2 * [value] for name, value in GOOD.items() if name != "model"}))
+    with pytest.raises(TypeError, match=r"ignor: there is no such argument; .* index, num_gated, clipped, .* ignore"):
+        cx.load(path, ignor="x")
+    with pytest.raises(TypeError, match=r"sequence.json: index: expected an int, got 'a'"):
+        cx.load(path, index="a")
+    with pytest.raises(ValueError, match="no known weights below 'net', but at the top level: give that as prefix, or"):
+        cx.load(path, index=0, prefix="net")
+
+
 def test_unknown_class_is_not_written(tmp_path):
     class Mine(cx.AbstractPiecewiseLinearMap):
         num_states = 1

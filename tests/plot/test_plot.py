@@ -1,6 +1,5 @@
 """Pictures: what they say of a result, checked on the artists; that they can be written; and what is refused."""
 
-import importlib
 import sys
 import time
 
@@ -14,8 +13,7 @@ from matplotlib.quiver import Quiver
 from cyclax import plot
 from cyclax.cycles.cycle import Cycle
 from cyclax.cycles.result import Cycles
-
-drawing = importlib.import_module("cyclax.plot.cycles")  # `cyclax.plot.cycles` is the function
+from cyclax.plot.style import new_axes
 
 
 def cycle(points, multipliers) -> Cycle:
@@ -214,7 +212,7 @@ def test_five_hundred_cycles_are_drawn_quickly(ax, tmp_path):
 
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
 def test_written_with_the_legend_inside_the_page(suffix, tmp_path):
-    ax = plot.cycles(three(), drawing.new_axes(shown=False))
+    ax = plot.cycles(three(), new_axes(shown=False))
     path = tmp_path / f"cycles.{suffix}"
     ax.figure.savefig(path)
     assert path.stat().st_size > 2000
@@ -246,7 +244,7 @@ def test_missing_matplotlib(monkeypatch):
     with pytest.raises(ImportError, match=r"pictures need matplotlib: pip install 'cyclax\[plot\]'"):
         plot.cycles(three())
     with pytest.raises(ImportError, match="pip install"):
-        drawing.new_axes(shown=False)
+        new_axes(shown=False)
 
 
 @pytest.mark.parametrize(
@@ -268,6 +266,12 @@ def test_bad_components(components, states, message, ax):
 def test_not_a_result(ax):
     with pytest.raises(TypeError, match=r"result must be the Cycles that find_cycles returns, .* got an empty list"):
         plot.cycles([], ax)
+
+
+@pytest.mark.parametrize("wrong", ["axes", Figure(), np.array([None, None])], ids=lambda one: type(one).__name__)
+def test_not_axes(wrong):
+    with pytest.raises(TypeError, match=r"ax: expected axes of matplotlib, such as figure.add_subplot\(\) gives, got"):
+        plot.cycles(result(cycle([[0.0, 0.0]], [0.5, 0.5])), wrong)
 
 
 def test_some_of_the_cycles(ax):

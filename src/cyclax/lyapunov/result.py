@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import html
 import math
-import operator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from cyclax.core.archive import Archive, write_archive
+from cyclax.core.checks import number_or_none, whole
 from cyclax.lyapunov.statistics import (
     BLOCKS,
     kaplan_yorke,
@@ -240,10 +240,7 @@ class Spectrum:
         """Give the spectrum of one orbit of a batch."""
         if self.means.ndim == 1:
             raise TypeError("one spectrum has no entries; a batch has one for each orbit. Index `exponents`.")
-        try:
-            index = operator.index(index)
-        except TypeError:
-            raise TypeError(f"a batch is indexed by the number of one orbit, got {index!r}.") from None
+        index = whole(index, "the number of an orbit", None)
         if not -len(self) <= index < len(self):
             raise IndexError(f"orbit {index} of {len(self)}.")
         return dataclasses.replace(
@@ -333,7 +330,7 @@ def forcing_interval(largest_exponent: float | Spectrum) -> float:
     **Returns:** steps; inf where the exponent is not positive (of a spectrum: not beyond its error), as no forcing is
     needed there.
 
-    **Raises:** `ValueError` for NaN, or the spectrum of a batch.
+    **Raises:** `TypeError` for what is neither; `ValueError` for NaN, or the spectrum of a batch.
     """
     if isinstance(largest_exponent, Spectrum):
         if largest_exponent.means.ndim != 1:
@@ -342,7 +339,10 @@ def forcing_interval(largest_exponent: float | Spectrum) -> float:
         if abs(value) <= largest_exponent._zero_within[0][0] * largest_exponent.dt:
             value = 0.0
     else:
-        value = float(largest_exponent)
+        value = number_or_none(largest_exponent)
+        if value is None:
+            wanted = "a number, in nats per step, or the Spectrum of one orbit"
+            raise TypeError(f"largest_exponent: expected {wanted}, got {largest_exponent!r}.")
     if math.isnan(value):
         raise ValueError("largest_exponent: NaN; did the orbit diverge?")
     return math.log(2) / value if value > 0 else math.inf

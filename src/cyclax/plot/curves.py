@@ -9,7 +9,7 @@ from cyclax.bifurcations.curve import Curve
 from cyclax.grids.map import BifurcationMap
 from cyclax.plot.edges import draw_edges
 from cyclax.plot.maps import bifurcation_map
-from cyclax.plot.style import BESIDE, new_axes
+from cyclax.plot.style import BESIDE, axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ def bifurcation_curves(
     names += [over.grid.names] if over is not None else []
     if len(set(names)) > 1:
         raise ValueError(f"plot.bifurcation_curves: these are over different parameters: {sorted(set(names))}.")
-    ax = new_axes(shown=True) if ax is None else ax
+    ax = axes_or_new(ax)
     if over is not None:
         bifurcation_map(over, ax, boundaries=False, **arguments)
     else:

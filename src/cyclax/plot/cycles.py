@@ -9,7 +9,7 @@ import numpy as np
 from cyclax.core.checks import whole
 from cyclax.cycles.cycle import Cycle
 from cyclax.cycles.result import Cycles, checked_cycles
-from cyclax.plot.style import COLORS, new_axes, shades
+from cyclax.plot.style import COLORS, axes_or_new, shades
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,8 +51,7 @@ def cycles(result: Sequence[Cycle], ax: "Axes | None" = None, *, components: Seq
     """
     result = checked_cycles(result, "plot.cycles: result")
     chosen = None if components is None else _checked_components(components, result)
-    if ax is None:
-        ax = new_axes(shown=True)
+    ax = axes_or_new(ax)
     if not len(result):
         orders = f"{result.orders[0]}" if len(result.orders) == 1 else f"{result.orders[0]} to {result.orders[-1]}"
         ax.text(0.5, 0.5, f"no cycles found (orders {orders})", transform=ax.transAxes, ha="center", va="center")

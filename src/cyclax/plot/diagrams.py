@@ -9,7 +9,7 @@ from cyclax.core.checks import whole
 from cyclax.grids.grid import geometric
 from cyclax.grids.map import BifurcationMap
 from cyclax.plot.maps import bifurcation_map, parameter_name, require_map
-from cyclax.plot.style import BESIDE, new_axes, shades
+from cyclax.plot.style import BESIDE, axes_or_new, shades
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,7 @@ def bifurcation_diagram(
     states = result.grid.model.num_states
     coordinate = whole(coordinate, "coordinate", 0, states - 1)
     behind = None if attractor is None else _checked_points(attractor, coordinate, states)
-    ax = new_axes(shown=True) if ax is None else ax
+    ax = axes_or_new(ax)
     values = result.grid.axes[0]
     if geometric(values) and values[0] > 0:
         ax.set_xscale("log")

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from cyclax.bifurcations.input_diagram import InputDiagram
 from cyclax.core.checks import whole
-from cyclax.plot.style import BESIDE, COLORS, new_axes
+from cyclax.plot.style import BESIDE, COLORS, axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +57,7 @@ def input_diagram(
         raise TypeError(f"plot.input_diagram: expected what follow_input returns, got {type(diagram).__name__}.")
     states = diagram.points.shape[2]
     weights, name = _drawn(states, coordinate, readout)
-    ax = new_axes(shown=True) if ax is None else ax
+    ax = axes_or_new(ax)
     from matplotlib.collections import LineCollection
     from matplotlib.lines import Line2D
 

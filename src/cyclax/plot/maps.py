@@ -10,7 +10,7 @@ from cyclax.core.checks import whole
 from cyclax.grids.grid import cell_edges, geometric
 from cyclax.grids.map import BifurcationMap
 from cyclax.plot.edges import checked_segments, draw_edges
-from cyclax.plot.style import BESIDE, new_axes
+from cyclax.plot.style import BESIDE, axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,7 +99,7 @@ def bifurcation_map(
     segments = checked_segments(boundaries) if isinstance(boundaries, Mapping) else {}
     if boundaries is True:
         segments = _segments_of(result)
-    ax = new_axes(shown=True) if ax is None else ax
+    ax = axes_or_new(ax)
     searched = np.reshape(result.searched, result.shape)
     if chosen == "exponent":
         _draw_exponents(ax, result, searched)

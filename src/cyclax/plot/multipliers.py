@@ -8,7 +8,7 @@ import numpy as np
 from cyclax.cycles.cycle import Cycle
 from cyclax.cycles.result import checked_cycles
 from cyclax.plot.cycles import LOOKS, add_legend, grouped
-from cyclax.plot.style import new_axes
+from cyclax.plot.style import axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ def multipliers(result: Sequence[Cycle], ax: "Axes | None" = None) -> "Axes":
     **Raises:** `ImportError` that says what to install where matplotlib is missing; `TypeError` for another result.
     """
     result = checked_cycles(result, "plot.multipliers: result")
-    ax = new_axes(shown=True) if ax is None else ax
+    ax = axes_or_new(ax)
     values = np.concatenate([np.zeros(0), *(cycle.multipliers for cycle in result)])
     largest = float(np.max(np.abs(values), initial=1.0))
     far = largest > _FAR

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cyclax.lyapunov.result import Spectrum
-from cyclax.plot.style import BESIDE, COLORS, new_axes
+from cyclax.plot.style import BESIDE, COLORS, axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ def spectrum(result: Spectrum, ax: "Axes | None" = None) -> "Axes":
     **Raises:** `ImportError` that says what to install where matplotlib is missing; `TypeError` for another result.
     """
     _require(result, "spectrum")
-    ax = new_axes(shown=True) if ax is None else ax
+    ax = axes_or_new(ax)
     rank = np.arange(1, result.means.shape[-1] + 1)
     ax.axhline(0, color="0.6", lw=0.8, zorder=1)
     exponents = np.where(np.isfinite(result.exponents), result.exponents, np.nan)
@@ -75,7 +75,7 @@ def running_exponents(result: Spectrum, ax: "Axes | None" = None) -> "Axes":
     _require(result, "running_exponents")
     if result.means.ndim == 2 or "pooled" in result.report:
         raise ValueError("plot.running_exponents: a batch has no single running estimate; draw result[i].")
-    ax = new_axes(shown=True) if ax is None else ax
+    ax = axes_or_new(ax)
     shown = min(result.means.shape[-1], len(COLORS))
     for i in range(shown):
         label = rf"$\lambda_{{{i + 1}}}$ = {result.exponents[i]:.5g} $\pm$ {result.standard_errors[i]:.1g}"

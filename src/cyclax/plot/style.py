@@ -32,6 +32,14 @@ def new_axes(*, shown: bool) -> "Axes":
     return extra("matplotlib.figure", "plot", "pictures need").Figure(**shape).add_subplot()
 
 
+def axes_or_new(ax: "Axes | None") -> "Axes":
+    """Give the axes to draw in: those that are given, or those of a new pyplot figure."""
+    if ax is not None and not hasattr(ax, "plot"):
+        kind = type(ax).__name__
+        raise TypeError(f"ax: expected axes of matplotlib, such as figure.add_subplot() gives, got {kind}.")
+    return new_axes(shown=True) if ax is None else ax
+
+
 def shades(number: int) -> Sequence[Any]:
     """Give so many colors: of the palette while it lasts."""
     if number <= len(COLORS):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cyclax.plot.style import COLORS, new_axes
+from cyclax.plot.style import COLORS, axes_or_new
 from cyclax.training.result import Fit
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def training(result: Fit, ax: "Axes | None" = None) -> "Axes":
         raise TypeError(f"plot.training: result must be what fit returns, Fit, got {type(result).__name__}.{remedy}")
     if len(result.losses) == 0:
         raise ValueError("plot.training: no update has been made; there is nothing to draw.")
-    ax = new_axes(shown=True) if ax is None else ax
+    ax = axes_or_new(ax)
     handles = [
         _curve(ax, result.gradient_norms, _GRADIENT, (0, (5, 2)), "gradient norm"),
         _curve(ax, result.losses, _LOSS, "-", "loss (mean squared error)"),

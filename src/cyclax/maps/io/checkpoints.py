@@ -3,12 +3,12 @@
 `docs/checkpoints.md` has the table of names.
 """
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict, Unpack, overload
 
 import numpy as np
 
+from cyclax.core.checks import whole
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.io.groups import Groups, groups_of, listed, without
 from cyclax.maps.io.layouts import EQUATIONS, FORMS, LAYOUTS, NAMES, Arrays, Layout, best_layout
@@ -116,7 +116,7 @@ def from_arrays(
             f"{source}: this is a sequence of {count} models ({', '.join(stacked)}: one axis more in front); pick one "
             "with index=0 (command line: --index 0), or several with index=slice(None)."
         )
-    if not isinstance(index, slice) and not -count <= operator.index(index) < count:
+    if not isinstance(index, slice) and not -count <= whole(index, f"{source}: index", None) < count:
         raise ValueError(f"{source}: index {index} is out of range; there are {count} models.")
     chosen = range(count)[index]
     return build(chosen) if isinstance(chosen, int) else [build(i) for i in chosen]
@@ -147,13 +147,17 @@ def _recognize(groups: Groups, prefix: str | None, options: _Options, source: st
         for above, group in groups.items()
         if prefix in (None, above) or above.startswith(f"{prefix}.")  # the prefix "" is the top level alone
     }
-    found = {
+    everywhere = {
         above: layout
-        for above, group in inside.items()
+        for above, group in groups.items()
         if (layout := best_layout(set(group))) is not None or _class_name(group) in MODELS
     }
+    found = {above: layout for above, layout in everywhere.items() if above in inside}
     if not found and "model" in inside.get("", {}):
         found = {"": None}
+    if not found and everywhere:
+        places = ", ".join(f"below {above!r}" if above else "at the top level" for above in sorted(everywhere))
+        raise ValueError(f"{source}: no known weights below {prefix!r}, but {places}: give that as prefix, or none.")
     if not found:
         raise ValueError(_nothing_fits(inside or groups, prefix, source))
     if len(found) > 1:

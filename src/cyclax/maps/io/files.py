@@ -46,7 +46,15 @@ def load(
     **Raises:** `FileNotFoundError` and other `OSError`; `ValueError` that names the file and what is wrong in it;
     `ImportError` that says what to install for HDF5, or for MATLAB 4.
     """
+    _check_stated(stated)
     return from_arrays(_content(file_path(path))[1], index=index, source=str(path), **stated)
+
+
+def _check_stated(stated: Stated) -> None:
+    unknown = [name for name in stated if name not in Stated.__annotations__]
+    if unknown:
+        known = ", ".join(("index", *Stated.__annotations__))
+        raise TypeError(f"{unknown[0]}: there is no such argument; what a file does not tell is said by {known}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +93,7 @@ def inspect(path: str | Path, *, index: int | None = None, **stated: Unpack[Stat
 
     **Raises:** `OSError`, `ImportError`, and `ValueError` where the file itself cannot be read.
     """
+    _check_stated(stated)
     path = file_path(path)
     container, content = _content(path)
     entries = {name: _in_words(value) for name, value in entries_of(content).items()}
