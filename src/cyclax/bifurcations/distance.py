@@ -43,7 +43,7 @@ from cyclax.cycles.multipliers import composed_multipliers
 from cyclax.cycles.orders import checked_word
 from cyclax.maps.affine import AffineForm, affine_form, lengths_of, pieces
 from cyclax.maps.base import AbstractPiecewiseLinearMap
-from cyclax.maps.stack import checked_model
+from cyclax.maps.stack import checked_model, require_one_shape
 
 # So many of the nearest by the linear estimate are refined, and so often a nearer one is met on the way to the nearest.
 _REFINED, _ROUNDS = 12, 12
@@ -100,7 +100,10 @@ class Distance:
         **Arguments:** `model`: one of the same shapes, traced or not.
 
         **Returns:** a number; NaN where no boundary is reached.
+
+        **Raises:** `ValueError` for a model of another class or shape.
         """
+        require_one_shape((self.place, model), ("that of this distance", "the one given"), "model: both")
         flat, _ = ravel_pytree(model)
         fixed = jax.lax.stop_gradient(model)
         values = []

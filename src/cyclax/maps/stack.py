@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from cyclax.core.checks import refuse_misread
 from cyclax.core.numerics import numerics
@@ -16,7 +17,7 @@ def checked_models(model: Any) -> tuple[list[AbstractPiecewiseLinearMap], bool]:
     """Give the models, one by one, with NumPy float64 leaves, and whether they came as a batch."""
     several = not isinstance(model, AbstractPiecewiseLinearMap)
     if not several:
-        refuse_masked_leaves(model)
+        refuse_unread_leaves(model)
     stack = None if several else _unstacked(model)
     if not several and stack is None:
         return [checked_model(model)], False
@@ -65,13 +66,18 @@ def _require_map(model: Any, name: str) -> None:
         )
 
 
-def refuse_masked_leaves(model: AbstractPiecewiseLinearMap, name: str = "model") -> None:
-    """Raise a `ValueError` that names a leaf with masked entries, which would come to life."""
+def refuse_unread_leaves(model: AbstractPiecewiseLinearMap, name: str = "model") -> None:
+    """Raise where a leaf is traced (`TypeError`), or has masked entries, which would come to life (`ValueError`)."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(model):
+        leaf_name = jax.tree_util.keystr(path).lstrip(".")
+        if isinstance(leaf, Tracer):
+            raise TypeError(
+                f"{name}: {leaf_name} is traced by jax.jit, jax.vmap or jax.grad, and this looks at its numbers: call "
+                "it outside. To be differentiated are the model itself, lyapunov_exponents, and Distance.of."
+            )
         try:
             refuse_misread(leaf)
         except ValueError as error:
-            leaf_name = jax.tree_util.keystr(path).lstrip(".")
             raise ValueError(f"{name}: {leaf_name}: {error}") from None
 
 
@@ -81,7 +87,7 @@ def checked_model(model: Any, name: str = "model", *, run: bool = True) -> Abstr
     **Arguments:** `run`: trace its methods; False where a model of these shapes has passed.
     """
     _require_map(model, name)
-    refuse_masked_leaves(model, name)
+    refuse_unread_leaves(model, name)
     wrong = _unfit(model, run)
     if wrong:
         stack = _split(model)
