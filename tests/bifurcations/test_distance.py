@@ -319,9 +319,37 @@ def test_several_cycles_or_other_things_for_one_are_told(verb):
     for several in (cycles, list(cycles)):
         with pytest.raises(ValueError, match=f"cycle: one is meant, and this is a list of {len(cycles)}: give cycles"):
             verb(model, several)
-    for other, shown in ((3, "got 3"), (np.ones((1, 3)), r"got shape \(1, 3\)"), ([[0], [0, 1]], r"got \[\[0\]")):
-        with pytest.raises(ValueError, match=rf"cycle: expected a Cycle or its gates, of shape \(k, 1\), {shown}"):
+    for other, shown in (
+        (3, "got 3"),
+        (np.ones((1, 3)), r"got shape \(1, 3\)"),
+        (cycles[0].points, r"got shape \(1, 1\) of float64"),
+        ([[0], [0, 1]], r"got \[\[0\]"),
+    ):
+        with pytest.raises(ValueError, match=rf"cycle: expected a Cycle or gates .* of shape \(k, 1\), {shown}"):
             verb(model, other)
+
+
+def test_a_distance_is_of_models_of_its_shape():
+    model = cx.SkewTentMap(0.5, -0.6, 0.1)
+    found = cx.distance_to_bifurcation(model, cx.enumerate_cycles(model, 1, progress=False)[0])
+    for other in (cx.TentMap(1.5), jax.tree.map(lambda leaf: np.stack([leaf, leaf]), model)):
+        with pytest.raises(ValueError, match=r"that of this distance is SkewTentMap .* and the one given is"):
+            found.of(other)
+
+
+@pytest.mark.parametrize("transform", [jax.jit, jax.grad, lambda f: lambda a: jax.vmap(f)(a[None])])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda model, word: cx.distance_to_bifurcation(model, word),
+        lambda model, word: cx.find_cycles(model, 1, key=0),
+        lambda model, word: cx.attractors(model, 3, key=0),
+        lambda model, word: cx.compare(model, model, [word], [word]),
+    ],
+)
+def test_verbs_are_not_traced(verb, transform):
+    with pytest.raises(TypeError, match=r"left is traced by jax.jit, jax.vmap or jax.grad.*: call it outside"):
+        transform(lambda left: verb(cx.SkewTentMap(left, -0.6, 0.1), np.ones((1, 1), bool)))(jnp.array(0.5))
 
 
 def test_a_word_that_is_no_cycle_is_refused():

@@ -173,12 +173,18 @@ def test_given_words_are_searched():
     same = cx.find_cycles(model, [7], key=key, finder=finder, words=[whole])
     assert [one.gates.tolist() for one in same] == [one.gates.tolist() for one in helped]
     for wrong, shown in (
-        ([np.zeros((7, 2), bool)], r"shape \(7, 2\)"),
+        ([np.zeros((7, 2), bool)], r"shape \(7, 2\) of bool"),
+        ([whole.points], r"shape \(7, 1\) of float64"),
+        ([np.full((7, 1), np.nan)], r"shape \(7, 1\) of float64"),
+        ([[[0], [2]]], r"\[\[0\], \[2\]\]"),
+        ([[["0"], ["1"]]], r"\[\['0'\], \['1'\]\]"),
         ([[[0], [0, 1]]], r"\[\[0\], \[0, 1\]\]"),
         ([0, 1, 1], "0"),
     ):
-        with pytest.raises(ValueError, match=rf"or of gates of shape \(k, 1\) each; one of them is {shown}\."):
+        with pytest.raises(ValueError, match=rf"or of gates .* of shape \(k, 1\) each; one of them is {shown}\."):
             cx.find_cycles(model, [7], key=3, words=wrong)
+    ones = cx.find_cycles(model, [7], key=key, finder=finder, words=[wanted.gates.astype(float)])
+    assert [one.gates.tolist() for one in ones] == [one.gates.tolist() for one in helped]
     for wrong, told in ((whole, r"got Cycle\(.*; give \[cycle\] for one"), (None, "got None"), ("0110", "got '0110'")):
         with pytest.raises(TypeError, match=f"words: expected a list of cycles, .*{told}"):
             cx.find_cycles(model, [7], key=3, words=wrong)

@@ -9,6 +9,7 @@ from cyclax.core.checks import whole
 from cyclax.cycles.word import minimal_period
 
 _LARGEST_ORDER = 100_000
+_GATES = "gates (bool, or 0 and 1) of shape (k, {})"
 
 
 def checked_orders(orders: int | Iterable[int]) -> list[int]:
@@ -51,26 +52,28 @@ def checked_word(cycle: Any, num_gates: int) -> np.ndarray:
         )
     word = _as_word(cycle, num_gates)
     if word is None:
-        raise ValueError(f"cycle: expected a Cycle or its gates, of shape (k, {num_gates}), got {_shown(cycle)}.")
+        raise ValueError(f"cycle: expected a Cycle or {_GATES.format(num_gates)}, got {_shown(cycle)}.")
     if (period := minimal_period(word)) < len(word):
         raise ValueError(f"cycle: its {len(word)} rows repeat the first {period}: give these, the word of one cycle.")
     return word
 
 
 def _as_word(value: Any, num_gates: int) -> np.ndarray | None:
-    """Give a word `(k, G)` of gates; None where these are none."""
+    """Give a word `(k, G)` of gates; None where these are none, such as points."""
     try:
         word = np.asarray(value)
     except ValueError:  # rows of different lengths
         return None
-    return word.astype(bool) if word.ndim == 2 and word.shape[1] == num_gates and len(word) else None
+    if word.ndim != 2 or word.shape[1] != num_gates or not len(word) or word.dtype.kind not in "biuf":
+        return None
+    return word.astype(bool) if np.isin(word, (0, 1)).all() else None
 
 
 def _shown(value: Any) -> str:
-    return f"shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
+    return f"shape {value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else repr(value)
 
 
-def gates_of(words: Iterable[Any]) -> list[Any]:
+def _gates_of(words: Iterable[Any]) -> list[Any]:
     """Give the gates of each `Cycle`, and gates that are given as they are."""
     if isinstance(words, str) or not isinstance(words, Iterable):
         one = "; give [cycle] for one" if hasattr(words, "gates") else ""
@@ -81,12 +84,10 @@ def gates_of(words: Iterable[Any]) -> list[Any]:
 def checked_words(words: Iterable[Any], num_gates: int) -> dict[int, np.ndarray]:
     """Group given words, and those of given cycles, by their length: `(n, k, G)` for each k."""
     groups: dict[int, list[np.ndarray]] = {}
-    for given in gates_of(words):
+    for given in _gates_of(words):
         word = _as_word(given, num_gates)
         if word is None:
-            raise ValueError(
-                f"words: expected a list of cycles, or of gates of shape (k, {num_gates}) each; one of them is "
-                f"{_shown(given)}."
-            )
+            each = f"{_GATES.format(num_gates)} each"
+            raise ValueError(f"words: expected a list of cycles, or of {each}; one of them is {_shown(given)}.")
         groups.setdefault(len(word), []).append(word)
     return {order: np.stack(group) for order, group in groups.items()}

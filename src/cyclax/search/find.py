@@ -16,12 +16,12 @@ from cyclax.core.stop import Stop
 from cyclax.cycles.balance import balanced, in_own_units
 from cyclax.cycles.cycle import NearMiss
 from cyclax.cycles.driven import over_periods
-from cyclax.cycles.orders import checked_orders, checked_words, divisors, gates_of
+from cyclax.cycles.orders import checked_orders, checked_words, divisors
 from cyclax.cycles.result import Cycles
 from cyclax.cycles.seal import sealed
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.maps.driven import Unrolled
-from cyclax.maps.stack import checked_models
+from cyclax.maps.stack import checked_model, checked_models
 from cyclax.search.combined import Combined
 from cyclax.search.finder import AbstractFinder
 from cyclax.search.tally import Network
@@ -80,7 +80,7 @@ def find_cycles(model, orders, *, key, finder=None, inputs=None, words=(), near_
         raise TypeError(f"finder: expected {known}, got {finder!r}.")
     wanted = checked_orders(orders)
     if inputs is not None:
-        return _driven(model, inputs, wanted, key, finder, gates_of(words), near_misses, progress)
+        return _driven(model, inputs, wanted, key, finder, words, near_misses, progress)
     models, batch = checked_models(model)
     given = checked_words(words, models[0].num_gates)
     key = checked_key(key)
@@ -112,12 +112,13 @@ def find_cycles(model, orders, *, key, finder=None, inputs=None, words=(), near_
 def _driven(model, inputs, wanted, key, finder, words, near_misses, progress) -> Cycles:
     if near_misses:
         raise ValueError("near_misses: of driven networks they are not listed; leave it 0 with inputs=.")
-    given = [np.asarray(word, bool).reshape(1, -1) for word in words]
+    groups = checked_words(words, checked_model(model).num_gates).values()
+    given = [word.reshape(1, -1) for group in groups for word in group]
     key = checked_key(key)
 
     def search(unrolled: Unrolled, periods: int) -> Cycles:
         # A word that repeats is one of more periods, too.
-        fitting = [np.tile(word, unrolled.num_gates // word.size) for word in given if word.size]
+        fitting = [np.tile(word, unrolled.num_gates // word.size) for word in given]
         fitting = [word for word in fitting if word.size == unrolled.num_gates]
         own = jax.random.fold_in(key, periods)
         return find_cycles(unrolled, 1, key=own, finder=finder, words=fitting, progress=progress)
