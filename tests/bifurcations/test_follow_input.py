@@ -316,6 +316,12 @@ def test_the_picture_shows_what_is_there():
         cx.plot.input_diagram("diagram")  # pyright: ignore[reportArgumentType]
 
 
+def test_notes_say_at_which_strength():
+    identity = cx.RateRNN(W=np.eye(2), b=np.zeros(2), alpha=1.0, C=np.ones((2, 1)))
+    diagram = cx.follow_input(identity, [1.0], (-2.0, 1.0), key=0)
+    assert diagram.report["notes"] == ["a plane of fixed points, at s = 0"]
+
+
 def test_ctrl_c_in_the_proof_gives_what_has_been_followed(monkeypatch):
     honest = cx.Budget.spent
     calls = []

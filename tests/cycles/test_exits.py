@@ -106,6 +106,14 @@ BEYOND = {
 }
 
 
+def test_an_undecided_word_is_named():
+    """Also where it has no gates, as none does anything."""
+    names = {"a point beyond float64": "that of no gates", "a shift beyond float64": "11"}
+    for model, word in names.items():
+        reason = cx.find_cycles(BEYOND[model], 1, key=0, progress=False).report["orders"]["1"]["reason"]
+        assert f"nor not to be, such as {word} (" in reason
+
+
 @pytest.mark.parametrize("model", BEYOND.values(), ids=BEYOND)
 def test_a_cycle_beyond_float64_is_undecided(model):
     """It is there, and cannot be written down: neither is it listed at infinity, nor is anything complete."""

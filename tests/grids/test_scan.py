@@ -517,6 +517,11 @@ def test_ctrl_c_keeps_the_cells_that_are_done(monkeypatch):
     assert "interrupted by Ctrl-C" in result.report["interrupted"]
     assert 0 < np.count_nonzero(result.searched) < result.grid.size
     assert "interrupted" in repr(result)
+    assert f"{np.count_nonzero(result.searched) / result.report['seconds']:.3g} cells per second" in repr(result)
+    calls = itertools.count(2)
+    nothing = repr(small_scan())
+    assert " 0 cells per second" in nothing
+    assert "none of order" not in nothing
     monkeypatch.undo()
     done = result.searched.reshape(result.shape)
     assert np.all(result.counts[:, done] <= small_scan().counts[:, done])

@@ -398,6 +398,9 @@ def test_ctrl_c_returns_what_has_settled(monkeypatch):
     assert [entry.kind for entry in found.entries] == ["divergence", "undecided"]
     assert "STOPPED EARLY: interrupted by Ctrl-C" in str(found)
     assert "not settled: interrupted by Ctrl-C" in str(found)
+    none = cx.attractors(cx.LoziMap(1.7, 0.5), [[0.1, 0.1]], key=0)
+    assert np.isnan(none.exponents).all()  # as it came at once
+    assert "100.0 % +- 0.0  not settled: interrupted by Ctrl-C\n" in str(none)
 
 
 def test_states_that_one_step_makes_large_have_not_left():

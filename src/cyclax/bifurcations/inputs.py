@@ -197,7 +197,9 @@ class _Diagram:
     def report(self, places: np.ndarray, found: tuple[Cycles, ...]) -> dict[str, Any]:
         """Say what was found at each strength, and whether anything can be missing."""
         stopped = filter(None, [self.stopped, *(cycles.report.get("interrupted") for cycles in found)])
-        notes = [*list(stopped)[:1], *self.lines.notes]
+        notes = list(stopped)[:1]
+        for text, t in self.lines.notes:
+            notes.append(text if t is None else f"{text}, at s = {self.strength(np.array(t)):.6g}")
         if self.refuted:
             notes.append(f"{self.refuted} pieces are not fixed points of the model, as it is computed")
         ends = sum(len(corner.pieces) == 1 for corner in self.lines.corners)

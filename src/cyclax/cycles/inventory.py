@@ -103,10 +103,12 @@ class Inventory:
         if not keys:
             return ""
         reason = self._open_words[keys[0]]
-        text = "|".join("".join(map(str, row.astype(int))) for row in word_of(keys[0], int(sum(self.bounds.effective))))
+        size = int(sum(self.bounds.effective))
+        text = "|".join("".join(map(str, row.astype(int))) for row in word_of(keys[0], size))
         if len(text) > _LONGEST_WORD:
             text = f"{text[:_LONGEST_WORD]}.."
         number = "one word is" if len(keys) == 1 else f"{len(keys)} words are"
+        text = text if size else "that of no gates"
         return f"undecided: {number} neither proved to be a cycle nor not to be, such as {text} ({reason})"
 
     # -- index sums and degrees ---------------------------------------------------------------------------------------

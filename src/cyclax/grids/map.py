@@ -172,16 +172,17 @@ class BifurcationMap:
                     f"  order {order}: in {np.count_nonzero(number)} of {self.grid.size} cells, at most {number.max()}"
                     f"; stable in {np.count_nonzero(stable)}"
                 )
+        done = np.count_nonzero(self.searched)
         empty = [str(order) for order, number in zip(self.orders, counts, strict=True) if not number.any()]
-        if empty:
+        if empty and done:
             lines.append(f"  none of order {', '.join(empty)}")
         report = self.report
         lines.append(
             f"  {report['mended']} cells mended by their neighbors in {report['sweeps']} sweeps; "
-            f"{report['seconds']:.3g} s, {report['cells'] / max(report['seconds'], 1e-9):.3g} cells per second"
+            f"{report['seconds']:.3g} s, {done / max(report['seconds'], 1e-9):.3g} cells per second"
         )
         if "interrupted" in report:
-            lines.append(f"  {report['interrupted']} ({np.count_nonzero(self.searched)} cells searched)")
+            lines.append(f"  {report['interrupted']} ({done} cells searched)")
         return "\n".join(lines)
 
     # -- files ------------------------------------------------------------------------------------------------------

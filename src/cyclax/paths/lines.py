@@ -55,7 +55,7 @@ class Lines:
     - `words` `(n, P)`: the planes that are open on each; `ends` `(n, 2, M + 1)`: (z, t) at both ends, the lower t
       first; `meets` `(n, 2)`: what each end is: `RANGE`, `RAY` or the number of a corner.
     - `rounding` `(n,)`: the share of the states, and of the range, to which float64 knows each.
-    - `notes`: what could not be followed.
+    - `notes`: what could not be followed, and at which t.
     """
 
     words: Bool[np.ndarray, "n P"]
@@ -63,7 +63,7 @@ class Lines:
     meets: np.ndarray
     corners: tuple[Corner, ...]
     rounding: Float[np.ndarray, " n"]
-    notes: tuple[str, ...]
+    notes: tuple[tuple[str, float | None], ...]
 
 
 def solution_lines(
@@ -98,7 +98,7 @@ class _Tracer:
         self.meets: list[list[int]] = []
         self.rounding: list[float] = []
         self.corners: list[Corner] = []
-        self.notes: dict[str, None] = {}
+        self.notes: dict[tuple[str, float | None], None] = {}
 
     def run(self, points: list[np.ndarray], stop: Callable[[int], bool]) -> Lines:
         seen = 0
@@ -108,7 +108,7 @@ class _Tracer:
             for meeting in meetings:
                 self._join(meeting)
             if stop(len(self.words)):
-                self.notes["stopped early"] = None
+                self.notes["stopped early", None] = None
                 break
             free = [(i, e) for i in range(seen, len(self.words)) for e in (0, 1) if self.meets[i][e] == _FREE]
             seen = len(self.words)
@@ -128,7 +128,7 @@ class _Tracer:
         if origin is not None:  # what is not tied is as it was
             word = np.where(np.isin(np.arange(len(word)), tied), word, self.words[origin[0]])
         if len(tied) > _MOST_TIED:
-            self.notes[f"{len(tied)} borders meet in one point, at t = {point[-1]:.6g}: too many to try all"] = None
+            self.notes[f"{len(tied)} borders meet in one point, too many to try all", float(point[-1])] = None
             tied = tied[:0]
         words = np.tile(word, (2 ** len(tied), 1))
         words[:, tied] = list(itertools.product((False, True), repeat=len(tied)))
@@ -217,8 +217,8 @@ class _Tracer:
         direction = np.where(np.abs(direction[:, -1:]) > _AT_REST, direction, direction * np.append(np.ones(size), 0))
         direction = direction * np.where(direction[:, -1:] < 0, -1.0, 1.0) * self.units
         many = ~(values[:, -1] > _MORE_THAN_A_LINE * values[:, 0])
-        for t in points[many, -1]:
-            self.notes[f"a plane of fixed points at t = {t:.6g}"] = None
+        for t in points[many, -1].tolist():
+            self.notes["a plane of fixed points", t] = None
         with np.errstate(all="ignore"):
             rounding = np.clip(_ROUNDING * values[:, :1] / values[:, -1:], _LEAST, _MOST)
         return np.where(many[:, None], np.nan, moved), direction, rounding

@@ -170,7 +170,7 @@ class _Basins:
         # What is said of each place that samples have come to, as fields of `Attractor`.
         self.places: dict[Hashable, dict[str, Any]] = {}
         self.where: list[Hashable] = [None] * len(samples)
-        self.exponents = np.zeros(len(samples))
+        self.exponents = np.full(len(samples), np.nan)
 
     def run(self) -> Attractors:
         number = len(self.samples)

@@ -26,7 +26,8 @@ class Attractor:
         - "undecided": not settled, for the reason in `reason`.
     - `share`: of the samples; `error`: its standard error.
     - `what`: the `Cycle` (that orbits go around, for neutral curves and tori) or the `Degenerate`, else None.
-    - `exponent`: the mean of the largest Lyapunov exponents of these orbits, per step; nan for "divergence".
+    - `exponent`: the mean of the largest Lyapunov exponents of these orbits, per step; nan for "divergence", and
+      where Ctrl-C came before it was measured.
     - `period`: of the points of each orbit; of a closed curve, how many curves are visited in turn; else None.
     - `rotation_number`: of a closed curve, turns per step (the frequency), up to direction: in (0, 1/2], and divided by
       `period` where there are several; `rotation_error`: how far off it is, at most. nan for all others, and where the
@@ -52,7 +53,8 @@ class Attractor:
         return 1 / self.rotation_number
 
     def __repr__(self) -> str:
-        tail = f", largest exponent {self.exponent:.4g}" if self.kind in ("chaos", "undecided") else ""
+        measured = self.kind in ("chaos", "undecided") and not np.isnan(self.exponent)
+        tail = f", largest exponent {self.exponent:.4g}" if measured else ""
         return f"{100 * self.share:5.1f} % +- {100 * self.error:.1f}  {self._name()}{tail}"
 
     def _name(self) -> str:
