@@ -116,7 +116,7 @@ class AbstractPiecewiseLinearMap(eqx.Module):
         if traced:
             return self.step(z, self.preactivations(z) > 0)
         with numerics(), jax.ensure_compile_time_eval():
-            return np.asarray(self.step(z, self.preactivations(z) > 0), np.float64)
+            return np.asarray(self.step(z, self.preactivations(z) > 0), np.float64)  # pyright: ignore[reportReturnType]
 
     @final
     @property
