@@ -115,6 +115,8 @@ def _multipliers(pair: Pair, first: cx.Cycle, second: cx.Cycle) -> list[Finding]
     if not np.all(np.isfinite(expected)):
         return []
     left, size = list(second.multipliers), max(np.max(np.abs(expected)), 1e-300)
+    # Where all of them are 0, what is left is the root of rounding in the Jacobian.
+    size = max(size, 1e-3 * float(np.linalg.norm(first.jacobian))) if size < 1e-7 else size
     tolerance = 1e-6 * size
     for value in expected:
         nearest = min(left, key=lambda one, value=value: abs(one - value), default=np.inf)

@@ -30,6 +30,7 @@ PASSING_ONE = cx.PLRNN(
     W=[[1.0626611452145356, 0.5030448804911737], [0.14656103757543648, -0.04884762522808969]],
     h=[-1.7621487717375761, -0.670932370212114],
 )
+BLOCK_AT_AN_END = cx.PLRNN(A=[0.0, 1.0], W=[[1.0, 2.0], [-1.0, -2.0]], h=[0.0, 0.0])
 NEAR_ONE = cx.PLRNN(A=[1 + 2.0**-41, -2.5], W=[[3.0, 2.5], [-2.5, 2.5]], h=[-1.25, 1.0])
 HUGE = cx.PLRNN(A=[1.3e177, 3.3e177], W=[[5.9e177, 4.6e177], [1.1e177, -5e177]], h=[1.2e176, 2.0e176])
 LINE_AT_AN_END = cx.PLRNN(A=[1.0, 0.0], W=[[0.0, 2.0], [-2.0, -2.0]], h=[0.0, 0.0])
@@ -41,6 +42,9 @@ LINE_ON_A_BORDER = cx.PLRNN(A=[-0.75, 1.0], W=[[0.0, 2.0], [1.0, 2.0]], h=[0.0, 
     [
         pytest.param(PASSING_ONE, "duplicated unit", "compare", [261150, 14, 6], id="copies that cease to part"),
         pytest.param(NEAR_ONE, "units", "enumerate, Exhaustive", [26112751, 4, 0], id="a multiplier near one"),
+        pytest.param(
+            BLOCK_AT_AN_END, "dead unit", "compare", [26112771, 12, 5], id="a Jordan block where the way begins"
+        ),
         pytest.param(LINE_AT_AN_END, "dead unit", "compare", [26112741, 12, 5], id="a line where the way begins"),
         pytest.param(HUGE, "duplicated unit", "enumerate, Exhaustive", 0, id="multipliers beyond float64"),
         pytest.param(

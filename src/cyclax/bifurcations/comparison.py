@@ -40,6 +40,8 @@ from cyclax.maps.affine import AffineForm, affine_form
 _GENERATIONS = 24
 # A walk that ends so few neighboring places from its beginning has gone nowhere.
 _NOWHERE = 2.0**-50
+# Rounding in multipliers that are +1 at an end may move them there so near to it, several at once.
+_AT_AN_END = 1e-12
 # So far past an event the new signs are read off.
 _PAST = 1e-6
 # Planes that are one at a place are one so far from there, too, or switch apart.
@@ -271,7 +273,7 @@ class Comparison:
     def _is_family(self, walk: Continuation, place: float) -> bool:
         """Whether a place is, to within rounding, an end of the way at which the word has a family of solutions."""
         end = float(place > 0.5)
-        return abs(place - end) < _NOWHERE and self._outcome(walk.pair, end, walk.word) == Outcome.FAMILY
+        return abs(place - end) < _AT_AN_END and self._outcome(walk.pair, end, walk.word) == Outcome.FAMILY
 
     def _turn(self, rows, walks, ends: Ends, touched, onward) -> None:
         """Type what ends the walks, or changes their stability."""
