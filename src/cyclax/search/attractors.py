@@ -245,22 +245,20 @@ class _Basins:
 
     def _resting(self, z: np.ndarray, samples: np.ndarray) -> np.ndarray:
         """Give those samples whose orbits meet a word twice in a row, none of whose multipliers leads away."""
-        orders, hashes = self._orders(z, samples)
+        if not len(samples):
+            return samples
+        hashes = self._hashes(z, samples)
         # What counts is the word, and many orbits may have one.
-        _, first, which = np.unique(hashes, return_index=True, return_inverse=True)
-        resting = [
-            sample for sample, _, facts in self._words(z, samples[first], orders[first]) if facts.radius <= _RESTING
-        ]
+        odd = 2 * np.arange(len(hashes), dtype=np.uint64)[:, None] + np.uint64(1)
+        _, first, which = np.unique(np.sum(hashes * odd, axis=0), return_index=True, return_inverse=True)
+        words = self._words(z, samples[first], word_periods(hashes[:, first]))
+        resting = [sample for sample, _, facts in words if facts.radius <= _RESTING]
         return samples[np.isin(samples[first], resting)[which]]
 
-    def _orders(self, z: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give the lengths of words that samples meet twice in a row, 0 for none, and hashes of the gates they meet."""
-        if not len(samples):
-            return np.zeros(0, int), np.zeros(0, np.uint64)
+    def _hashes(self, z: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        """Give hashes `(2 longest, n)` of the gates that samples meet from now on, step by step."""
         hashes = gate_hashes(self.model, z[:, _padded(samples)], self.bounds.effective, steps=2 * self.longest)
-        hashes = np.asarray(hashes)[:, : len(samples)]
-        odd = 2 * np.arange(len(hashes), dtype=np.uint64)[:, None] + np.uint64(1)
-        return word_periods(hashes), np.sum(hashes * odd, axis=0)
+        return np.asarray(hashes)[:, : len(samples)]
 
     def _words(
         self, z: np.ndarray, samples: np.ndarray, orders: np.ndarray
@@ -275,8 +273,10 @@ class _Basins:
 
     def _ahead_by_words(self, z: np.ndarray, samples: np.ndarray) -> list[int]:
         """Settle what follows a word for ever. **Returns:** the samples that were taken far ahead along their words."""
+        if not len(samples):
+            return []
         ahead = []
-        for sample, word, facts in self._words(z, samples, self._orders(z, samples)[0]):
+        for sample, word, facts in self._words(z, samples, word_periods(self._hashes(z, samples))):
             if facts.held or facts.leaves:
                 self._by_facts(sample, word, facts)
             if self.where[sample] is None:
