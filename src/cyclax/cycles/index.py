@@ -18,7 +18,7 @@ _MOST_CONES = 2**14
 # Up to so many words all of them are looked at: milliseconds.
 _MOST_WORDS = 2**12
 # Above this condition number I - P counts as singular.
-_SINGULAR = 1e10
+SINGULAR = 1e10
 # Entries of a Jacobian that are smaller than this beside the terms that they are the sum of are asked of the model.
 _LOST = 1e-6
 # A solution this close to a border, relative to its size, cannot be told from one on it.
@@ -136,8 +136,8 @@ def _enumerated_degree(bounds: AffineForm, order: int, exact: Exact | None = Non
             for step in range(t, t + order):
                 product = jacobians[:, step % order] @ product
                 shift = (jacobians[:, step % order] @ shift[..., None])[..., 0] + offset
-            sign, singular, inverse = _orientation(product)
-            if np.any(singular):
+            sign, condition, inverse = orientation(product)
+            if not np.all(condition < SINGULAR):
                 return None
             state = (inverse @ shift[..., None])[..., 0]
             heights = state @ np.array(directions).reshape(-1, len(offset)).T
@@ -158,15 +158,17 @@ def _all_words(symbols: int, order: int) -> Iterator[np.ndarray]:
         yield (codes[:, None] >> np.arange(bits) & 1).astype(bool).reshape(len(codes), order, symbols)
 
 
-def _orientation(product: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give the signs of det(I - P), where it is singular, and the inverses of I - P."""
+def orientation(product: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give the signs of det(I - P) for P `(n, M, M)`; condition numbers of I - P, inf where it is singular; inverses.
+
+    Rounding in P is relative to P, and in I - P to I, however near to each other they are: so is the condition.
+    """
     system = np.eye(product.shape[-1]) - product
     sign, size = np.linalg.slogdet(system)
     singular = ~np.isfinite(size)
     inverse = np.linalg.inv(np.where(singular[:, None, None], np.eye(product.shape[-1]), system))
-    # Rounding in P is relative to P, and in I - P to I, however near to each other they are.
     condition = (1 + np.linalg.norm(product, axis=(1, 2))) * np.linalg.norm(inverse, axis=(1, 2))
-    return sign, singular | ~(condition < _SINGULAR), inverse
+    return sign, np.where(singular, np.inf, condition), inverse
 
 
 def keeps_orientation(bounds: AffineForm, order: int, exact: Exact | None = None) -> bool:
@@ -187,9 +189,9 @@ def keeps_orientation(bounds: AffineForm, order: int, exact: Exact | None = None
             product = jacobians[:, 0]
             for t in range(1, order):
                 product = jacobians[:, t] @ product
-            sign, singular, _ = _orientation(product)
+            sign, condition, _ = orientation(product)
             signs.update(sign.tolist())
-            if np.any(singular) or len(signs) > 1:
+            if not np.all(condition < SINGULAR) or len(signs) > 1:
                 return False
     return True
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cyclax.core.budget import Budget, TooExpensiveError
+from cyclax.cycles.index import SINGULAR, orientation
 from cyclax.cycles.word import minimal_period
 from cyclax.maps.affine import AffineForm, lengths_of
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -18,8 +19,6 @@ from cyclax.proofs.regions import alphabet, number_of, settled
 _EPS = np.finfo(np.float64).eps
 # A word is kept where its points lie on the wrong side of a border by no more than this share of their size.
 _TOLERANCE = 1e-9
-# Above this condition number I - P is taken as singular, and the word is kept whatever its points are.
-_SINGULAR = 1e10
 # Where rounding in what gates add up to exceeds this share of a Jacobian, or of I, words are not judged by it.
 _CANCELED = 1e-10
 # Words that are looked at together take up to this much memory (and never more than the budget allows).
@@ -160,12 +159,9 @@ def _survives(bounds: AffineForm, gates: np.ndarray) -> np.ndarray:
             lost |= ~np.all(_EPS * terms <= _CANCELED * np.maximum(np.abs(jacobian), 1), axis=(1, 2))
         product = jacobian @ product
         shift = (jacobian @ shift[..., None])[..., 0] + bounds.shift + gates[:, t] @ bounds.shift_jumps
-    system = np.eye(num_states) - product
-    singular = lost | ~(np.abs(np.linalg.slogdet(system)[1]) < np.inf)
-    inverse = np.linalg.inv(np.where(singular[:, None, None], np.eye(num_states), system))
-    # Rounding in P is relative to P, and in I - P to I, however near to each other they are.
-    condition = (1 + np.linalg.norm(product, axis=(1, 2))) * np.linalg.norm(inverse, axis=(1, 2))
-    singular |= ~(condition < _SINGULAR)
+    _, condition, inverse = orientation(product)
+    # Words whose condition is too large are kept whatever their points are.
+    singular = lost | ~(condition < SINGULAR)
     state = (inverse @ shift[..., None])[..., 0]
     # Rounding in the first point, and how it grows along the orbit.
     wrong = 10 * num_states * _EPS * condition * (np.linalg.norm(state, axis=1) + np.linalg.norm(shift, axis=1))
