@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 import cyclax as cx
+from cyclax.bifurcations.event import claims_of
 
 from .exact_map import ExactMap
 from .judge import Finding, judge, of_cycle, of_degenerate, spelled, undecided
@@ -228,12 +229,6 @@ def _one_place(event) -> float:
     return min(_ONE_PLACE, max(2.0**-10 * event.at, 2.0**-45))
 
 
-def _said_of(event) -> list[tuple[np.ndarray, str]]:
-    """Give the words that an event speaks of, each with the side on which it is said to be a cycle."""
-    doubled = [(event.flip.word, event.flip.side)] if event.flip else []
-    return [*zip(event.words, event.sides, strict=True), *doubled]
-
-
 def _spot(event, places: list[float], word: np.ndarray) -> tuple:
     """Name a word at a place, which is the first of those that are the same."""
     place = next(at for at in places if abs(at - event.at) <= _one_place(event))
@@ -265,7 +260,7 @@ def of_events(model_at: Callable, events) -> list[Finding]:
     # What is said of a word by all events at one place: none is seen alone.
     said_there: dict[tuple, list[tuple[bool, bool]]] = {}
     for event in events:
-        for word, side in _said_of(event):
+        for word, side in claims_of(event):
             said_there.setdefault(_spot(event, places, word), []).append(_THERE.get(side))
     for event in events:
         steps = _steps(event, places)
@@ -274,7 +269,7 @@ def of_events(model_at: Callable, events) -> list[Finding]:
         # At an end of the way there is one side.
         both = tuple(sign for sign in (-1, 1) if 0 <= event.at + sign * steps[0] <= 1)
         sides = [[ExactMap(model_at(event.at + sign * step)) for sign in both] for step in steps]
-        for word, said in _said_of(event):
+        for word, said in claims_of(event):
             seen = [tuple(one.solve(one.word_of(word)).kind == "cycle" for one in pair) for pair in sides]
             chain = said_there[_spot(event, places, word)]
             if None in chain:

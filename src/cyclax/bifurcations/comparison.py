@@ -136,8 +136,8 @@ class Comparison:
                 words[some] = as_beside(self.paths, pair[some], end, words[some], loose[some])
             masked = words & self.matter[pair][:, None]
             # A grid has many words, but few different ones.
-            codes = codes_of(np.zeros(len(masked), int), masked)
-            _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+            same = codes_of(np.zeros(len(masked), int), masked)
+            _, first, inverse = np.unique(same, return_index=True, return_inverse=True)
             codes = np.array([self._number(masked[i]) for i in first])[inverse]
             _, first = np.unique(pair * len(self.codes) + codes, return_index=True)
             coded[order] = (pair[first], words[first], codes[first])

@@ -158,7 +158,6 @@ def _judged(models: Models, owner: np.ndarray, words: np.ndarray, exact: bool) -
         solutions.multipliers[i] = sound_multipliers(steps, solutions.multipliers[i], product)
     decisions, others = {}, {}
     open_ = np.flatnonzero(~refuted & ~cycles)
-    alone = sound & ~solutions.doubtful & np.all(np.abs(np.abs(solutions.multipliers) - 1) > NEAR_CIRCLE, axis=1)
     for i in open_.tolist():
         if i in others:
             continue
@@ -173,7 +172,8 @@ def _judged(models: Models, owner: np.ndarray, words: np.ndarray, exact: bool) -
             _enter(models.one(int(owner[i])), solutions, i, decision)
         if kind[i] == BORDER and decision.ties is not None and np.sum(decision.ties) > TIES:
             # Across borders that it lies on the map goes on: it solves these words too, and is their only solution.
-            rest = open_[(open_ > i) & alone[open_] & (owner[open_] == owner[i])]
+            rest = open_[(open_ > i) & (sound & ~solutions.doubtful)[open_] & (owner[open_] == owner[i])]
+            rest = rest[np.all(np.abs(np.abs(solutions.multipliers[rest]) - 1) > NEAR_CIRCLE, axis=1)]
             differing = (solutions.gates[rest] ^ word) & decider.matter
             same = rest[~np.any(differing & ~decision.ties, axis=(1, 2))]
             others |= dict.fromkeys(same.tolist(), i)

@@ -11,6 +11,7 @@ import fractions
 import itertools
 import math
 
+import flint
 import numpy as np
 
 from cyclax.maps.affine import AffineForm, lengths_of, proportional
@@ -184,11 +185,9 @@ def _cones(planes: np.ndarray, direction: np.ndarray) -> np.ndarray | None:
 
 
 def _meet(gradients: np.ndarray, offsets: np.ndarray) -> bool:
-    """Whether planes have a point in common, exactly: their equations are solved in rationals."""
-    rows = [[fractions.Fraction(x) for x in row] for row in np.column_stack([gradients, offsets]).tolist()]
-    for pivot in range(gradients.shape[1]):
-        leader = next((row for row in rows if row[pivot]), None)
-        if leader is not None:
-            rest = (row for row in rows if row is not leader)
-            rows = [[x - row[pivot] / leader[pivot] * y for x, y in zip(row, leader, strict=True)] for row in rest]
-    return not any(row[-1] for row in rows)
+    """Whether planes have a point in common, exactly: offsets add nothing to the rank of the gradients."""
+    ranks = (
+        flint.fmpq_mat([[flint.fmpq(*x.as_integer_ratio()) for x in row] for row in rows.tolist()]).rank()
+        for rows in (gradients, np.column_stack([gradients, offsets]))
+    )
+    return len(set(ranks)) == 1
