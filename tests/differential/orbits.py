@@ -43,12 +43,14 @@ def plain_orbits(exact: ExactMap, samples: np.ndarray, stirring=None) -> tuple[n
     """
     planes, pieces = _in_floats(exact)
     bits = 2 ** np.arange(len(planes))[::-1]
+    most = np.max(np.abs(pieces), axis=0)  # a piece may be 0 as terms of gates cancel, and its rounding is not
     z, kept, early = samples, [], np.zeros(len(samples))
     with np.errstate(all="ignore"):
         for step in range(STEPS + 65):
             held = pieces[(z @ planes[:, 1:].T + planes[:, 0] > 0) @ bits]
+            terms = np.abs(z) @ most[:, 1:].T + most[:, 0]
             z = (held[..., 1:] @ z[..., None])[..., 0] + held[..., 0]
-            z = z if stirring is None else z * (1 + 1e-15 * stirring.normal(size=z.shape))
+            z = z if stirring is None else z + 1e-15 * terms * stirring.normal(size=z.shape)
             early = np.maximum(early, np.max(np.abs(z), axis=1)) if step < STEPS // 2 else early
             if step >= STEPS:
                 kept.append(z)

@@ -401,7 +401,21 @@ def test_what_fuzzing_found_in_enumerate_cycles(model, options):
             ),
             3,
         ),
+        # A double multiplier +1 where an edge begins: rounding moves the place past other events of that end.
+        (cx.LoziMap(a=2.0, b=-1.0), 3),
     ],
 )
 def test_what_fuzzing_found_in_scan(model, number):
     assert ask(model, "scan", number) == []
+
+
+def test_what_ends_the_first_step_of_a_track():
+    """At the second model a fixed point is within rounding of a border: what follows beyond it is on neither step."""
+    model = cx.ClippedDendriticPLRNN(
+        A=[-0.852077654599961],
+        W=[[-1.2987405174534676e52]],
+        h=[-0.4784010285127995],
+        alpha=[-1.221159789743824e52, 1.2921050996309183e52],
+        thresholds=[[0.12064527585154233, -0.19046224252229627]],
+    )
+    assert [finding for finding in ask(model, "track", 5) if not finding.soft] == []

@@ -33,6 +33,7 @@ PASSING_ONE = cx.PLRNN(
 BLOCK_AT_AN_END = cx.PLRNN(A=[0.0, 1.0], W=[[1.0, 2.0], [-1.0, -2.0]], h=[0.0, 0.0])
 NEAR_ONE = cx.PLRNN(A=[1 + 2.0**-41, -2.5], W=[[3.0, 2.5], [-2.5, 2.5]], h=[-1.25, 1.0])
 HUGE = cx.PLRNN(A=[1.3e177, 3.3e177], W=[[5.9e177, 4.6e177], [1.1e177, -5e177]], h=[1.2e176, 2.0e176])
+LANDS_ON_A_REPELLER = cx.PLRNN(A=[1.5, -0.5], W=[[-1.5, -2.0], [-1.5, 0.25]], h=[0.0, -2.25])
 LINE_AT_AN_END = cx.PLRNN(A=[1.0, 0.0], W=[[0.0, 2.0], [-2.0, -2.0]], h=[0.0, 0.0])
 LINE_ON_A_BORDER = cx.PLRNN(A=[-0.75, 1.0], W=[[0.0, 2.0], [1.0, 2.0]], h=[0.0, 0.0])
 
@@ -46,6 +47,7 @@ LINE_ON_A_BORDER = cx.PLRNN(A=[-0.75, 1.0], W=[[0.0, 2.0], [1.0, 2.0]], h=[0.0, 
             BLOCK_AT_AN_END, "dead unit", "compare", [26112771, 12, 5], id="a Jordan block where the way begins"
         ),
         pytest.param(LINE_AT_AN_END, "dead unit", "compare", [26112741, 12, 5], id="a line where the way begins"),
+        pytest.param(LANDS_ON_A_REPELLER, "translated", "attractors", [26112801, 8, 7], id="a constant piece"),
         pytest.param(HUGE, "duplicated unit", "enumerate, Exhaustive", 0, id="multipliers beyond float64"),
         pytest.param(
             LINE_ON_A_BORDER,

@@ -376,10 +376,14 @@ def of_track(model, reference: Reference, rng: np.random.Generator, said: Said) 
         said.of_orders(cycles)
     said.add(map(_open, result.events))
     found = [finding for i, model in enumerate(models) for finding in judge(Reference(model), result[i])]
-    for i in range(2):
-        events = [dataclasses.replace(e, at=e.at - i) for e in result.events if i <= e.at < i + 1]
-        found += of_events(lambda s, i=i: _on_line(models[i], models[i + 1], s), events)
-    return found
+    ways = [lambda s, i=i: _on_line(models[i], models[i + 1], s) for i in range(2)]
+    steps: list[list] = [[], []]
+    for event in result.events:
+        on_first, on_second = (dataclasses.replace(event, at=event.at - i) for i in range(2))
+        # What happens at the model between them may end the first step, or begin the second.
+        first = event.at < 1 or (event.at == 1 and not of_events(ways[0], [on_first]))
+        steps[not first].append(on_first if first else on_second)
+    return found + [finding for way, events in zip(ways, steps, strict=True) for finding in of_events(way, events)]
 
 
 VERBS: dict[str, Callable[[Any, Reference, np.random.Generator, Said], list[Finding]]] = {

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from jaxtyping import Bool
 
-from cyclax.bifurcations.comparison import Comparison, Groups, by_place
-from cyclax.bifurcations.event import Event
+from cyclax.bifurcations.comparison import Comparison, Groups
+from cyclax.bifurcations.event import Event, by_place
 from cyclax.bifurcations.line import Line, Path
 from cyclax.bifurcations.watched import AbstractEventType, watched
 from cyclax.core.numerics import numerics

@@ -26,7 +26,7 @@ from cyclax.bifurcations.continuation import (
     vanishing,
     walked,
 )
-from cyclax.bifurcations.event import Event, EventType, Side
+from cyclax.bifurcations.event import Event, EventType, Side, by_place
 from cyclax.bifurcations.line import Path
 from cyclax.bifurcations.node import SAME_PLACE, Node
 from cyclax.bifurcations.watched import Stretch
@@ -243,8 +243,8 @@ class Comparison:
         for i, walk in enumerate(mine):
             turn = None
             if np.min(np.abs(values[i] - 1)) < OUTSIDE:
-                family = self._is_family(walk, walk.end)
-                turn = at_infinity(walk, here, i, values[i], (values[i],) * 2, walk.end, 0.0, family)
+                where = self._as_end(walk, walk.end, 0.0)
+                turn = at_infinity(walk, here, i, values[i], (values[i],) * 2, *where)
             elif along[i]:
                 self._stays(walk, walk.end, exactly[i])
             elif np.any(close[i]):
@@ -270,10 +270,19 @@ class Comparison:
         moving = np.any(bounds.gradients != 0, axis=1)
         return Decider(model, matter).decide(np.where(moving, word, bounds.settled)).outcome
 
-    def _is_family(self, walk: Continuation, place: float) -> bool:
-        """Whether a place is, to within rounding, an end of the way at which the word has a family of solutions."""
-        end = float(place > 0.5)
-        return abs(place - end) < _AT_AN_END and self._outcome(walk.pair, end, walk.word) == Outcome.FAMILY
+    def _as_end(self, walk: Continuation, place: float, width: float) -> tuple[float, float, bool]:
+        """Take a place for the end of the way if it is that to within rounding, and I - P is singular there.
+
+        **Returns:** the place; how well it is known; and whether the word has a family of solutions there.
+        """
+        end, pair = float(place > 0.5), np.array([walk.pair])
+        if (gap := abs(place - end)) >= _AT_AN_END:
+            return place, width, False
+        if self._outcome(walk.pair, end, walk.word) == Outcome.FAMILY:
+            return end, max(width, gap), True
+        self.paths.fine[pair] = True
+        singular = held(self.paths, pair, np.array([end]), walk.word[None]).minus[0] == 0
+        return (end, max(width, gap), False) if singular else (place, width, False)
 
     def _turn(self, rows, walks, ends: Ends, touched, onward) -> None:
         """Type what ends the walks, or changes their stability."""
@@ -303,8 +312,8 @@ class Comparison:
             if nowhere and 0 <= column[i] <= num_tests:
                 self._unexplained(walk, place, _NOTHING_BEYOND)
             elif column[i] == num_tests or (column[i] >= 0 and (singular or through[j])):
-                family = self._is_family(walk, place)
-                self._meet(walk, at_infinity(walk, here, j, values[j], both, place, width, family), touched)
+                where = self._as_end(walk, place, width)
+                self._meet(walk, at_infinity(walk, here, j, values[j], both, *where), touched)
             elif 0 <= column[i] < num_tests and (known := self._known(walk, place)) is not None:
                 known.followed.add((walk.code, walk.side))
                 touched.append(known)
@@ -439,8 +448,3 @@ class Comparison:
         key = (kind, walk.code, reason, at)
         if not any(node.key == key for node in self.nodes[walk.pair]):
             self.nodes[walk.pair].append(Node(key, event, (), set()))
-
-
-def by_place(event: Event) -> tuple:
-    """By place; what happens at one place, by order."""
-    return round(event.at, 12), event.order, event.at

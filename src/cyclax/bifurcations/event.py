@@ -180,6 +180,11 @@ def resolution_of(event: Event) -> float:
     return max(event.bracket, float(np.spacing(event.at)))
 
 
+def by_place(event: Event) -> tuple:
+    """By place; what happens at one place, by order."""
+    return round(event.at, 12), event.order, event.at
+
+
 class Feigin(NamedTuple):
     """What Feigin's rule says of two words that share an orbit on a border; see `feigin`."""
 
