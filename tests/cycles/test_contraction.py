@@ -17,9 +17,11 @@ from cyclax.core.numerics import numerics
 from cyclax.cycles.contraction import Contraction, contraction_certificate, holds
 from cyclax.cycles.index import keeps_orientation
 from cyclax.cycles.pieces import Pieces
+from cyclax.cycles.scalings import scalings
 from cyclax.cycles.sectors import sectors_of, stated_sectors
 from cyclax.cycles.uniqueness import one_solution
 from cyclax.maps.affine import affine_form
+from cyclax.maps.driven import Unrolled
 
 SHAPES = {"seed": st.integers(0, 100_000), "size": st.integers(1, 4)}
 
@@ -323,6 +325,27 @@ def test_singular_regions_are_no_proof():
     assert not one_solution(affine_form(cx.SkewTentMap(-1.0, -1.0, 1.0)), 2)
     flat = cx.PLRNN(A=[1.0, 0.5], W=np.zeros((2, 2)), h=[0.0, 1.0])
     assert not one_solution(affine_form(flat), 1)
+
+
+def test_a_ring_of_equal_steps_has_the_scaling_of_one_step():
+    """A driven network unrolled over 5 steps: what is proved of it is what is proved of 5 steps of the network."""
+    contracts, unique, scaled = set(), set(), 0
+    for seed, scale in itertools.product(range(3), (0.3, 1.0)):
+        for model in [network(seed, 3, scale), *random_models(seed)[:8]]:
+            bias = np.asarray(getattr(model, str(model.input_leaf)))
+            ring = affine_form(Unrolled(model, bias + np.random.default_rng(seed).normal(size=(5, 1))))
+            found = one_solution(ring, 1), contraction_certificate(ring) is not None
+            assert found == (
+                one_solution(affine_form(model), 5),
+                contraction_certificate(affine_form(model)) is not None,
+            )
+            unique.add(found[0])
+            contracts.add(found[1])
+            for scaling in scalings(sectors_of(ring), np.zeros(1)):
+                assert np.all(np.ptp(scaling.reshape(5, -1), axis=0) == 0)
+                scaled += 1
+    assert contracts == unique == {False, True}
+    assert scaled > 10
 
 
 # -- enclosures -------------------------------------------------------------------------------------------------------

@@ -168,10 +168,7 @@ class Comparison:
             for code in {code for node in nodes for code, _ in node.meeting}:
                 word = self.calm.pop((pair, code), None)
                 if word is not None:
-                    walks += [
-                        Continuation(pair, word, code, 1, 0.0, 0.0, True),
-                        Continuation(pair, word, code, -1, 1.0, 1.0, True),
-                    ]
+                    walks += [Continuation(pair, word, code, *way, True) for way in ((1, 0.0, 0.0), (-1, 1.0, 1.0))]
         return walks
 
     def _follow(self, walks: list[Continuation]) -> None:
@@ -198,8 +195,8 @@ class Comparison:
             left = abs(float(toward > 0) - node.event.at)
             if left > _NOWHERE:
                 past = self._past(branch.pair, code, node.event.at, toward) if branch.tentative else node.event.at
-                walk = Continuation(branch.pair, branch.word, code, toward, past, past, False, node, branch.tentative)
-                walks.append(walk)
+                where = toward, node.event.at, past
+                walks.append(Continuation(branch.pair, branch.word, code, *where, False, node, branch.tentative))
         return walks
 
     def _walk(self, walks: list[Continuation], touched: list[Node], onward: list[Continuation]) -> None:
@@ -413,8 +410,10 @@ class Comparison:
             return
         codes = frozenset(self._code(walk.pair, word) for word in turn.words)
         key, nodes = (turn.kind, codes), self.nodes[walk.pair]
-        node = next((n for n in nodes if n.key == key and n.same_place(turn.event)), None)
-        if node is not None and node is walk.origin and not walk.tentative:
+        # A word that has come through infinity does not come back to where it did.
+        behind = walk.origin if walk.tentative else None
+        node = next((n for n in nodes if n.key == key and n is not behind and n.same_place(turn.event)), None)
+        if node is not None and node is walk.origin:
             return self._unexplained(walk, turn.event.at, _NOTHING_BEYOND)
         if node is None:
             meeting: frozenset[tuple[int, Side]] = frozenset(

@@ -229,23 +229,29 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     probe = np.array([walk.probe for walk in walks])
     given = np.array([walk.given for walk in walks])
     begin, signs = looked_at(paths, pair, probe, words, given)
+    tentative = np.array([walk.tentative for walk in walks])
+    origins = [walk.origin.event for walk in walks if walk.tentative]
+    width = np.spacing(start) / (2 * _BRACKETS)
+    width[tentative] = [resolution_of(event) for event in origins]
+    closer, finite, inside = np.zeros(len(walks), bool), signs.finite.copy(), signs.inside.copy()
     for _ in range(_CLOSER):  # another event lies between, past which the signs are no longer those of this walk
-        rows = np.flatnonzero(signs.finite & ~signs.inside & (np.abs(probe - start) > 4 * np.spacing(start)))
+        rows = np.flatnonzero(finite & ~inside & (np.abs(probe - start) > 8 * _BRACKETS * width))
         if not len(rows):
             break
-        probe[rows] = start[rows] + (probe[rows] - start[rows]) / 8
-        begin = held(paths, pair, probe, words)
-        signs = signs_of(begin)
-    tentative = np.array([walk.tentative for walk in walks])
+        probe[rows], closer[rows] = start[rows] + (probe[rows] - start[rows]) / 8, True
+        found = held(paths, pair[rows], probe[rows], words[rows])
+        begin, there = _replaced(begin, rows, found), signs_of(found)
+        finite[rows], inside[rows] = there.finite, there.inside
+    signs = signs_of(begin) if np.any(closer) else signs
     started = signs.finite & (signs.inside | ~(given | tentative | (probe != start)))
     rows = np.flatnonzero(started & tentative)
     if len(rows):
         paths.fine[pair[rows]] = True
-        events = [walks[i].origin.event for i in rows]
-        at, width = np.array([event.at for event in events]), np.array(list(map(resolution_of, events)))
-        started[rows] = _through_infinity(paths, pair[rows], words[rows], at, width, probe[rows])
-        begin = held(paths, pair, probe, words)
+        where = start[rows], width[rows], probe[rows]
+        started[rows] = _through_infinity(paths, pair[rows], words[rows], *where, ~closer[rows])
+        begin = _replaced(begin, rows, held(paths, pair[rows], probe[rows], words[rows]))
         signs = signs_of(begin)
+        started[rows] &= signs.inside[rows]
 
     tests = begin.tests(signs.minus, signs.plus)
     low, high, at_low, at_high = start.copy(), end.copy(), tests.copy(), tests.copy()
@@ -312,24 +318,27 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     return _replaced(ends, again, walked(paths, [walks[i] for i in again])) if len(again) else ends
 
 
-def _replaced(ends: Ends, rows: np.ndarray, anew: Ends) -> Ends:
-    """Put how some walks ended, when they were taken again, into the ends of all."""
+def _replaced(of_all: Any, rows: np.ndarray, of_some: Any) -> Any:
+    """Put what was found of some walks, when they were looked at again, into what was found of all."""
 
     def put(all_: np.ndarray, some: np.ndarray) -> np.ndarray:
         all_ = np.array(all_)
         all_[rows] = some
         return all_
 
-    return jax.tree.map(put, ends, anew)
+    return jax.tree.map(put, of_all, of_some)
 
 
-def _through_infinity(paths: Paths, pair, words, at: np.ndarray, width: np.ndarray, probe: np.ndarray) -> np.ndarray:
+def _through_infinity(
+    paths: Paths, pair, words, at: np.ndarray, width: np.ndarray, probe: np.ndarray, back: np.ndarray
+) -> np.ndarray:
     """Say which words have come through infinity at places `at (n,)`: those that are cycles right past it.
 
     All are at `probe (n,)`, but may have ended, and begun anew before that. float64 gives the place roughly: it is
-    between two beside it where det(I - P) has different signs.
+    between two beside it where det(I - P) has different signs. Where there are none such, some (`back (n,)`) may have
+    come through infinity and back.
     """
-    through, rows, near = np.ones(len(pair), bool), np.arange(len(pair)), _BRACKETS * width
+    through, rows, near = back.copy(), np.arange(len(pair)), _BRACKETS * width
     while len(rows := rows[near[rows] < np.abs(probe - at)[rows]]):
         way = np.sign(probe - at)[rows] * near[rows]
         before, after = (

@@ -181,7 +181,7 @@ def _norm(sectors: Sectors, multipliers: np.ndarray, rate: float) -> np.ndarray 
         if not np.isfinite(change):
             return None
         if change < 2.0**-50:
-            return norm
+            return (norm + norm.T) / 2
     return None
 
 
