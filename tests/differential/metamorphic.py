@@ -23,7 +23,7 @@ from .orbits import around, plain_orbits, stays
 from .programs import forget_programs
 from .reference import canonical
 from .transforms import TRANSFORMS, Changed, changed, conjugate, rebuilt
-from .verbs import SHAPES_OF_VERBS, enumerated, neighbor
+from .verbs import SHAPES_OF_VERBS, enumerated, neighbor, of_events, on_line
 
 # Orders, and seconds for an enumeration: what is not done by then is not compared.
 ORDERS, BUDGET = 2, 5.0
@@ -263,10 +263,12 @@ def of_compare(pair: Pair, rng: np.random.Generator) -> list[Finding]:
     other = pair.changed(last)
     if other is None or isinstance(pair.models[0], _PRODUCTS):
         return []
-    said = []
-    for i, ends in enumerate(((pair.models[0], last), (pair.other.model, other.model))):
-        said.append(_events(pair, cx.compare(*ends, *map(enumerated, ends)), i == 1))
-    return _told_apart(pair, *said, _events_of_copies(pair, other))
+    ways = (pair.models[0], last), (pair.other.model, other.model)
+    events = [cx.compare(*ends, *map(enumerated, ends)) for ends in ways]
+    said = [_events(pair, some, i == 1) for i, some in enumerate(events)]
+    found = _told_apart(pair, *said, _events_of_copies(pair, other))
+    # A word that is the same at both ends is not followed, and that of two copies may be: then it need only be right.
+    return found if not pair.doubles or of_events(lambda s: on_line(*ways[1], s), events[1]) else []
 
 
 def of_track(pair: Pair, rng: np.random.Generator) -> list[Finding]:

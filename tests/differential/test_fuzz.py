@@ -206,6 +206,27 @@ def test_all_verbs():
             ),
             3,
         ),
+        # Two multipliers that pass +1 within 1e-11: through infinity, and there again.
+        (
+            cx.AlmostLinearRNN(
+                A=[0.999999999998181, 0.999999999998181],
+                W=[[0.0, -0.5072803140391599], [0.0, 0.0]],
+                h=[0.07021694285695504, -0.5107692788403012],
+                num_gated=1,
+            ),
+            11,
+        ),
+        # A border that a cycle of points of 1e10 crosses by less than rounding of the terms allows, for 1e-2 of the way.
+        (
+            cx.ClippedDendriticPLRNN(
+                A=[-942428.4384979286],
+                W=[[30818.236489741204]],
+                h=[-0.2388881720631889],
+                alpha=[-1502242.1690004223, -2714266.9049968803],
+                thresholds=[[1660332.2196933483, -571412.4552114542]],
+            ),
+            20,
+        ),
     ],
 )
 def test_what_fuzzing_found_in_compare(model, number):

@@ -33,6 +33,12 @@ PASSING_ONE = cx.PLRNN(
 BLOCK_AT_AN_END = cx.PLRNN(A=[0.0, 1.0], W=[[1.0, 2.0], [-1.0, -2.0]], h=[0.0, 0.0])
 NEAR_ONE = cx.PLRNN(A=[1 + 2.0**-41, -2.5], W=[[3.0, 2.5], [-2.5, 2.5]], h=[-1.25, 1.0])
 HUGE = cx.PLRNN(A=[1.3e177, 3.3e177], W=[[5.9e177, 4.6e177], [1.1e177, -5e177]], h=[1.2e176, 2.0e176])
+CALM = cx.AlmostLinearRNN(
+    A=[905660.60815695, -3915196.6400751686],
+    W=[[-0.14353630084802166, 0.5461850361578703], [-0.09851658855862118, 0.5165438944949015]],
+    h=[-1.1256068463922893, 2.024873899783608],
+    num_gated=1,
+)
 LANDS_ON_A_REPELLER = cx.PLRNN(A=[1.5, -0.5], W=[[-1.5, -2.0], [-1.5, 0.25]], h=[0.0, -2.25])
 LINE_AT_AN_END = cx.PLRNN(A=[1.0, 0.0], W=[[0.0, 2.0], [-2.0, -2.0]], h=[0.0, 0.0])
 LINE_ON_A_BORDER = cx.PLRNN(A=[-0.75, 1.0], W=[[0.0, 2.0], [1.0, 2.0]], h=[0.0, 0.0])
@@ -47,6 +53,7 @@ LINE_ON_A_BORDER = cx.PLRNN(A=[-0.75, 1.0], W=[[0.0, 2.0], [1.0, 2.0]], h=[0.0, 
             BLOCK_AT_AN_END, "dead unit", "compare", [26112771, 12, 5], id="a Jordan block where the way begins"
         ),
         pytest.param(LINE_AT_AN_END, "dead unit", "compare", [26112741, 12, 5], id="a line where the way begins"),
+        pytest.param(CALM, "duplicated unit", "compare", [26112811, 3, 6], id="a word that is not followed"),
         pytest.param(LANDS_ON_A_REPELLER, "translated", "attractors", [26112801, 8, 7], id="a constant piece"),
         pytest.param(HUGE, "duplicated unit", "enumerate, Exhaustive", 0, id="multipliers beyond float64"),
         pytest.param(

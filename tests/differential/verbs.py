@@ -157,7 +157,7 @@ def of_compare(model, reference: Reference, rng: np.random.Generator, said: Said
         return []  # that is a fault of the enumeration, and is found there
     events = cx.compare(first, last, *ends)
     said.add(map(_open, events))
-    found = of_events(lambda s: _on_line(first, last, s), events)
+    found = of_events(lambda s: on_line(first, last, s), events)
     for here, there, end in ((0, 1, "before"), (1, 0, "after")):
         gone = set(_words(others[here], ends[here])) - set(_words(others[there], ends[there]))
         same_gates = others[0].map.matters == others[1].map.matters
@@ -208,7 +208,7 @@ def _between(first, last, s: float):
     return jax.tree.map(lambda a, b: (1 - s) * np.asarray(a, float) + s * np.asarray(b, float), first, last)
 
 
-def _on_line(first, last, s: float):
+def on_line(first, last, s: float):
     """Give the model at a place on the line between two, with rational weights."""
     s = rational(s)
 
@@ -376,7 +376,7 @@ def of_track(model, reference: Reference, rng: np.random.Generator, said: Said) 
         said.of_orders(cycles)
     said.add(map(_open, result.events))
     found = [finding for i, model in enumerate(models) for finding in judge(Reference(model), result[i])]
-    ways = [lambda s, i=i: _on_line(models[i], models[i + 1], s) for i in range(2)]
+    ways = [lambda s, i=i: on_line(models[i], models[i + 1], s) for i in range(2)]
     steps: list[list] = [[], []]
     for event in result.events:
         on_first, on_second = (dataclasses.replace(event, at=event.at - i) for i in range(2))

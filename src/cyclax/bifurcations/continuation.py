@@ -256,17 +256,19 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     tests = begin.tests(signs.minus, signs.plus)
     low, high, at_low, at_high = start.copy(), end.copy(), tests.copy(), tests.copy()
     outside_high = signs.outside.copy()
-    broken, wandered = np.zeros(len(walks), bool), np.zeros(len(walks), bool)
+    broken, wandered, doubtful = np.zeros((3, len(walks)), bool)
     stays = signs.flips.copy()  # a multiplier is -1 all along: rounding gives det(I + P) its sign
     for look in _LOOKS:
-        rows = np.flatnonzero(started & ~broken & ~wandered)
+        rows = np.flatnonzero(started & ~broken & ~wandered & ~doubtful)
         if not len(rows):
             break
         place = end[rows] if look == 1.0 else start[rows] + (end[rows] - start[rows]) * look
         here = held(paths, pair[rows], place, words[rows])
         now, then = signs_of(here), signs.of(rows)
-        broken[rows] = ~now.inside | (now.minus != then.minus) | (now.plus != then.plus)
-        wandered[rows] = ~broken[rows] & (now.outside != then.outside)
+        # Beyond a border by less than float64 can tell of its terms: it may have been met long before.
+        doubtful[rows] = now.inside & np.any(here.heights < 0, axis=(1, 2)) & ~paths.fine[pair[rows]]
+        broken[rows] = ~now.inside | (~doubtful[rows] & ((now.minus != then.minus) | (now.plus != then.plus)))
+        wandered[rows] = ~(broken | doubtful)[rows] & (now.outside != then.outside)
         outside_high[rows], high[rows] = now.outside, place
         stays[rows] &= now.flips
         at_high[rows] = here.tests(then.minus, then.plus)
@@ -278,7 +280,6 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     exact = broken & np.all(at_high > 0, axis=1)
     column[exact], low[exact] = tests.shape[1] - 1, high[exact]
     rows = np.flatnonzero(broken & ~exact)
-    again = rows[:0]
     if len(rows):
         last = low[rows]
         at_low[stays, -1] = at_high[stays, -1] = 1.0
@@ -287,9 +288,9 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
         # Where multipliers of 1e10 make room for one of +-1, only the place of the event itself shows it; and what
         # float64 took for an event on the way there may be none.
         anew = (_loses_multipliers(there) | several) & ~paths.fine[pair[rows]]
-        again = rows[anew]
-        if len(again):
-            paths.fine[pair[again]], broken[again] = True, False
+        if np.any(anew):
+            paths.fine[pair[rows[anew]]] = doubtful[rows[anew]] = True
+            broken[rows[anew]] = False
             there = held(paths, pair[rows], low[rows], words[rows])
         # Stability may have changed on the way to that place, and not only there.
         sizes = np.abs(there.multipliers())
@@ -315,7 +316,11 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
             at_low[stays, -1] = at_high[stays, -1] = 1.0
             _narrow_tests(paths, some, pair, words, signs, stays, (at_low, at_high), low, high, column)
     ends = Ends(begin, signs.finite, started, broken | wandered, low, high, column)
-    return _replaced(ends, again, walked(paths, [walks[i] for i in again])) if len(again) else ends
+    again = np.flatnonzero(doubtful)
+    if not len(again):
+        return ends
+    paths.fine[pair[again]] = True
+    return _replaced(ends, again, walked(paths, [walks[i] for i in again]))
 
 
 def _replaced(of_all: Any, rows: np.ndarray, of_some: Any) -> Any:
