@@ -216,7 +216,7 @@ def test_all_verbs():
             ),
             11,
         ),
-        # A border that a cycle of points of 1e10 crosses by less than rounding of the terms allows, for 1e-2 of the way.
+        # A border that a cycle of points of 1e10 crosses by no more than rounding of the terms for 0.01 of the way.
         (
             cx.ClippedDendriticPLRNN(
                 A=[-942428.4384979286],
