@@ -17,7 +17,6 @@ from cyclax.core.numerics import numerics
 from cyclax.cycles.contraction import Contraction, contraction_certificate, holds
 from cyclax.cycles.index import keeps_orientation
 from cyclax.cycles.pieces import Pieces
-from cyclax.cycles.scalings import scalings
 from cyclax.cycles.sectors import sectors_of, stated_sectors
 from cyclax.cycles.uniqueness import one_solution
 from cyclax.maps.affine import affine_form
@@ -327,25 +326,38 @@ def test_singular_regions_are_no_proof():
     assert not one_solution(affine_form(flat), 1)
 
 
-def test_a_ring_of_equal_steps_has_the_scaling_of_one_step():
-    """A driven network unrolled over 5 steps: what is proved of it is what is proved of 5 steps of the network."""
-    contracts, unique, scaled = set(), set(), 0
+def test_what_is_proved_of_a_ring_is_what_is_proved_of_its_steps():
+    """A driven network unrolled over 5 steps, against 5 steps of the network."""
+    contracts, unique = set(), set()
     for seed, scale in itertools.product(range(3), (0.3, 1.0)):
         for model in [network(seed, 3, scale), *random_models(seed)[:8]]:
-            bias = np.asarray(getattr(model, str(model.input_leaf)))
+            bounds, bias = affine_form(model), np.asarray(getattr(model, str(model.input_leaf)))
             ring = affine_form(Unrolled(model, bias + np.random.default_rng(seed).normal(size=(5, 1))))
-            found = one_solution(ring, 1), contraction_certificate(ring) is not None
-            assert found == (
-                one_solution(affine_form(model), 5),
-                contraction_certificate(affine_form(model)) is not None,
-            )
-            unique.add(found[0])
-            contracts.add(found[1])
-            for scaling in scalings(sectors_of(ring), np.zeros(1)):
-                assert np.all(np.ptp(scaling.reshape(5, -1), axis=0) == 0)
-                scaled += 1
+            step, times = sectors_of(ring).one_step()
+            assert times == 5
+            assert np.allclose(step.outward, sectors_of(bounds).outward, rtol=1e-12, atol=0)
+            unique.add(one_solution(ring, 1))
+            assert one_solution(ring, 1) == one_solution(bounds, 5)
+            contracts.add((certificate := contraction_certificate(ring)) is not None)
+            assert (certificate is None) == (contraction_certificate(bounds) is None)
+            assert certificate is None or holds(certificate, sectors_of(ring))
     assert contracts == unique == {False, True}
-    assert scaled > 10
+
+
+def test_steps_that_differ_are_no_ring():
+    model = network(0, 2, 0.3)
+    sectors = sectors_of(affine_form(Unrolled(model, np.zeros((4, 2)))))
+    assert sectors.one_step()[1] == 4
+    for name, where in (
+        ("base", (2, 0)),
+        ("outward", (2, 0)),
+        ("gradients", (2, 2)),
+        ("error", (0, 6)),
+        ("base", (0, 0)),
+    ):
+        part = getattr(sectors, name).copy()
+        part[where] += 2.0**-52
+        assert sectors._replace(**{name: part}).one_step()[1] == 1
 
 
 # -- enclosures -------------------------------------------------------------------------------------------------------

@@ -110,21 +110,21 @@ def _found(content: _ByContent) -> Contraction | None:
 
 
 def _certificate(sectors: Sectors, num_gates: int) -> Contraction | None:
-    if not sectors.finite:
+    """Look for the certificate of one step; a ring of equal steps has the same norm around it."""
+    step, times = sectors.one_step()
+    moduli, radius = from_moduli(step), 0.0
+    if not sectors.finite or (moduli is None and not (radius := _largest_radius(step)) < 1):
         return None
-    moduli, radius = from_moduli(sectors), 0.0
-    if moduli is None and not (radius := _largest_radius(sectors)) < 1:
-        return None
-    for multipliers in _candidates(sectors, moduli):
+    for multipliers in _candidates(step, moduli):
         for share in _SHARES:
             rate = 1 - share * (1 - radius)
-            norm = _norm(sectors, multipliers, rate)
+            norm = _norm(step, multipliers, rate)
             if norm is None:
                 continue
             stated = rate + _ROOM * (1 - rate)
             by_gate = np.zeros(num_gates)
-            by_gate[sectors.gates] = rate * stated * multipliers
-            certificate = Contraction(norm, by_gate, stated)
+            by_gate[sectors.gates] = np.tile(rate * stated * multipliers, times)
+            certificate = Contraction(np.kron(np.eye(times), norm), by_gate, stated)
             if holds(certificate, sectors):
                 return certificate
     return None

@@ -7,9 +7,7 @@ diagonal T, no choice of delta closes the loop at these frequencies. The norm is
 """
 
 import contextlib
-import math
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -45,52 +43,13 @@ def from_moduli(sectors: Sectors) -> np.ndarray | None:
 
 def scalings(sectors: Sectors, frequencies: np.ndarray) -> Iterator[np.ndarray]:
     """Give scalings `(n,)` with which the gains at the frequencies seem to be below 1, better and better ones."""
-    loop = _Loop(sectors.middle.middle, sectors.half, sectors.gradients)
-    times = _times_around(loop)
-    if times > 1:
-        # The shift around the ring has the T-th roots of unity as eigenvalues. The norm is convex, and the same for
-        # scalings that are shifted: that of one step, repeated, is as good as any.
-        turns = (frequencies[:, None] - 2 * np.pi * np.arange(times) / times) % (2 * np.pi)
-        frequencies = np.unique(np.round(np.minimum(turns, 2 * np.pi - turns), 12))
-        loop = loop.block(times)
-    if not 0 < len(loop.gradients) <= _MOST_SECTORS:
+    if not 0 < len(sectors.gates) <= _MOST_SECTORS:
         return
-    gains = _gains(loop, frequencies)
+    gains = _gains(sectors, frequencies)
     if gains is None:
         return
     with contextlib.suppress(np.linalg.LinAlgError):  # scalings beyond float64
-        for found in _descent(gains):
-            yield np.tile(found, times)
-
-
-class _Loop(NamedTuple):
-    """z' = middle z + half w, y = gradients z."""
-
-    middle: np.ndarray  # (M, M)
-    half: np.ndarray  # (M, n)
-    gradients: np.ndarray  # (n, M)
-
-    def block(self, times: int) -> "_Loop":
-        """Give the first step of a ring of so many, which leads from its first states to its second ones."""
-        size, number = len(self.middle) // times, len(self.gradients) // times
-        onward = slice(size, 2 * size) if times > 1 else slice(size)
-        return _Loop(self.middle[onward, :size], self.half[onward, :number], self.gradients[:number, :size])
-
-    def ring(self, times: int) -> "_Loop":
-        """Give a ring of so many of this step."""
-        here, onward = np.eye(times), np.roll(np.eye(times), 1, axis=0)
-        return _Loop(np.kron(onward, self.middle), np.kron(onward, self.half), np.kron(here, self.gradients))
-
-
-def _times_around(loop: _Loop) -> int:
-    """Give of how many equal steps a loop is a ring, as those of driven networks are; 1 where it is none."""
-    common = math.gcd(len(loop.middle), len(loop.gradients))
-    for times in range(common, 1, -1):
-        if common % times == 0:
-            ring = loop.block(times).ring(times)
-            if all(np.allclose(*both, atol=0.0) for both in zip(loop, ring, strict=True)):
-                return times
-    return 1
+        yield from _descent(gains)
 
 
 def _descent(gains: np.ndarray) -> Iterator[np.ndarray]:
@@ -114,11 +73,12 @@ def _descent(gains: np.ndarray) -> Iterator[np.ndarray]:
         logs = _improved(gains[sorted(active)], logs, _FIRST_POWER * 2**attempt)
 
 
-def _gains(loop: _Loop, frequencies: np.ndarray) -> np.ndarray | None:
+def _gains(sectors: Sectors, frequencies: np.ndarray) -> np.ndarray | None:
     """Give G `(f, n, n)`."""
-    systems = np.exp(1j * frequencies)[:, None, None] * np.eye(len(loop.middle)) - loop.middle
+    middle = sectors.middle.middle
+    systems = np.exp(1j * frequencies)[:, None, None] * np.eye(len(middle)) - middle
     try:
-        found = loop.gradients @ np.linalg.solve(systems, loop.half.astype(complex))
+        found = sectors.gradients @ np.linalg.solve(systems, sectors.half.astype(complex))
     except np.linalg.LinAlgError:
         return None
     return found if np.all(np.isfinite(found)) else None

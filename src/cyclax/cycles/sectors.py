@@ -4,6 +4,7 @@ By continuity, opening a gate adds a matrix of rank one to the Jacobian. Gates o
 as a state moves along it, so that what they add together stays in a range: a clipped unit is one sector, not two gates.
 """
 
+import math
 from typing import NamedTuple
 
 import flint
@@ -45,6 +46,31 @@ class Sectors(NamedTuple):
     def finite(self) -> bool:
         """Whether nothing has overflowed."""
         return bool(np.all(np.isfinite(self.base)) and all(np.all(np.isfinite(part)) for part in self[1:4]))
+
+    def one_step(self) -> tuple["Sectors", int]:
+        """Give the first of T equal steps in a ring, as those of driven networks are, and T; or itself, and 1.
+
+        Step t leads from the t-th states to the next ones.
+        """
+        common = math.gcd(*self.gradients.shape)
+        for times in range(common, 1, -1):
+            if common % times == 0 and (step := self._step(times)) is not None:
+                return step, times
+        return self, 1
+
+    def _step(self, times: int) -> "Sectors | None":
+        size, number, onward = len(self.base) // times, len(self.gates) // times, np.roll(np.eye(times), 1, axis=0)
+        base, outward, error = (part[size : 2 * size] for part in (self.base, self.outward, self.error))
+        step = Sectors(
+            base[:, :size], outward[:, :number], self.gradients[:number, :size], error[:, :size], self.gates[:number]
+        )
+        ring = (
+            np.kron(onward, step.base),
+            np.kron(onward, step.outward),
+            np.kron(np.eye(times), step.gradients),
+            np.kron(onward, step.error),
+        )
+        return step if all(map(np.array_equal, ring, self[:4])) else None
 
 
 def sectors_of(bounds: AffineForm) -> Sectors:

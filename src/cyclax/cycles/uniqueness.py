@@ -10,6 +10,8 @@ I - gradients (I - middle)^-1 half diag(delta) has diagonal stability, M-matrice
 and Stone, *The Linear Complementarity Problem*, 1992, 3.3).
 """
 
+import math
+
 import numpy as np
 
 from cyclax.core.enclosed import Enclosed, blocks, exactly, positive_definite
@@ -17,7 +19,7 @@ from cyclax.cycles.scalings import scalings
 from cyclax.cycles.sectors import Sectors, sectors_of
 from cyclax.maps.affine import AffineForm
 
-# So many frequencies are looked at, at most.
+# So many frequencies are looked at, at most; and once around a ring.
 _LONGEST = 64
 # Walks from corner to corner that look for Jacobians with determinants of both signs, before a proof is tried.
 _WALKS = 8
@@ -30,11 +32,10 @@ def one_solution(bounds: AffineForm, order: int) -> bool:
 
     Where I - J is singular for a Jacobian between those that there are, this is not so, and nothing is said.
     """
-    if order > _LONGEST:
-        return False
     with np.errstate(all="ignore"):
-        sectors = sectors_of(bounds)
-        if not sectors.finite or not _one_sign(sectors, order):
+        sectors, times = sectors_of(bounds).one_step()
+        order = math.lcm(order, times)  # differences that go around a ring of equal steps are those of one of them
+        if order > max(times, _LONGEST) or not sectors.finite or not _one_sign(sectors, order):
             return False
         turns = 2 * np.pi * np.arange(order // 2 + 1) / order
         found = scalings(sectors, turns) if len(sectors.gates) else iter([np.ones(0)])

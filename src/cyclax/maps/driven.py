@@ -6,6 +6,7 @@ Both are piecewise-linear maps of the same kind, so that all that is known of th
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -30,23 +31,23 @@ class Unrolled(AbstractPiecewiseLinearMap):
         """T M."""
         return self.biases.shape[0] * self.model.num_states
 
-    def _steps(self, z: Any) -> list[tuple[AbstractPiecewiseLinearMap, Any]]:
-        size = self.model.num_states
-        return [
-            (with_bias(self.model, self.biases[t]), z[t * size : (t + 1) * size]) for t in range(self.biases.shape[0])
-        ]
-
     def preactivations(self, z):
         """Give those of all steps."""
-        return jnp.concatenate([model.preactivations(state) for model, state in self._steps(z)])
+
+        def of_step(bias, state):
+            return with_bias(self.model, bias).preactivations(state)
+
+        states = jnp.reshape(z, (self.biases.shape[0], -1))
+        return jnp.reshape(jax.vmap(of_step)(self.biases, states), -1)
 
     def step(self, z, gates):
         """Map each state by its own step, to the place of the next one."""
-        size = gates.shape[0] // self.biases.shape[0]
-        images = [
-            model.step(state, gates[t * size : (t + 1) * size]) for t, (model, state) in enumerate(self._steps(z))
-        ]
-        return jnp.concatenate([images[-1], *images[:-1]])
+
+        def of_step(bias, state, open_):
+            return with_bias(self.model, bias).step(state, open_)
+
+        states, by_step = (jnp.reshape(some, (self.biases.shape[0], -1)) for some in (z, gates))
+        return jnp.reshape(jnp.roll(jax.vmap(of_step)(self.biases, states, by_step), 1, axis=0), -1)
 
 
 class InputAsState(AbstractPiecewiseLinearMap):
