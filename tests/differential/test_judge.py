@@ -221,12 +221,23 @@ def test_events_beside_one_that_is_not_explained():
         (cx.LoziMap(a=2.0, b=0.0), 48),
         (cx.LoziMap(a=0.0, b=2.0), 4),
         (cx.ShallowPLRNN(A=[0], W1=[[-2, -2, 1]], W2=[[1], [-1], [2]], h1=[1], h2=[2, -2, -2]), 57),
+        (cx.LoziMap(a=1.422698258990447, b=-0.844858632352753), 12),
+        (
+            cx.PLRNN(
+                A=[-1.0000000018626451, -0.7364281504729643],
+                W=[[0.7546923386189445, -0.7516942519059779], [0.7995305410451752, 0.1389166918188038]],
+                h=[0.6148933883191712, 1.414214559493267],
+            ),
+            19,
+        ),
     ],
     ids=[
         "rounding decides which orbits of a chaotic sea leave it",
         "powers beyond float64",
         "states beyond float64",
         "a constant piece lands on a repeller",
+        "rounding decides when a chaotic transient ends",
+        "a drift that takes a billion steps",
     ],
 )
 def test_attractors_that_are_not_held_against_the_library(model, number):

@@ -103,15 +103,14 @@ def of_attractors(model, reference: Reference, rng: np.random.Generator, said: S
     ends, early = plain_orbits(reference.map, samples)
     found = []
     for label, entry in enumerate(result.entries):
-        own = [(ends[:, i], early[i]) for i in np.flatnonzero(result.labels == label)]
+        own = [(samples[i], ends[:, i]) for i in np.flatnonzero(result.labels == label)]
         if isinstance(entry.what, cx.Cycle):
-            found += of_cycle(reference, entry.what) or _goes_to(
-                reference, entry.what, own, rounding(reference.map, entry.what)
-            )
+            lost = rounding(reference.map, entry.what)
+            found += of_cycle(reference, entry.what) or _goes_to(reference, entry.what, own, lost, rng)
         elif isinstance(entry.what, cx.Degenerate):
             found += of_degenerate(reference, entry.what)
             if entry.kind == "family":
-                periods = [_period(orbit) for orbit, _ in own]
+                periods = [_period(orbit) for _, orbit in own]
                 other = [p for p in periods if p is not None and p != entry.what.order]
                 if other:
                     text = f"{len(other)} of {len(own)} samples in {entry.what!r} have period {other[0]}"
@@ -127,18 +126,37 @@ def of_attractors(model, reference: Reference, rng: np.random.Generator, said: S
     return found
 
 
-def _goes_to(reference: Reference, cycle: cx.Cycle, own, lost: float) -> list[Finding]:
-    """Whether plain orbits end on a cycle that attracts strongly."""
+def _goes_to(reference: Reference, cycle: cx.Cycle, own, lost: float, rng: np.random.Generator) -> list[Finding]:
+    """Whether plain orbits of samples, `own`, end on a cycle that attracts strongly.
+
+    What drifts slowly is no witness yet; nor is what chaos takes elsewhere, where other rounding takes it to the cycle.
+    """
     moduli = [abs(root).mid() for root in reference.map.multipliers(reference.map.word_of(cycle.gates))]
     if not all(float(modulus) < 0.9 and float(modulus) ** (STEPS / cycle.order) < 1e-9 for modulus in moduli):
         return []
     size = max(float(np.max(np.abs(cycle.points))), cycle.error)
     near = 1e-6 * size + cycle.error + lost
-    astray = [o for o, _ in own if np.min(np.max(np.abs(cycle.points - o[-1]), axis=1)) > near]
+
+    def there(end: np.ndarray) -> bool:
+        return bool(np.min(np.max(np.abs(cycle.points - end), axis=1)) <= near)
+
+    astray = [(sample, orbit) for sample, orbit in own if not there(orbit[-1]) and not _drifts(orbit)]
+    astray = [
+        orbit
+        for sample, orbit in astray
+        if not any(map(there, plain_orbits(reference.map, around(sample, rng), rng)[0][-1]))
+    ]
     if astray:
         text = f"{len(astray)} of {len(own)} samples said to go to {cycle!r} are at {astray[0][-1]}"
         return [Finding("wrong attractor: cycle", cycle.order, text)]
     return []
+
+
+def _drifts(orbit: np.ndarray) -> bool:
+    """Whether an orbit comes back to nearly where it was, and not quite."""
+    size = max(float(np.max(np.abs(orbit))), 1e-300)
+    nearest = float(np.min(np.max(np.abs(orbit[-1] - orbit[:-1]), axis=1)))
+    return 1e-14 * size < nearest < 1e-6 * size
 
 
 def _period(orbit: np.ndarray) -> int | None:

@@ -11,7 +11,7 @@ from plain import plain_map
 import cyclax as cx
 from cyclax.core.numerics import numerics
 from cyclax.maps.affine import affine_form
-from cyclax.search import attractors as basins
+from cyclax.search import basins
 from cyclax.search.followed import followed
 from cyclax.search.leaps import leap
 
@@ -532,3 +532,24 @@ def test_leaps_from_states_that_have_all_but_vanished():
     with numerics():
         ahead = leap(model, affine_form(model), np.zeros((1, 1), bool), np.array([0.0, -7.7e-262]), 256)
     assert ahead is None or np.all(np.isfinite(ahead))
+
+
+def test_units_that_have_died_away_hide_no_settled_orbit():
+    """A silent leaky unit decays for ever: beside the others it is 0, whatever is left of it, and in every sample."""
+    model = cx.RateRNN(W=[[-1.5, 0.0], [0.0, 0.5]], b=[1.0, -1.0], alpha=0.5)
+    with numerics():
+        states = np.stack([[0.4, 0.0]] * 4) + np.array([0.0, 1e-30, 3e-40, 2e-200])[:, None] * [0.0, 1.0]
+        told = followed(affine_form(model), np.array([[[True, False]]] * 4), states, 8)
+    assert np.all(told.held)
+    assert np.all(told.period == 1)
+
+
+@pytest.mark.parametrize(("slope", "leapt"), [(0.5, False), (1 - 1e-6, True)])
+def test_only_slow_words_are_leapt_along(slope, leapt, monkeypatch):
+    """Toward a fixed point on a border no orbit is ever beyond doubt; if it contracts, single steps soon end there."""
+    leaps = []
+    monkeypatch.setattr(basins, "leap", lambda *args: leaps.append(args))
+    found = cx.attractors(cx.PLRNN(A=[slope], W=[[0.25 * (slope - 1)]], h=[0.0]), [[1.0], [-2.0]], key=0, steps=4096)
+    assert bool(leaps) == leapt
+    # It has a word on either side, and is one.
+    assert leapt or [(entry.kind, entry.share) for entry in found.entries] == [("cycle", 1.0)]

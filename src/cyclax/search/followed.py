@@ -134,7 +134,8 @@ class _Orbits:
             scaled = product * size[:, None, :] / size[:, :, None]
             usable = np.all(np.isfinite(scaled), axis=(1, 2)) & np.all(np.isfinite(back), axis=1)
             scaled[~usable] = 0
-            values = np.linalg.eigvals(scaled)
+            first, which = _distinct(scaled)
+            values = np.linalg.eigvals(scaled[first])[which]
             moduli = np.abs(values)
             away = self._away(scaled, np.where(usable[:, None], (self.states - back) / size, 0), values)
             swings: dict[int, _Swing] = {}
@@ -194,7 +195,10 @@ class _Orbits:
             jacobians, shifts = self._jacobians(t), self._shifts(t)
             size = np.maximum(size, (np.abs(jacobians) @ np.abs(state)[..., None])[..., 0] + np.abs(shifts))
             product, state = jacobians @ product, (jacobians @ state[..., None])[..., 0] + shifts
-        return product, state, np.where((size > 0) & np.isfinite(size), size, 1)
+        # What has all but vanished beside the others has no units of its own. Powers of two are scaled by exactly, and
+        # orbits near one cycle have one scaled product.
+        size = np.maximum(size, _EPS * np.max(np.where(np.isfinite(size), size, 0), axis=1, keepdims=True))
+        return product, state, np.where((size > 0) & np.isfinite(size), 2.0 ** np.ceil(np.log2(size)), 1)
 
     def _inside(self, center, size, rest, still, shrinking, swings, longest: int) -> np.ndarray:
         """Whether orbits around cycles through `center (n, M)` never reach a border.
@@ -203,8 +207,9 @@ class _Orbits:
         rest'^l rest^l over all laps l, without leaving the range of the projection `shrinking`; a swing goes around for
         ever, on an ellipse, or from place to place where it comes back.
         """
-        norm, power = np.broadcast_to(np.eye(rest.shape[1]), rest.shape).copy(), rest.copy()
-        slow = np.arange(len(rest))
+        first, which = _distinct(rest)
+        norm, power = np.broadcast_to(np.eye(rest.shape[1]), rest[first].shape).copy(), rest[first]
+        slow = np.arange(len(first))
         for _ in range(_DOUBLINGS):
             norm[slow] += np.swapaxes(power[slow], 1, 2) @ norm[slow] @ power[slow]
             power[slow] = power[slow] @ power[slow]
@@ -213,8 +218,10 @@ class _Orbits:
                 break
         inside = np.all(np.isfinite(norm), axis=(1, 2)) & np.all(np.abs(power) < 1e-3, axis=(1, 2))
         values, vectors = np.linalg.eigh(np.where(inside[:, None, None], norm, np.eye(rest.shape[1])))
+        radii = (vectors / np.sqrt(np.maximum(values, 1))[:, None, :])[which]
+        norm, inside = norm[which], inside[which]
         length = np.sqrt(np.einsum("ni,nij,nj->n", still, norm, still))
-        shrunk = shrinking @ (vectors / np.sqrt(np.maximum(values, 1))[:, None, :])
+        shrunk = shrinking @ radii
         stopping = {i: swing.stops(max(1, longest // self.words.shape[1])) for i, swing in swings.items()}
         around = _padded({i: s.parts for i, s in swings.items() if not stopping[i].size}, size.shape)
         stops = _padded(stopping, size.shape) * size[:, :, None]
@@ -231,6 +238,13 @@ class _Orbits:
             center, reaching = (jacobians @ center[..., None])[..., 0] + self._shifts(t), jacobians @ reaching
             stops = jacobians @ stops
         return inside
+
+
+def _distinct(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number the distinct ones of n matrices: the first of each, and which one each is `(n,)`."""
+    known: dict[bytes, int] = {}
+    which = np.array([known.setdefault(matrix.tobytes(), len(known)) for matrix in matrices], int)
+    return np.unique(which, return_index=True)[1], which
 
 
 def _padded(parts: dict[int, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
