@@ -27,6 +27,8 @@ from .verbs import SHAPES_OF_VERBS, enumerated, neighbor, of_events, on_line
 
 # Orders, and seconds for an enumeration: what is not done by then is not compared.
 ORDERS, BUDGET = 2, 5.0
+# So near to an end of a way a place is that end, but for rounding.
+_AT_AN_END = 1e-12
 # Lines in the weights stay lines only where a change does not multiply weights with each other.
 _PRODUCTS = (cx.LowRankPLRNN, cx.DendriticPLRNN)
 
@@ -226,6 +228,8 @@ def _parts(exact: ExactMap, sample: np.ndarray, kinds: set[str], rng: np.random.
 
 
 def _events(pair: Pair, events, second: bool) -> list[tuple]:
+    # A multiplier that leaves the unit circle where the way begins may do so before it begins: rounding decides.
+    events = [e for e in events if {*e.sides} != {"both"} or _AT_AN_END < e.at < 1 - _AT_AN_END]
     if pair.doubles:
         return sorted((round(float(e.at), 5),) for e in events)
     return sorted(

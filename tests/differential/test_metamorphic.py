@@ -54,6 +54,13 @@ LINE_ON_A_BORDER = cx.PLRNN(A=[-0.75, 1.0], W=[[0.0, 2.0], [1.0, 2.0]], h=[0.0, 
         ),
         pytest.param(LINE_AT_AN_END, "dead unit", "compare", [26112741, 12, 5], id="a line where the way begins"),
         pytest.param(CALM, "duplicated unit", "compare", [26112811, 3, 6], id="a word that is not followed"),
+        pytest.param(
+            cx.SkewTentMap(left=-1.0, right=1.0, offset=-1.0),
+            "other class",
+            "compare",
+            [26112821, 14, 8],
+            id="a flip where the way begins",
+        ),
         pytest.param(LANDS_ON_A_REPELLER, "translated", "attractors", [26112801, 8, 7], id="a constant piece"),
         pytest.param(HUGE, "duplicated unit", "enumerate, Exhaustive", 0, id="multipliers beyond float64"),
         pytest.param(
