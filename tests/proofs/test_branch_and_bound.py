@@ -272,6 +272,21 @@ def test_points_near_many_borders_are_told_apart(small):
     assert found == expected
 
 
+def test_a_program_in_which_the_simplex_method_goes_round_is_given_up():
+    """States of 1e13 beside thresholds of 1: HiGHS turned in its first phase for ever, without a pivot."""
+    model = cx.ClippedDendriticPLRNN(
+        A=[0.9999999999995453],
+        W=[[-0.7562112890284347]],
+        h=[2.8094103883357247],
+        alpha=[0.3146679145513499, 2.66687698494105, -0.8553838799739243],
+        thresholds=[[2.387907266775476, 1.0837395366699671, -0.5819291386761117]],
+    )
+    box = ([5660469874850.09], [16442054541396.996])
+    found = cx.enumerate_cycles(model, [4], method=cx.BranchAndBound(), box=box, progress=False)
+    assert found.report["orders"]["4"]["verdict"] == "proved complete"
+    assert len(found) == 0
+
+
 def test_scale_does_not_matter():
     """A network in millions, and one in millionths, has the same words and the same tree."""
     rng = np.random.default_rng(1)

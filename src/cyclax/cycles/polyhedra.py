@@ -96,6 +96,7 @@ def _center(walls: list[list]) -> list | None:
         A_ub=constraints,
         b_ub=array[:, 0] / unit,
         bounds=[(None, None)] * number + [(None, 1.0)],
+        options={"time_limit": 10.0},  # seconds, where HiGHS is caught: without a guess it is decided by elimination
     )
     if not found.success:
         return None

@@ -28,6 +28,8 @@ _EPS = np.finfo(np.float64).eps
 TOLERANCE = 1e-9
 # From so many entries on one program may take a good part of a second, and is interrupted where time runs out.
 _LARGE = 20_000
+# No smaller one takes so many seconds, but where HiGHS is caught: that is given up.
+_PATIENCE = 10.0
 # How far a jump may be from rank one, relative to the map: rounding only.
 _RANK_ONE = 1e-9
 
@@ -286,15 +288,19 @@ class Simplex:
             "parallel": "off",
             "threads": 1,
             "primal_feasibility_tolerance": 1e-9,
-            "simplex_iteration_limit": 20 * sum(program.matrix.shape) + 1000,  # it may cycle
+            "simplex_iteration_limit": (most := 20 * sum(program.matrix.shape) + 1000),  # it may cycle
         }
         for name, value in options.items():
             self._highs.setOptionValue(name, value)
-        if program.matrix.size > _LARGE:
+        large, self._turns = program.matrix.size > _LARGE, 0
+        self._watched = primal or large
+        if self._watched:
             asked = self.highspy.cb.HighsCallbackType.kCallbackSimplexInterrupt
 
             def ask(kind, message, told, answer, data):
-                answer.user_interrupt = bool(stop())
+                # The primal simplex may also go round without a pivot, in its first phase.
+                self._turns += 1
+                answer.user_interrupt = self._turns > most or (large and bool(stop()))
 
             self._highs.setCallback(ask, None)
             self._highs.startCallback(asked)
@@ -345,7 +351,9 @@ class Simplex:
 
     def run(self) -> Any:
         """Solve the program that stands, counted."""
-        self.solved += 1
+        self.solved, self._turns = self.solved + 1, 0
+        if not self._watched:
+            self._highs.setOptionValue("time_limit", self._highs.getRunTime() + _PATIENCE)
         self._highs.run()
         return self._highs.getModelStatus()
 
