@@ -242,7 +242,11 @@ def test_alpha_and_form_are_asked_for():
         (TASK, {"alpha": "slow", "form": "rate"}, "alpha is not an array of numbers"),
         ({"A": b, "W": W, "h": b}, {"alpha": 0.2}, "alpha and form do not apply to {A, W, h} (PLRNN)"),
         ({"m": W, "n": W, "b": b}, {"alpha": 0.5, "form": "rate"}, "does not apply to {m, n, b} (LowRankRNN)"),
-        ({"model": "RateRNN", "W": W, "b": b}, {"alpha": 0.1}, "the entry model says all; num_gated, clipped, alpha"),
+        (
+            {"model": "RateRNN", "W": W, "b": b},
+            {"alpha": 0.1},
+            "the entry model says all; num_gated, clipped, alpha and form",
+        ),
         (TASK, {"clipped": True, "alpha": 1}, "clipped does not apply to {h2h.weight, input2h.weight}"),
         (TASK, {"num_gated": 2, "alpha": 1}, "num_gated does not apply to {h2h.weight, input2h.weight}"),
         ({"h2h.weight": np.ones((12, 4)), "input2h.weight": C}, {"alpha": 1}, "those of a GRU"),
@@ -338,3 +342,21 @@ def test_cycles_of_a_checkpoint_on_the_command_line(tmp_path, capsys):
     np.testing.assert_allclose(z, np.maximum(W / 20 @ z + b + C @ u, 0), atol=1e-12)
     assert cli.main([*words, "--alpha", "some"]) == 2
     assert "'some' is no number, nor numbers with commas" in capsys.readouterr().err
+
+
+def test_saved_networks_take_an_input_as_they_do_in_memory(tmp_path):
+    rng = np.random.default_rng(0)
+    driven = cx.RateRNN(W=rng.normal(size=(3, 3)), b=rng.normal(size=3), alpha=0.3, C=rng.normal(size=(3, 2)))
+    plain = cx.PLRNN(A=[0.5, 0.2], W=np.eye(2), h=[1.0, 2.0])
+    for model, s in ((driven, [0.5, -1.0]), (plain, [1.0, 0.0])):
+        cx.save(tmp_path / "model.json", model)
+        loaded, expected = cx.load(tmp_path / "model.json", input=s), model.with_input(s)
+        z = rng.normal(size=model.num_states)
+        assert np.array_equal(loaded(z), expected(z))
+    with pytest.raises(ValueError, match=r"model.json: input: expected shape \(2,\)"):
+        cx.load(tmp_path / "model.json", input=[1.0])
+    cx.save(tmp_path / "lozi.json", cx.LoziMap(1.4, 0.3))
+    with pytest.raises(ValueError, match=r"lozi.json: input: LoziMap has no bias"):
+        cx.load(tmp_path / "lozi.json", input=[1.0])
+    with pytest.raises(TypeError, match=r"the path comes first: save\(path, model\)"):
+        cx.save(plain, tmp_path / "model.json")

@@ -10,6 +10,7 @@ import numpy as np
 
 from cyclax.core.checks import whole
 from cyclax.maps.base import AbstractPiecewiseLinearMap
+from cyclax.maps.driven import under
 from cyclax.maps.io.groups import Groups, groups_of, listed, without
 from cyclax.maps.io.layouts import EQUATIONS, FORMS, LAYOUTS, NAMES, Arrays, Layout, best_layout
 from cyclax.maps.io.registry import MODELS, array_fields, fields_of, from_dict, integer, numbers
@@ -81,7 +82,8 @@ def from_arrays(
       alpha is not 1. With either of these, plain recurrent weights (`W, b`, those of `torch.nn.RNN`, ..) are read as a
       leaky integrator.
     - `input`: `(I,)`, a constant input: what the input weights of the file make of it is added to the bias. Default:
-      none. Where a file has no input weights, use `model.with_input`.
+      none. Where the entry `model` names the class, as its `with_input` takes it; where a file has no input weights,
+      use that.
     - `prefix`: look only at the names below this one (`"encoder.rnn"`), where several networks are in one file.
     - `ignore`: a name or names of entries to leave out. An array beside the weights that is not used and has the shape
       of a bias or of recurrent weights, and words such as bias, tau, dt, alpha, leak, decay, mask, dale, activation,
@@ -105,7 +107,8 @@ def from_arrays(
             fields = network.fields(shared | {name: array[i] for name, array in stacked.items()})
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from error
-        return from_dict({"model": network.model, **fields}, source=source)
+        model = from_dict({"model": network.model, **fields}, source=source)
+        return model if network.input is None else _under(model, network.input, source)
 
     if count is None:
         if index is not None:
@@ -138,6 +141,7 @@ class _Network(NamedTuple):
     dimensions: dict[str, str]
     # From the entries of one model to its fields.
     fields: Callable[[Arrays], dict[str, Any]]
+    input: Any = None  # that has not gone into these
 
 
 def _recognize(groups: Groups, prefix: str | None, options: _Options, source: str) -> _Network:
@@ -181,14 +185,14 @@ def _class_name(group: dict[str, Any]) -> str | None:
 
 def _named(group: dict[str, Any], options: _Options, source: str) -> _Network:
     """The entry `model` names the class: nothing may be missing, and nothing be left over."""
-    if any(option is not None for option in options):
-        raise ValueError(f"{source}: the entry model says all; num_gated, clipped, alpha, form and input do not apply.")
+    if any(option is not None for option in options._replace(input=None)):
+        raise ValueError(f"{source}: the entry model says all; num_gated, clipped, alpha and form do not apply.")
     model = str(_class_name(group))
     fields = fields_of(group | {"model": model}, source=source)
     dimensions = array_fields(model)
     entries = {name: numbers(group[name], name, source) for name in dimensions}
     static = {name: group[name] for name in fields if name not in dimensions}
-    return _Network(model, entries, dimensions, lambda entries: entries | static)
+    return _Network(model, entries, dimensions, lambda entries: entries | static, options.input)
 
 
 def _unnamed(groups: Groups, above: str, layout: Layout, options: _Options, source: str) -> _Network:
@@ -327,6 +331,13 @@ def _beside(groups: Groups, above: str, name: str, default: Any) -> Any:
             return default
         above = above.rpartition(".")[0]
     return groups[above][name]
+
+
+def _under(model: AbstractPiecewiseLinearMap, input: Any, source: str) -> AbstractPiecewiseLinearMap:
+    try:
+        return under(model, numbers(input, "input", source), f"{source}: input")
+    except TypeError as error:
+        raise ValueError(f"{source}: input: {error}") from error
 
 
 def _input(layout: Layout, entries: Arrays, input: Any, source: str) -> np.ndarray | None:

@@ -118,9 +118,11 @@ def save(path: str | Path, model: AbstractPiecewiseLinearMap) -> None:
 
     **Arguments:** `path`: where to; its suffix says which. `model`: one of the classes of cyclax.
 
-    **Raises:** `ValueError` for another suffix or a class that `load` does not know; `OSError` where the path cannot
-    be written.
+    **Raises:** `TypeError` for anything else in their places; `ValueError` for another suffix or a class that `load`
+    does not know; `OSError` where the path cannot be written.
     """
+    if isinstance(path, AbstractPiecewiseLinearMap):
+        raise TypeError(f"the path comes first: save(path, model), got {type(path).__name__} as the path.")
     path = file_path(path)
     content = to_dict(model)
     if path.suffix == ".json":
