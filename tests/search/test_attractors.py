@@ -490,6 +490,15 @@ def test_what_grows_along_a_jordan_block_diverges():
     assert [entry.kind for entry in found] == ["divergence"]
 
 
+def test_what_turns_over_and_grows_along_a_jordan_block_diverges():
+    """Multipliers -1, -1: in two steps z_1 gains 2 w (z_2 - h_2 / 2), and z_2 is where it was."""
+    w, h = 0.17311286422461405, 1.1273403545002483
+    model = cx.PLRNN(A=[-1.0, -1.0], W=[[0.0, -w], [0.0, 0.0]], h=[2.374684878228249, h])
+    samples = [[2.5, 0.32432764], [-1.5, 0.77], [0.3, h / 2 + 1e-3], [0.3, h / 2]]
+    found = cx.attractors(model, samples, key=0, steps=4096)
+    assert [found.entries[label].kind for label in found.labels] == ["divergence"] * 3 + ["family"]
+
+
 def test_what_jumps_from_place_to_place_may_come_near_a_border():
     """Left of x = 0 three steps are the identity: there an orbit lies on a 3-cycle where its three points do."""
     left, h = np.array([[0.0, -1.0], [1.0, -1.0]]), np.array([-2.0, -0.5])

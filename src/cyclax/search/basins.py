@@ -175,7 +175,7 @@ class Basins:
         """Take down where an orbit comes to that follows its word for ever, as far as rounding tells."""
         with np.errstate(divide="ignore"):
             self.exponents[sample] = np.log(facts.radius) / len(word)
-        if facts.leaves and self._has_no_end(word):
+        if facts.leaves and self._has_no_end(np.tile(word, (int(facts.leaves), 1))):
             self._put(sample, "divergence", kind="divergence")
         elif facts.period > 0:
             self._settle(sample, word, int(facts.period), bool(facts.family))

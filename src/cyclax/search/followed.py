@@ -42,7 +42,9 @@ class Followed(NamedTuple):
     period: np.ndarray  # (n,) of the points that the orbit comes to; 0 where they do not repeat
     loops: np.ndarray  # (n,) where they do not: the curves, or tori, that are visited in turn
     rotation: np.ndarray  # (n,) turns around the curve per step, in (0, 1/2 loops]; nan where it is no curve
-    leaves: np.ndarray  # (n,) not held: follows its word for ever and drifts to infinity, as far as rounding tells
+    # (n,) not held, but follows its word for ever and drifts to infinity, as far as rounding tells: by what so many
+    # laps (1 or 2) add each time; else 0
+    leaves: np.ndarray
 
 
 def followed(bounds: AffineForm, words: np.ndarray, states: np.ndarray, longest: int, owner=None) -> Followed:
@@ -140,13 +142,15 @@ class _Orbits:
             away = self._away(scaled, np.where(usable[:, None], (self.states - back) / size, 0), values)
             swings: dict[int, _Swing] = {}
             held = usable & np.all(moduli < 1 + _NEAR_CIRCLE, axis=1)
-            blocks = np.zeros(number, bool)
+            blocks = np.zeros(number, int)
             still = away.copy()  # what is left of the distance, and is multiplied by `scaled`
             shrinking = np.broadcast_to(np.eye(size.shape[1]), scaled.shape).copy()  # the part of a distance that does
             for i in np.flatnonzero(held & np.any(moduli > 1 - _NEAR_CIRCLE, axis=1)).tolist():
                 parted = _parted(scaled[i], away[i], order)
                 held[i] = parted is not None
-                blocks[i] = parted is None and np.sum(np.abs(values[i] - 1) < _OF_A_BLOCK) > 1
+                if parted is None:  # a Jordan block, at +1 or at -1
+                    several = (laps for laps in (1, 2) if np.sum(np.abs(values[i] ** laps - 1) < _OF_A_BLOCK) > 1)
+                    blocks[i] = next(several, 0)
                 if parted is not None:
                     turning, still[i], swings[i], fixed = parted
                     shrinking[i] -= turning
@@ -154,15 +158,17 @@ class _Orbits:
                     away[i] -= fixed  # along a family of solutions the orbit stays where it is: begin at that one
             held &= self._inside(self.states - size * away, size, scaled, still, shrinking, swings, longest)
         period, loops, rotation = np.where(held, order, 0), np.zeros(number, int), np.full(number, np.nan)
-        family, leaves = np.zeros(number, bool), np.zeros(number, bool)
+        family, leaves = np.zeros(number, bool), np.zeros(number, int)
         for i, swing in swings.items():
             family[i] = np.any(np.abs(swing.values - 1) < _AT_ONE)
             if held[i]:
                 period[i], loops[i], rotation[i] = swing.facts(order, longest)
-        for i in np.flatnonzero((held & family) | blocks):
+        for i in np.flatnonzero((held & family) | (blocks > 0)):
             bounds = AffineForm(*(part[i % len(part)] for part in self.bounds))
-            if added := _drift(bounds, self.words[i], self.states[i]):
-                held[i], leaves[i] = False, all(_clear(bounds, self.words[i], one) for one in added)
+            laps = max(1, int(blocks[i]))
+            word = np.tile(self.words[i], (laps, 1))
+            if added := _drift(bounds, word, self.states[i]):
+                held[i], leaves[i] = False, laps * all(_clear(bounds, word, one) for one in added)
         return Followed(held, np.max(moduli, axis=1), family, period, loops, rotation, leaves)
 
     def _away(self, product, moved, values) -> np.ndarray:
@@ -307,10 +313,12 @@ def _parted(product: np.ndarray, away: np.ndarray, order: int):
     if np.sum(near) != np.sum(also):
         return None
     values, right, left = values[near], right[:, near], left[:, also].T
-    overlap = left @ right
-    if not np.linalg.cond(overlap) < _JORDAN:
+    try:
+        dual = np.linalg.solve(left @ right, left)
+    except np.linalg.LinAlgError:
         return None
-    dual = np.linalg.solve(overlap, left)
+    if not np.max(np.linalg.norm(dual, axis=1)) < _JORDAN:  # they are of length 1 where the eigenvectors are orthogonal
+        return None
     # How far rounding may have moved each of these multipliers.
     unit = 16 * (order + len(product)) * _EPS * np.linalg.norm(dual, axis=1) * max(1.0, np.linalg.norm(product))
     if np.any(np.abs(values) > 1 + unit):
