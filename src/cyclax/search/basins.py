@@ -251,6 +251,8 @@ class Basins:
             for sample, key in zip(some, keys, strict=True):
                 if key is not None:
                     self._lie(sample, key, z[:, sample], known)
+                if self.where[sample] is None and order > 1:
+                    self._lie_in_repeated(sample, z[:, sample], order)
 
     def _lie(self, sample: int, key: WordKey, state: np.ndarray, known: Verified) -> None:
         """Note that a sample lies on what its word is, if it does."""
@@ -268,6 +270,14 @@ class Basins:
         if away <= near + what.error:
             place = self._same_border(what, near) if key in known.borders else None
             self._put(sample, key if place is None else place, kind="cycle", what=what, period=what.order)
+
+    def _lie_in_repeated(self, sample: int, state: np.ndarray, order: int) -> None:
+        """Note that a sample lies in a family of cycles whose words repeat a shorter one, if it does."""
+        (word,), _ = itineraries(self.model, state[None, None], order)
+        what = self._family(word)
+        if what is not None and what.kind == "family" and what.order == order and lies_in(self.bounds, what, state):
+            place = ("family", order, word_key(word[:, self.bounds.effective]))
+            self._put(sample, place, kind="family", what=what, period=order)
 
     def _same_border(self, what: Cycle | Degenerate, near: float) -> Hashable | None:
         """Give the place of the cycle on a border that has another word, and the same points."""
