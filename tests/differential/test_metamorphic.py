@@ -61,6 +61,23 @@ LINE_ON_A_BORDER = cx.PLRNN(A=[-0.75, 1.0], W=[[0.0, 2.0], [1.0, 2.0]], h=[0.0, 
             [26112821, 14, 8],
             id="a flip where the way begins",
         ),
+        pytest.param(
+            cx.BorderCollisionNormalForm(
+                left=[
+                    [6.393911429360088e185, 1.2978149305787159e186],
+                    [-9.957650391521258e185, -7.653263417427429e185],
+                ],
+                right=[
+                    [-1.5291165315934387e185, 1.2978149305787159e186],
+                    [-2.736844396799116e185, -7.653263417427429e185],
+                ],
+                h=[1.3281487860549483e186, -4.584275365984052e185],
+            ),
+            "units",
+            "compare",
+            [26112821, 3, 0],
+            id="what runs to infinity in any units",
+        ),
         pytest.param(LANDS_ON_A_REPELLER, "translated", "attractors", [26112801, 8, 7], id="a constant piece"),
         pytest.param(HUGE, "duplicated unit", "enumerate, Exhaustive", 0, id="multipliers beyond float64"),
         pytest.param(

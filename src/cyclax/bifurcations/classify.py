@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 import jax
 import numpy as np
+import scipy.linalg
 
 from cyclax.bifurcations.branch import LOST, Branch
 from cyclax.bifurcations.event import Event, EventType, Feigin, Flip, Side, feigin
@@ -76,12 +77,13 @@ def at_infinity(
 
     `family`: that it does is known.
     """
-    system = np.eye(found.product.shape[1]) - found.product[row]
     kind: EventType = "family" if family else "degenerate transcritical"
-    if not family and np.all(np.isfinite(system)):
-        left, sizes, _ = np.linalg.svd(system)
+    if not family and np.all(np.isfinite(found.product[row])):
+        # In units in which the rows of P are as large as its columns: those of the states say nothing.
+        balanced, (units, _) = scipy.linalg.matrix_balance(found.product[row], permute=False, separate=True)
+        left, sizes, _ = np.linalg.svd(np.eye(len(balanced)) - balanced)
         null = sizes <= max(sizes[-1], 1e-7 * sizes[0])
-        offset = found.offset[row]
+        offset = found.offset[row] / units
         if np.linalg.norm(left.T[null] @ offset) <= _IN_RANGE * np.linalg.norm(offset):
             kind = "family"
     several = np.sum(np.abs(values - 1) < _ROOT) > 1
