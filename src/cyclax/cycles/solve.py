@@ -32,6 +32,8 @@ _PROBES = 8
 _MOST_AMPLIFIED = 1e-2
 # Of Jacobians that rounding moves by more than this share nothing is left to float64.
 _LOST = 1e-10
+# Solutions leave over a tenth of what rounding may leave; so many times that is left where elimination has failed.
+_LEFT_OVER = 64.0
 
 
 class Solutions(NamedTuple):
@@ -105,7 +107,7 @@ def _solve_together(model, words: np.ndarray, bounds: AffineForm, owner) -> Solu
             terms = [np.maximum(one, other.reshape(points.shape)) for one, other in zip(terms, more, strict=True)]
             largest = np.max(np.sum(np.abs(jacobians), axis=3), axis=2)
             lost = np.any(_EPS * np.max(terms[1], axis=2) > _LOST * largest, axis=1)
-        error, amplified = _error_bound(system, jacobians, offsets, points, terms, num_gates)
+        error, amplified, astray = _error_bound(system, jacobians, offsets, points, terms, num_gates)
         product = jacobians[:, 0]
         for t in range(1, order):
             product = jacobians[:, t] @ product
@@ -122,8 +124,9 @@ def _solve_together(model, words: np.ndarray, bounds: AffineForm, owner) -> Solu
     margin = np.min(distances, axis=(1, 2), initial=np.inf, where=effective)
     violated = effective & ((preactivations > 0) != words)
     outside = np.max(distances, axis=(1, 2), initial=0.0, where=violated)
-    singular = system.singular | lost | ~np.all(np.isfinite(points), axis=(1, 2)) | ~(amplified < _MOST_AMPLIFIED)
+    unusable = lost | astray | ~np.all(np.isfinite(points), axis=(1, 2)) | ~(amplified < _MOST_AMPLIFIED)
     doubts = doubtful(jacobians, multipliers)
+    singular = system.singular | unusable
     return Solutions(words, sane, product, multipliers, residual, margin, error, condition, singular, outside, doubts)
 
 
@@ -158,7 +161,8 @@ def _error_bound(system, jacobians, offsets, points, terms, num_gates):
     A random-sign probe of a row of the inverse has the row's 2-norm as its root mean square; sqrt(k M) of it bounds
     the 1-norm, and 2 covers the sampling error of eight probes.
 
-    **Returns:** the bounds `(n,)`; and, for states of size 1, by how much rounding in the Jacobians moves the solution.
+    **Returns:** the bounds `(n,)`; for states of size 1, by how much rounding in the Jacobians moves the solution; and
+    where this is no solution, and nothing is known.
     """
     _, order, num_states = points.shape
     moduli = np.abs(jacobians)
@@ -166,7 +170,8 @@ def _error_bound(system, jacobians, offsets, points, terms, num_gates):
     images = np.maximum((moduli @ np.abs(points)[..., None])[..., 0] + np.abs(offsets), terms[0])
     rounding = unit * (images + np.abs(points))
     amplified = unit * (np.maximum(np.sum(moduli, axis=3), terms[1]) + 1)
-    sources = np.stack([np.abs(_defect(jacobians, offsets, points)) + rounding, amplified])
+    defect = np.abs(_defect(jacobians, offsets, points))
+    sources = np.stack([defect + rounding, amplified])
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (order, num_states, _PROBES))
     probes = system.solve(np.concatenate([source[..., None] * signs for source in sources], axis=-1))
     probes = probes.reshape(*points.shape, 2, _PROBES)
@@ -174,7 +179,10 @@ def _error_bound(system, jacobians, offsets, points, terms, num_gates):
     largest = np.max(np.abs(probes), axis=-1, keepdims=True)
     shares = probes / np.where(largest > 0, largest, 1)
     rows = largest[..., 0] * np.sqrt(np.mean(shares**2, axis=-1))
-    return 2 * np.sqrt(order * num_states) * np.moveaxis(np.max(rows, axis=(1, 2)), -1, 0)
+    error, amplified = 2 * np.sqrt(order * num_states) * np.moveaxis(np.max(rows, axis=(1, 2)), -1, 0)
+    # Beside rows of 1e35 elimination loses those of 1, and its inverse tells nothing of that: what it leaves over does.
+    allowed = rounding + unit * np.max(np.abs(points), axis=(1, 2), keepdims=True)
+    return error, amplified, np.any(defect > _LEFT_OVER * allowed, axis=(1, 2))
 
 
 def _condition(matrices: np.ndarray) -> np.ndarray:
