@@ -381,7 +381,7 @@ def test_what_compare_had_left_undecided(model, number):
             ),
             "2, method=cx.BranchAndBound(), progress=False",
         ),
-        # Rows of 1e35 beside rows of 1, which elimination loses: a 3-cycle was refuted, by an error bound that was tiny.
+        # Rows of 1e35 beside rows of 1, which elimination loses: a 3-cycle was refuted, with a tiny bound on the error.
         (
             cx.RateRNN(
                 W=[
