@@ -227,6 +227,11 @@ def test_all_verbs():
             ),
             20,
         ),
+        # A point on a border at s = 0 that is beyond it up to the fold from which its cycle comes.
+        (
+            cx.ShallowPLRNN(A=[2.0], W1=[[1.0, 1.0, 1.0]], W2=[[1.0], [1.0], [-2.0]], h1=[0.0], h2=[2.0, 0.0, -2.0]),
+            9,
+        ),
     ],
 )
 def test_what_fuzzing_found_in_compare(model, number):

@@ -20,6 +20,8 @@ _BEYOND = 1e-12
 _PASSING = 1e-7
 # And this close to +1 it may take det(I - P) through 0.
 _AT_ONE = 1e-6
+# The end of a way is looked at from so near, as a share of it, too.
+_BESIDE = 2.0**-30
 # So often, at most, the place past an event where signs are read off is taken eight times closer to it.
 _CLOSER = 24
 # So many brackets from infinity it is looked for in more digits.
@@ -256,7 +258,7 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     tests = begin.tests(signs.minus, signs.plus)
     low, high, at_low, at_high = start.copy(), end.copy(), tests.copy(), tests.copy()
     outside_high = signs.outside.copy()
-    broken, wandered, doubtful = np.zeros((3, len(walks)), bool)
+    broken, wandered, doubtful, touching = np.zeros((4, len(walks)), bool)
     stays = signs.flips.copy()  # a multiplier is -1 all along: rounding gives det(I + P) its sign
     for look in _LOOKS:
         rows = np.flatnonzero(started & ~broken & ~wandered & ~doubtful)
@@ -272,8 +274,20 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
         outside_high[rows], high[rows] = now.outside, place
         stays[rows] &= now.flips
         at_high[rows] = here.tests(then.minus, then.plus)
-        stay = rows[~(broken[rows] | wandered[rows])]
-        low[stay], at_low[stay] = high[stay], at_high[stay]
+        stay = ~(broken | wandered | doubtful)[rows]
+        if look == 1.0:
+            touching[rows] = stay & np.any(here.heights <= _BEYOND * here.sizes, axis=(1, 2))
+        else:
+            low[rows[stay]], at_low[rows[stay]] = high[rows[stay]], at_high[rows[stay]]
+    # Points on a border at the end may have been beyond it on the last part of the way.
+    rows = np.flatnonzero(touching)
+    if len(rows):
+        place = end[rows] + (start - end)[rows] * _BESIDE
+        here = held(paths, pair[rows], place, words[rows])
+        beyond = ~signs_of(here).inside
+        some = rows[beyond]
+        broken[some], high[some] = True, place[beyond]
+        at_high[some] = here.tests(signs.minus[rows], signs.plus[rows])[beyond]
 
     column = np.full(len(walks), -1)
     # A multiplier that is -1 at the very place where it is looked at: nothing to narrow.
