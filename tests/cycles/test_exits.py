@@ -469,3 +469,19 @@ def test_words_of_one_solution_on_many_borders_are_decided_together(shape, monke
             np.testing.assert_array_equal(np.abs(entry.directions.T), np.eye(6)[:1] if lines else np.zeros((0, 3)))
     assert str(found).count("not counted") == 1
     assert ("under 32 words" in str(found)) == (shape == "a ray")
+
+
+def test_points_that_are_lost_in_zero_are_undecided():
+    """Fixed points at +-1e-370, on both sides of a border at 0, of slopes beyond float64: 0 is neither."""
+    model = cx.ClippedShallowPLRNN(
+        A=[-3.592506276078516e184],
+        W1=[[3.291593403546733e184, 1.6589577440178917e184]],
+        W2=[[1.1245027229395885e185], [-4.2403192199333015e184]],
+        h1=[0.9493967206475511],
+        h2=[-1.4240327410557927, -1.0600676039530166],
+    )
+    cycles = cx.enumerate_cycles(model, 1, method=cx.Exhaustive(), progress=False)
+    assert [round(float(cycle.points[0, 0]), 6) for cycle in cycles] == [-0.489521]
+    report = cycles.report["orders"]["1"]
+    assert report["verdict"] == "unknown"
+    assert "below the smallest" in report["reason"]

@@ -83,7 +83,7 @@ class Decider:
             if decision.outcome not in (Outcome.CYCLE, Outcome.BORDER, Outcome.FAMILY):
                 return decision
             if not representable(decision.points[None], own_units(self._model))[0]:
-                return Decision(Outcome.OPEN, "its points are beyond the largest float64")
+                return Decision(Outcome.OPEN, "its points are beyond the largest float64, or below the smallest")
             return decision._replace(steps=np.stack([self._jacobian(gates) for gates in word]))
 
     def orders_of_families(self, word: np.ndarray, multipliers: np.ndarray) -> list[int] | None:

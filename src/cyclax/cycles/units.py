@@ -37,6 +37,7 @@ def own_units(model: AbstractPiecewiseLinearMap) -> Any:
 
 
 def representable(points: Float[np.ndarray, "n k M"], units: Any) -> Bool[np.ndarray, " n"]:
-    """Say of which orbits all points, times the units, are float64 numbers, and not beyond the largest."""
+    """Say of which orbits all points, times the units, are float64 numbers: neither too large, nor lost in 0."""
     with np.errstate(all="ignore"):
-        return np.all(np.isfinite(points * units), axis=(1, 2))
+        own = points * units
+        return np.all(np.isfinite(own) & ((own != 0) | (points == 0)), axis=(1, 2))
