@@ -457,3 +457,13 @@ def test_what_ends_the_first_step_of_a_track():
         thresholds=[[0.12064527585154233, -0.19046224252229627]],
     )
     assert [finding for finding in ask(model, "track", 5) if not finding.soft] == []
+
+
+def test_a_jacobian_that_only_units_take_beyond_float64():
+    """Of a 2-cycle, 1e248 in its own units and in those of its search, which are 1e125 times as large."""
+    model = cx.BorderCollisionNormalForm(
+        left=[[-1.0861668162046042e124, -1.2493721752058044e124], [-2.4487758335909016e123, -7.132713260797637e123]],
+        right=[[1.8450769124919497e123, -1.2493721752058044e124], [-2.211821507169794e124, -7.132713260797637e123]],
+        h=[-6.819777035117602e124, 7.106890028502374e124],
+    )
+    assert ask(model, "certify", 3) == []

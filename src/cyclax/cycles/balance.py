@@ -169,9 +169,9 @@ def restored(
 
 
 def _cycle(cycle: Cycle, model, bounds: AffineForm, units: np.ndarray) -> Cycle:
-    points = cycle.points * units
+    points, powers = cycle.points * units, np.frexp(units)[1]
     with np.errstate(all="ignore"):
-        jacobian = units[:, None] * cycle.jacobian / units
+        jacobian = np.ldexp(cycle.jacobian, powers[:, None] - powers)
         system = np.eye(len(units)) - jacobian
         condition = float(np.linalg.cond(system)) if np.all(np.isfinite(system)) else np.inf
     images = itineraries(model, points[:, None], 1)[1]

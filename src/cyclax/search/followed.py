@@ -133,7 +133,7 @@ class _Orbits:
         with np.errstate(all="ignore"):
             product, back, size = self._lap()
             # In units of the states themselves, whatever theirs are.
-            scaled = product * size[:, None, :] / size[:, :, None]
+            scaled = product * (size[:, None, :] / size[:, :, None])
             usable = np.all(np.isfinite(scaled), axis=(1, 2)) & np.all(np.isfinite(back), axis=1)
             scaled[~usable] = 0
             first, which = _distinct(scaled)
