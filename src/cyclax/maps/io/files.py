@@ -122,7 +122,9 @@ def save(path: str | Path, model: AbstractPiecewiseLinearMap) -> None:
     does not know; `OSError` where the path cannot be written.
     """
     if isinstance(path, AbstractPiecewiseLinearMap):
-        raise TypeError(f"the path comes first: save(path, model), got {type(path).__name__} as the path.")
+        raise TypeError(
+            f"path: expected a path, as text or a Path, got {type(path).__name__}; the path comes first: save(path, model)."
+        )
     path = file_path(path)
     content = to_dict(model)
     if path.suffix == ".json":
