@@ -122,9 +122,8 @@ def save(path: str | Path, model: AbstractPiecewiseLinearMap) -> None:
     does not know; `OSError` where the path cannot be written.
     """
     if isinstance(path, AbstractPiecewiseLinearMap):
-        raise TypeError(
-            f"path: expected a path, as text or a Path, got {type(path).__name__}; the path comes first: save(path, model)."
-        )
+        said = f"path: expected a path, as text or a Path, got {type(path).__name__}"
+        raise TypeError(f"{said}; the path comes first: save(path, model).")
     path = file_path(path)
     content = to_dict(model)
     if path.suffix == ".json":
