@@ -26,6 +26,8 @@ _BESIDE = 2.0**-30
 _CLOSER = 24
 # So many brackets from infinity it is looked for in more digits.
 _BRACKETS = 8
+# Where a word goes to infinity float64 locates it to within this: nearer its signs say nothing.
+_LOCATED = 2.0**-46
 # A height vanishes at an event where it is so much smaller there than what it changes by on this way.
 _VANISHED, _WAY = 2.0**-10, 2.0**-32
 # Nearer to an end, where words are solved in more digits: as near as there are numbers.
@@ -234,7 +236,7 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     tentative = np.array([walk.tentative for walk in walks])
     origins = [walk.origin.event for walk in walks if walk.tentative]
     width = np.spacing(start) / (2 * _BRACKETS)
-    width[tentative] = [resolution_of(event) for event in origins]
+    width[tentative] = [max(resolution_of(event), _LOCATED) for event in origins]
     closer, finite, inside = np.zeros(len(walks), bool), signs.finite.copy(), signs.inside.copy()
     for _ in range(_CLOSER):  # another event lies between, past which the signs are no longer those of this walk
         rows = np.flatnonzero(finite & ~inside & (np.abs(probe - start) > 8 * _BRACKETS * width))
