@@ -61,8 +61,7 @@ class Continuation:
         return float(self.toward > 0)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Signs:
+class Signs(NamedTuple):
     """The signs by which n words are judged, `(n,)` each."""
 
     inside: np.ndarray  # its points meet its gates
@@ -75,7 +74,7 @@ class Signs:
 
     def of(self, rows: np.ndarray) -> "Signs":
         """Give those of some words."""
-        return Signs(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
+        return Signs(*(part[rows] for part in self))
 
 
 def signs_of(found: Branch) -> Signs:
@@ -237,24 +236,20 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
     origins = [walk.origin.event for walk in walks if walk.tentative]
     width = np.spacing(start) / (2 * _BRACKETS)
     width[tentative] = [max(resolution_of(event), _LOCATED) for event in origins]
-    closer, finite, inside = np.zeros(len(walks), bool), signs.finite.copy(), signs.inside.copy()
     for _ in range(_CLOSER):  # another event lies between, past which the signs are no longer those of this walk
-        rows = np.flatnonzero(finite & ~inside & (np.abs(probe - start) > 8 * _BRACKETS * width))
+        rows = np.flatnonzero(signs.finite & ~signs.inside & (np.abs(probe - start) > 8 * _BRACKETS * width))
         if not len(rows):
             break
-        probe[rows], closer[rows] = start[rows] + (probe[rows] - start[rows]) / 8, True
-        found = held(paths, pair[rows], probe[rows], words[rows])
-        begin, there = _replaced(begin, rows, found), signs_of(found)
-        finite[rows], inside[rows] = there.finite, there.inside
-    signs = signs_of(begin) if np.any(closer) else signs
+        probe[rows] = start[rows] + (probe[rows] - start[rows]) / 8
+        begin, signs = _seen_again(paths, pair, probe, words, rows, (begin, signs))
     started = signs.finite & (signs.inside | ~(given | tentative | (probe != start)))
     rows = np.flatnonzero(started & tentative)
     if len(rows):
         paths.fine[pair[rows]] = True
         where = start[rows], width[rows], probe[rows]
-        started[rows] = _through_infinity(paths, pair[rows], words[rows], *where, ~closer[rows])
-        begin = _replaced(begin, rows, held(paths, pair[rows], probe[rows], words[rows]))
-        signs = signs_of(begin)
+        as_given = probe[rows] == np.array([walks[i].probe for i in rows])
+        started[rows] = _through_infinity(paths, pair[rows], words[rows], *where, as_given)
+        begin, signs = _seen_again(paths, pair, probe, words, rows, (begin, signs))
         started[rows] &= signs.inside[rows]
 
     tests = begin.tests(signs.minus, signs.plus)
@@ -337,6 +332,14 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
         return ends
     paths.fine[pair[again]] = True
     return _replaced(ends, again, walked(paths, [walks[i] for i in again]))
+
+
+def _seen_again(
+    paths: Paths, pair, places, words, rows: np.ndarray, seen: tuple[Branch, Signs]
+) -> tuple[Branch, Signs]:
+    """Solve some of the words again, at new places or in more digits, and read off their signs."""
+    found = held(paths, pair[rows], places[rows], words[rows])
+    return _replaced(seen, rows, (found, signs_of(found)))
 
 
 def _replaced(of_all: Any, rows: np.ndarray, of_some: Any) -> Any:

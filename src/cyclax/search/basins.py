@@ -49,7 +49,9 @@ class Basins:
         self.scale = state_scale(bounds)
         self.decider = Decider(model, bounds.effective)
         self.accepted: dict[int, Verified] = {}
-        self.checked: dict[bytes, WordKey | None] = {}  # the identities of words that have been checked
+        # Thousands of orbits may follow a word: the identities of those that were checked, and their families.
+        self.checked: dict[bytes, WordKey | None] = {}
+        self.families: dict[bytes, Degenerate | None] = {}
         self.curves: list[tuple[Hashable, Curve]] = []
         # What is said of each place that samples have come to, as fields of `Attractor`.
         self.places: dict[Hashable, dict[str, Any]] = {}
@@ -197,7 +199,7 @@ class Basins:
     def _checked(self, word: np.ndarray) -> WordKey | None:
         """Check a word, and give the identity of what it is, which `accepted` holds; None where it is nothing."""
         known, bits = self.accepted.setdefault(len(word), Verified()), word.tobytes()
-        if bits not in self.checked:  # thousands of orbits may follow it
+        if bits not in self.checked:
             self.checked[bits] = verify_words(self.model, self.bounds, word[None], known, self.decider)[0]
         return self.checked[bits]
 
@@ -221,10 +223,14 @@ class Basins:
         self.where[sample] = place
 
     def _family(self, word: np.ndarray) -> Degenerate | None:
-        decision = self.decider.decide(word)
-        if decision.outcome == Outcome.FAMILY:
-            return described(self.bounds, word, "family", decision)
-        return slow_family(self.model, self.bounds, word)
+        bits = word.tobytes()
+        if bits not in self.families:
+            decision = self.decider.decide(word)
+            if decision.outcome == Outcome.FAMILY:
+                self.families[bits] = described(self.bounds, word, "family", decision)
+            else:
+                self.families[bits] = slow_family(self.model, self.bounds, word)
+        return self.families[bits]
 
     def _turn(self, sample: int, word: np.ndarray, loops: int, rotation: float) -> None:
         """The orbit goes around the cycle of the word for ever, and does not repeat."""

@@ -121,10 +121,10 @@ def save(path: str | Path, model: AbstractPiecewiseLinearMap) -> None:
     **Raises:** `TypeError` for anything else in their places; `ValueError` for another suffix or a class that `load`
     does not know; `OSError` where the path cannot be written.
     """
-    if isinstance(path, AbstractPiecewiseLinearMap):
-        said = f"path: expected a path, as text or a Path, got {type(path).__name__}"
-        raise TypeError(f"{said}; the path comes first: save(path, model).")
-    path = file_path(path)
+    try:
+        path = file_path(path)
+    except TypeError as error:
+        raise TypeError(f"{str(error).removesuffix('.')}; the path comes first: save(path, model).") from None
     content = to_dict(model)
     if path.suffix == ".json":
         text = json.dumps(

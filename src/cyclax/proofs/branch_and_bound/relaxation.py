@@ -280,6 +280,7 @@ class Simplex:
         self._columns = np.arange(len(program.lower), dtype=np.int32)
         self._zero = np.zeros(len(program.lower))
         self._highs: Any = _silent(self.highspy)
+        most = 20 * sum(program.matrix.shape) + 1000  # it may cycle
         options = {
             "output_flag": False,
             "presolve": "off",
@@ -288,7 +289,7 @@ class Simplex:
             "parallel": "off",
             "threads": 1,
             "primal_feasibility_tolerance": 1e-9,
-            "simplex_iteration_limit": (most := 20 * sum(program.matrix.shape) + 1000),  # it may cycle
+            "simplex_iteration_limit": most,
         }
         for name, value in options.items():
             self._highs.setOptionValue(name, value)
