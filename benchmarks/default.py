@@ -3,7 +3,8 @@
 For each network, over seeds of the search: seconds of one call (compiled before; median), in how many all is found that
 any call found, and the verdicts; of the default, of starts alone (`SCYFI()`) and of paths alone (`PathFollowing()`),
 each with at most CAP seconds. `--networks` adds the 60 networks of `branch_and_bound`: how many the default proves, how
-long it takes, and whether it misses what an unlimited proof finds. `--cases FOLDER` adds the `.json` networks there.
+long it takes, and whether it misses what an unlimited proof finds. `--large` adds networks of 100 states, a minute each
+at most; `--cases FOLDER` the `.json` networks there.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from cyclax.cycles.word import WordKey, word_key
 RESULTS = Path(__file__).resolve().parent / "results" / "default.md"
 # Seconds of a source alone; and of all calls to one, after which no more seeds are tried, but for three.
 CAP, ENOUGH = 20.0, 40.0
+# Gains of the networks of 100 states (at 1 hardly any has a fixed point), and seconds for each.
+GAINS, LARGE = (0.4, 0.45, 1.0), 60.0
 FINDERS = {
     "default": cx.Combined(seconds=3 * CAP),
     "starts": cx.SCYFI(seconds=CAP),
@@ -112,10 +115,26 @@ def against_proof() -> list[str]:
     return lines
 
 
+def large() -> list[str]:
+    """Search networks of 100 states, order 1, for a minute each."""
+    finder = cx.Combined(seconds=LARGE)
+    lines = ["", f"Order 1 of networks of 100 states, {SEEDS} of each gain of the weights, {LARGE:g} s at most:", ""]
+    lines += ["| gain | fixed points | median, maximum s | verdicts |", "|---|---|---|---|"]
+    for gain in GAINS:
+        calls = [timed(weaker(100, seed, gain), 1, finder, key=0) for seed in range(SEEDS)]
+        seconds, verdicts = [call[0] for call in calls], Counter(verdict for _, _, verdict in calls)
+        shown = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
+        number = sum(len(found) for _, found, _ in calls)
+        lines.append(f"| {gain} | {number} | {statistics.median(seconds):.1f}, {max(seconds):.1f} | {shown} |")
+        print(lines[-1], flush=True)
+    return lines
+
+
 def main() -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", action="store_true", help="the 60 networks of branch_and_bound, too")
+    parser.add_argument("--large", action="store_true", help="networks of 100 states, too")
     parser.add_argument("--cases", type=Path, metavar="FOLDER", help="networks (.json) of this folder, too")
     parser.add_argument("--seeds", type=int, default=20, help="seeds of the search")
     parser.add_argument("--only", default="", metavar="TEXT", help="networks whose names contain this")
@@ -133,6 +152,8 @@ def main() -> None:
     ]
     if arguments.networks:
         lines += against_proof()
+    if arguments.large:
+        lines += large()
     lines += ["", f"All of it: {time.perf_counter() - begin:.0f} s."]
     RESULTS.write_text("\n".join(lines) + "\n")
 
