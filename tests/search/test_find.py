@@ -3,6 +3,7 @@
 import _thread
 import itertools
 
+import flint
 import jax
 import numpy as np
 import pytest
@@ -329,6 +330,32 @@ def test_clipped_network_has_the_degree_of_its_linear_part():
     with numerics():
         assert degrees(affine_form(model), [1, 2]) == {1: 1, 2: 1}
         assert degrees(affine_form(expanding), [1, 2]) == {1: -1, 2: -1}
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("scale", [1.0, 2.0**20, 2.0**33])
+def test_signs_of_clipped_networks_whose_linear_part_cancels(size, scale):
+    """Against det(I - A^k) in rationals, for A of equal entries but for some of ordinary size.
+
+    Of two states the images of all directions are parallel, but for rounding of products that large.
+    """
+    number = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        A, W = scale + rng.normal(size=(size, size)), np.array([[1.5, 0.1, 0.2], [0.3, -1.2, 0.4]])[:, :size]
+        W1 = np.array([[-scale, 1.0], [0.5, -scale], [0.2, 0.3]])[:size]
+        model = cx.ClippedShallowPLRNN(A=A, W1=W1, W2=W, h1=np.ones(size), h2=np.ones(2))
+        with numerics():
+            bounds = affine_form(model)
+            known = degrees(bounds, [1, 2, 3], Decider(model, bounds.effective).jacobian)
+        exact = power = flint.fmpq_mat([[flint.fmpq(*float(a).as_integer_ratio()) for a in row] for row in A])
+        identity = flint.fmpq_mat(size, size, [int(i == j) for i in range(size) for j in range(size)])
+        for order in (1, 2, 3):
+            determinant = (identity - power).det()
+            assert known[order] in (None, int(determinant > 0) - int(determinant < 0)), (seed, order)
+            number += known[order] is not None
+            power = exact * power
+    assert number == 120 or scale > 1
 
 
 # -- what is no isolated cycle ----------------------------------------------------------------------

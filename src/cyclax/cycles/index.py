@@ -20,9 +20,11 @@ _MOST_WORDS = 2**12
 # Above this condition number I - P counts as singular.
 SINGULAR = 1e10
 # Entries of a Jacobian that are smaller than this beside the terms that they are the sum of are asked of the model.
-_LOST = 1e-6
+_LOST = 1e-3
 # A solution this close to a border, relative to its size, cannot be told from one on it.
 _ON_A_BORDER = 1e-9
+# Rounding of products of Jacobians, relative to the product of their moduli.
+_ROUNDING = 1e-12
 
 
 # Gives the Jacobian `(M, M)` for gates `(G,)`, each entry rounded once; None where that is not known.
@@ -75,8 +77,7 @@ def _degrees(bounds: AffineForm, orders: list[int], exact: Exact | None) -> dict
     linear = _linear_recession(bounds)
     if linear is None:
         return {order: _enumerated_degree(bounds, order, exact) for order in orders}
-    multipliers = np.linalg.eigvals(linear).astype(complex)
-    return {order: index_of(multipliers, order) for order in orders}
+    return {order: _linear_degree(linear, order) for order in orders}
 
 
 def _jacobians(bounds: AffineForm, gates: np.ndarray, exact: Exact | None) -> np.ndarray:
@@ -104,6 +105,13 @@ def _linear_recession(bounds: AffineForm) -> np.ndarray | None:
             total += jump
     scale = np.max(np.abs(bounds.jumps), initial=0)
     return total if all(np.max(np.abs(jump)) <= 1e-14 * scale for jump in jumps_of.values()) else None
+
+
+def _linear_degree(linear: np.ndarray, order: int) -> int | None:
+    """Give the sign of det(I - A^k), the product of det(I - root A) over the k-th roots of unity."""
+    roots = np.exp(2j * np.pi * np.arange(order) / order)
+    sign, condition, _ = orientation(roots[:, None, None] * linear)
+    return round(np.prod(sign).real) if np.all(condition < SINGULAR) else None
 
 
 def _enumerated_degree(bounds: AffineForm, order: int, exact: Exact | None = None) -> int | None:
@@ -204,21 +212,25 @@ def _planar_degrees(bounds: AffineForm, orders: list[int], exact: Exact | None) 
     """
     angles = np.arange(8) * np.pi / 4
     rays = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    products = np.broadcast_to(np.eye(2), (8, 2, 2))
+    products = sizes = np.broadcast_to(np.eye(2), (8, 2, 2))
     known: dict[int, int | None] = dict.fromkeys(orders)
     for order in range(1, max(orders, default=0) + 1):
-        rays, products = _step_cones(bounds, rays, products, exact)
+        rays, products, sizes = _step_cones(bounds, rays, products, sizes, exact)
         if len(rays) > _MOST_CONES or not np.all(np.isfinite(products)):
             break
         if order in known:
-            known[order] = _winding_number(rays, products)
+            known[order] = _winding_number(rays, products, sizes)
     return known
 
 
 def _step_cones(
-    bounds: AffineForm, rays: np.ndarray, products: np.ndarray, exact: Exact | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Refine the cones `(rays[i], rays[i + 1])`, on which F_inf^k is `products[i]`, to those of F_inf^(k + 1)."""
+    bounds: AffineForm, rays: np.ndarray, products: np.ndarray, sizes: np.ndarray, exact: Exact | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Refine the cones `(rays[i], rays[i + 1])`, on which F_inf^k is `products[i]`, to those of F_inf^(k + 1).
+
+    `sizes` are products of the moduli, to which rounding is relative; what a gate switches counts, too, where rounding
+    may have taken it for closed or open.
+    """
     normals = bounds.gradients @ products
     crossing = np.stack([-normals[..., 1], normals[..., 0]], axis=-1)  # directions whose image lies on a border
     first, last = rays[:, None], np.roll(rays, -1, axis=0)[:, None]
@@ -230,28 +242,34 @@ def _step_cones(
     owner = np.concatenate([np.arange(len(rays)), cone])
     turn = np.lexsort((np.concatenate([np.zeros(len(rays)), share]), owner))
     rays, owner = np.concatenate([rays, new])[turn], owner[turn]
-    inside = products[owner] @ (rays + np.roll(rays, -1, axis=0))[..., None]
+    between = (rays + np.roll(rays, -1, axis=0))[..., None]
+    heights = (bounds.gradients @ (products[owner] @ between))[..., 0]
+    rounding = _ROUNDING * (np.abs(bounds.gradients) @ (sizes[owner] @ np.abs(between)))[..., 0]
     fixed = ~np.any(bounds.gradients != 0, axis=1)  # a gate without gradient keeps its sign
-    gates = np.where(fixed, bounds.offsets, (bounds.gradients @ inside)[..., 0]) > 0
-    return rays, _jacobians(bounds, gates, exact) @ products[owner]
+    jacobians = _jacobians(bounds, np.where(fixed, bounds.offsets, heights) > 0, exact)
+    doubtful = ~fixed & ~(np.abs(heights) > rounding)
+    moduli = np.abs(jacobians) + np.tensordot(doubtful.astype(float), np.abs(bounds.jumps), axes=1)
+    return rays, jacobians @ products[owner], moduli @ sizes[owner]
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 
 
-def _winding_number(rays: np.ndarray, products: np.ndarray) -> int | None:
-    """Give the winding number of u - F_inf^k(u), None where F_inf^k (nearly) fixes a direction."""
+def _winding_number(rays: np.ndarray, products: np.ndarray, sizes: np.ndarray) -> int | None:
+    """Give the winding number of u - F_inf^k(u), None where rounding may move it across 0."""
     system = np.eye(2) - products
     first, last = (system @ ends[..., None] for ends in (rays, np.roll(rays, -1, axis=0)))
     first, last = first[..., 0], last[..., 0]
-    angles = np.arctan2(_cross(first, last), np.sum(first * last, axis=-1))
-    scale = 1e-12 * (1 + np.max(np.abs(products), axis=(1, 2)))
-    vanishing = np.minimum(np.linalg.norm(first, axis=1), np.linalg.norm(last, axis=1)) <= scale
-    if np.any(vanishing) or not np.all(np.abs(angles) <= np.pi - 1e-6):  # nan, where products overflow, included
+    # Over a cone it goes along a segment (of no length, where borders are parallel).
+    along = last - first
+    length = np.sum(along**2, axis=-1)
+    share = np.clip(-np.sum(first * along, axis=-1) / np.where(length > 0, length, 1), 0, 1)
+    nearest = np.linalg.norm(first + share[:, None] * along, axis=1)
+    if not np.all(nearest > _ROUNDING * (1 + np.max(sizes, axis=(1, 2)))):  # nan, where products overflow, included
         return None
-    winding = np.sum(angles) / (2 * np.pi)
-    return round(winding) if abs(winding - round(winding)) < 1e-6 else None
+    angles = np.arctan2(_cross(first, last), np.sum(first * last, axis=-1))
+    return round(np.sum(angles) / (2 * np.pi))
 
 
 def _degrees_on_the_line(bounds: AffineForm, orders: list[int], exact: Exact | None) -> dict[int, int | None]:
