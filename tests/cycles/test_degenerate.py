@@ -149,3 +149,49 @@ def test_a_family_that_touches_its_region_in_a_fixed_point_is_no_2_cycle():
     model = cx.BorderCollisionNormalForm(left=left, right=right, h=[2.0, -2.0])
     (entry,) = cx.enumerate_cycles(model, 2, progress=False).degenerate
     assert (entry.kind, entry.order) == ("border", 1)
+
+
+@pytest.mark.parametrize("size", [3, 4])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_family_that_lies_on_borders_alone(size, turned):
+    """z' = -z + U (relu(z0) + relu(z2)): what neither gate reads is turned round for ever where both are 0, only there.
+
+    The words of all its regions have larger families (I - P = 0), that touch these regions in this one.
+    """
+    U, V = np.array([4.0, 0.0, 2.0, 0.0])[:size, None], np.array([1.0, 0.0, 1.0, 0.0])[None, :size]
+    model = cx.LowRankPLRNN(A=-np.ones(size), U=U, V=V, h=np.zeros(size))
+    if turned:  # the same map in other coordinates, in which a border is no coordinate plane
+        turn = np.eye(size)
+        turn[:2, :2] = [[1, 1], [-1, 1]]
+        back = np.linalg.inv(turn)
+        W2 = np.eye(size)[[0, 2]] @ back
+        h1, h2 = np.zeros(size), np.zeros(2)
+        model = cx.ShallowPLRNN(A=-np.eye(size), W1=turn @ U @ np.ones((1, 2)), W2=W2, h1=h1, h2=h2)
+    for cycles in (cx.find_cycles(model, 3, key=0), cx.enumerate_cycles(model, 3, progress=False)):
+        assert len(cycles) == 0
+        fixed, family = cycles.degenerate
+        assert (fixed.kind, fixed.order, np.any(fixed.points)) == ("border", 1, False)
+        assert (family.kind, family.order, family.margin) == ("family", 2, 0)
+        assert family.directions.shape == (size, size - 2)
+        along = family.directions if not turned else back @ family.directions
+        np.testing.assert_allclose(along[[0, 2]], 0, atol=1e-12)
+        assert np.linalg.matrix_rank(family.directions) == size - 2
+        np.testing.assert_array_equal(family.extent, [[-np.inf, np.inf]] * (size - 2))
+        assert np.any(family.points)
+        np.testing.assert_array_equal(family.points[1], -family.points[0])
+
+
+def test_a_line_on_a_border_is_one_line():
+    """z1 is kept and z2 decays, at another rate on either side: both words have the same line."""
+    cycles = cx.find_cycles(cx.PLRNN(A=[1.0, 0.5], W=[[0.0, 0.0], [0.0, -0.25]], h=[0.0, 0.0]), 2, key=0)
+    (line,) = cycles.degenerate
+    assert (line.kind, line.order, line.margin) == ("family", 1, 0)
+    np.testing.assert_array_equal(np.abs(line.directions[:, 0]), [1, 0])
+
+
+def test_a_cone_of_solutions_is_shown_at_an_ordinary_size():
+    """A plane of 2-cycles whose borders all pass through 0."""
+    model = cx.LowRankPLRNN(A=-np.ones(3), U=[[-2.0], [0.0], [-1.0]], V=[[2.0, 0.0, 2.0]], h=np.zeros(3))
+    plane = max(cx.find_cycles(model, 2, key=0).degenerate, key=lambda entry: entry.order)
+    assert plane.directions.shape == (3, 2)
+    assert 0.01 < np.max(np.abs(plane.points)) < 100

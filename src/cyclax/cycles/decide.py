@@ -18,7 +18,7 @@ from cyclax.core.balls import LOCK, working_precision
 from cyclax.cycles.forms import UnsupportedError
 from cyclax.cycles.multipliers import multipliers_of, sound_multipliers
 from cyclax.cycles.pieces import Pieces
-from cyclax.cycles.polyhedra import choices_of, columns_of, eliminated, inside_of, solution_space, to_float, value_at
+from cyclax.cycles.polyhedra import choices_of, columns_of, face_at, inside_of, solution_space, to_float, value_at
 from cyclax.cycles.units import own_units, representable
 from cyclax.cycles.word import minimal_period
 from cyclax.maps.base import AbstractPiecewiseLinearMap
@@ -37,8 +37,10 @@ class Outcome(enum.Enum):
     """What a word can come to."""
 
     CYCLE = "cycle"  # its one solution meets it, away from every border
-    BORDER = "border"  # its one solution lies exactly on borders; or its family only touches the region
-    FAMILY = "family"  # I - P is singular, and a whole family of solutions meets the word
+    BORDER = "border"  # its one solution lies exactly on borders; or its family touches the region in one point
+    FAMILY = (
+        "family"  # I - P is singular, and a whole family of solutions meets the word, or lies on borders (margin 0)
+    )
     NONE = "none"  # no solution meets it; or only ones of a smaller period
     OPEN = "open"  # none of these is proved
 
@@ -50,7 +52,7 @@ class Decision(NamedTuple):
     reason: str = ""
     points: np.ndarray = np.zeros((0, 0))  # (k, M) the solution, or one of them, rounded to float64
     error: float = 0.0  # by how much the points are rounded, at most
-    margin: float = 0.0  # distance to the nearest border
+    margin: float = 0.0  # distance to the nearest border; of a family inf, or 0 where all of it lies on borders
     jacobian: np.ndarray = np.zeros((0, 0))  # (M, M) P, rounded
     steps: np.ndarray = np.zeros((0, 0, 0))  # (k, M, M) the Jacobians that it is the product of, each rounded
     directions: np.ndarray = np.zeros((0, 0))  # (M, d) of a family, orthonormal
@@ -285,22 +287,24 @@ class Decider:
             return Decision(Outcome.OPEN, f"whether a family of {len(null)} dimensions meets its region is open")
         if not inside and touching is None:
             return Decision(Outcome.NONE, "no member of the family meets the word (in rationals)")
-        directions = np.linalg.svd(np.array([[to_float(x) for x in row] for row in null]), full_matrices=False)[2].T
+        margin = math.inf if all(flat) else 0.0
         if not inside:
-            # One point may have a smaller period than others that touch the region.
-            aside = eliminated(walls, len(null), strict=False, aside=True)
-            chosen = [touching or [], *([aside] if isinstance(aside, list) else [])]
-            periods = [_period(orbit, shares) for shares in chosen]
-            period = max(periods)
+            # It only touches the region: in one point, or in a family of fewer dimensions that lies on borders.
+            face, margin = face_at(walls, touching or []), 0.0
+            orbit, walls = [columns * face for columns in orbit], (flint.fmpq_mat(walls) * face).tolist()
+            period = _generic_period(orbit, len(word))
             if period < len(word):
                 reason = f"its family touches the region in states of period {period}"
                 return Decision(Outcome.NONE, reason, period=period)
-            points = _members(orbit, chosen[periods.index(period)])
-            decision = _rounded(points, 0.0, math.inf, jacobian)
-            if decision.outcome == Outcome.OPEN:
-                return decision
-            reason = "a family of solutions touches the region of its word in this point"
-            return decision._replace(outcome=Outcome.BORDER, margin=0.0, reason=reason)
+            if face.ncols() == 1:
+                decision = _rounded(_members(orbit, []), 0.0, math.inf, jacobian)
+                if decision.outcome == Outcome.OPEN:
+                    return decision
+                reason = "a family of solutions touches the region of its word in this point"
+                return decision._replace(outcome=Outcome.BORDER, margin=margin, reason=reason)
+            walls, null = [row for row in walls if any(row[1:])], list(zip(*orbit[0].tolist()[1:], strict=True))[1:]
+            inside = [flint.fmpq(0)] * len(null)
+        directions = np.linalg.svd(np.array([[to_float(x) for x in row] for row in null]), full_matrices=False)[2].T
         scale = max(map(abs, _point(orbit[0]))) or 1.0
         for shares in choices_of(walls, orbit[0], null, inside, scale):
             if not all(value_at(row, shares) >= 0 for row in walls) or _period(orbit, shares) < len(word):
@@ -308,7 +312,7 @@ class Decider:
             decision = _rounded(_members(orbit, shares), 0.0, math.inf, jacobian)
             if decision.outcome == Outcome.OPEN:
                 return decision
-            return decision._replace(outcome=Outcome.FAMILY, directions=directions)
+            return decision._replace(outcome=Outcome.FAMILY, margin=margin, directions=directions)
         return Decision(Outcome.OPEN, "no member of a family has been found that has the period of the word")
 
     def _orders_of_families(self, word: np.ndarray) -> list[int] | None:

@@ -93,7 +93,7 @@ def lies_in(bounds: AffineForm, family: Degenerate, point: np.ndarray) -> bool:
 
 def _entry(bounds: AffineForm, word, kind: str, points, directions, values, margin: float, error: float) -> Degenerate:
     with np.errstate(all="ignore"):
-        if kind == "family":
+        if margin == np.inf:  # inside: that of the points that were chosen
             margin = float(np.min(bounds.distances(points), initial=np.inf))
         return Degenerate(
             kind=kind,
@@ -111,7 +111,7 @@ def _entry(bounds: AffineForm, word, kind: str, points, directions, values, marg
 def _pointing(direction: np.ndarray) -> np.ndarray:
     """Choose one of the two signs: the largest entry is positive. Rounding is cut off."""
     direction = np.where(np.abs(direction) < 1e-14, 0, direction)
-    return direction * np.sign(direction[np.argmax(np.abs(direction).round(12))])
+    return direction * np.sign(direction[np.argmax(np.abs(direction).round(12))]) + 0.0  # no -0
 
 
 def _orbit(bounds: AffineForm, point: np.ndarray, word: np.ndarray) -> np.ndarray:

@@ -78,10 +78,13 @@ class Inventory:
         for known in self.verified.values():
             for kind in (known.families, known.borders):
                 found.update({(entry.kind, key): entry for key, entry in kind.items()})
-        entries = sorted(found.values(), key=lambda entry: (entry.order, -entry.directions.shape[1]))
+        rim = lambda entry: entry.kind == "family" and entry.margin == 0  # noqa: E731
+        entries = sorted(found.values(), key=lambda entry: (entry.order, -entry.directions.shape[1], rim(entry)))
         kept: list[Degenerate] = []
         for entry in entries:
-            larger = [family for family in kept if family.directions.shape[1] > entry.directions.shape[1]]
+            # What lies on borders is that of several words.
+            least = entry.directions.shape[1] + (not rim(entry))
+            larger = [family for family in kept if family.directions.shape[1] >= least]
             if not any(lies_in(self.bounds, family, point) for family in larger for point in entry.points):
                 kept.append(entry)
         return _distinct(kept)

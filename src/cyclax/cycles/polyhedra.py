@@ -17,13 +17,23 @@ def solution_space(total: Any, size: int) -> tuple[list | None, list[list]]:
     table = flint.fmpq_mat(
         size, size + 1, [x for i in inner for x in [*(int(i == j) - total[i, j] for j in inner), total[i, 0]]]
     )
-    reduced, rank = table.rref()
-    pivots = [next(j for j in range(size + 1) if reduced[i, j] != 0) for i in range(rank)]
+    reduced, pivots = _reduced(table)
     if size in pivots:
         return None, []
     base = [flint.fmpq(0)] * size
     for i, pivot in enumerate(pivots):
         base[pivot] = reduced[i, size]
+    return base, _null_space(reduced, pivots, size)
+
+
+def _reduced(table: Any) -> tuple[Any, list[int]]:
+    """Give the reduced echelon form of a rational matrix, and the columns of its pivots."""
+    reduced, rank = table.rref()
+    return reduced, [next(j for j in range(table.ncols()) if reduced[i, j] != 0) for i in range(rank)]
+
+
+def _null_space(reduced: Any, pivots: list[int], size: int) -> list[list]:
+    """Give a basis, as rows, of what the first `size` columns of a reduced matrix map to 0."""
     null = []
     for free in sorted(set(range(size)) - set(pivots)):
         row = [flint.fmpq(0)] * size
@@ -31,7 +41,7 @@ def solution_space(total: Any, size: int) -> tuple[list | None, list[list]]:
         for i, pivot in enumerate(pivots):
             row[pivot] = -reduced[i, free]
         null.append(row)
-    return base, null
+    return null
 
 
 def columns_of(base: list, null: list[list]) -> Any:
@@ -59,7 +69,7 @@ def inside_of(walls: list[list], dimensions: int) -> tuple[list | bool | None, l
     """Decide whether {s : b + a . s >= 0 for all walls} has an inside.
 
     **Returns:** a point inside (False where there is none, None where that stays open), and, where there is none, a
-    point that lies in all walls, if there is one.
+    point in its relative interior, if there is one.
     """
     if not walls:
         return [flint.fmpq(0)] * dimensions, None
@@ -75,6 +85,18 @@ def inside_of(walls: list[list], dimensions: int) -> tuple[list | bool | None, l
     return False, None
 
 
+def face_at(walls: list[list], point: list) -> Any:
+    """Give the face {s : b + a . s >= 0} of no inside, of which a point in its relative interior is known.
+
+    **Returns:** columns (1, point) and (0, f) for all directions f in which it extends: those along the walls that the
+    point lies on.
+    """
+    size = len(point)
+    touched = [x for row in walls if value_at(row, point) == 0 for x in row[1:]]
+    directions = _null_space(*_reduced(flint.fmpq_mat(len(touched) // size, size, touched)), size)
+    return columns_of(point, directions)
+
+
 def _center(walls: list[list]) -> list | None:
     """Guess a point as far from all walls as can be, up to the size of the numbers: a linear program in float64."""
     from scipy.optimize import linprog  # slow to import, and hardly ever needed
@@ -88,7 +110,7 @@ def _center(walls: list[list]) -> list | None:
     if not np.all(np.isfinite(array)):
         return None
     lengths = np.linalg.norm(array[:, 1:], axis=1)
-    unit = max(float(np.max(np.abs(array[:, 0]))), 1e-300)
+    unit = float(np.max(np.abs(array[:, 0]))) or 1.0  # of a cone all sizes will do
     number = array.shape[1] - 1
     constraints = np.concatenate([-array[:, 1:], lengths[:, None]], axis=1)
     found = linprog(
@@ -103,10 +125,11 @@ def _center(walls: list[list]) -> list | None:
     return [flint.fmpq(*float(x * unit).as_integer_ratio()) for x in found.x[:-1]]
 
 
-def eliminated(walls: list[list], dimensions: int, strict: bool, aside: bool = False) -> list | bool | None:
+def eliminated(walls: list[list], dimensions: int, strict: bool) -> list | bool | None:
     """Solve b + a . s > 0 (or >= 0) by Fourier-Motzkin elimination: a point, False (none), or None (too many rows).
 
-    With `aside`, another point, if there is one, that is on no plane of symmetry.
+    Each coordinate is chosen inside of what the ones before leave to it, so that the point is in the relative interior
+    of all solutions (Rockafellar 1970, "Convex Analysis", theorem 6.8).
     """
     levels, rows = [], walls
     for last in range(dimensions, 0, -1):
@@ -126,16 +149,16 @@ def eliminated(walls: list[list], dimensions: int, strict: bool, aside: bool = F
         bounds = [(row[number], -value_at(row[:number], shares) / row[number]) for row in level if row[number] != 0]
         low = max((end for slope, end in bounds if slope > 0), default=None)
         high = min((end for slope, end in bounds if slope < 0), default=None)
-        shares.append(_between(low, high, number if aside else 0))
+        shares.append(_between(low, high))
     return shares
 
 
-def _between(low: Any, high: Any, aside: int) -> Any:
+def _between(low: Any, high: Any) -> Any:
     if low is not None and high is not None:
-        return (low + high) / 2 + (high - low) * flint.fmpq(aside, 4 * (aside + 1))
+        return (low + high) / 2
     if low is not None:
-        return low + max(abs(low), 1) * (1 + aside)
-    return flint.fmpq(aside) if high is None else high - max(abs(high), 1) * (1 + aside)
+        return low + max(abs(low), 1)
+    return flint.fmpq(0) if high is None else high - max(abs(high), 1)
 
 
 def choices_of(walls: list[list], columns: Any, null: list[list], inside: Any, scale: float):

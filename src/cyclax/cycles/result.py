@@ -2,7 +2,6 @@
 
 import dataclasses
 import html
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -233,15 +232,9 @@ def _row(*cells: str) -> str:
 
 def _remarks(cycles: Cycles) -> list[str]:
     """Give what is said below the table: what was not counted, how sure it is that nothing is missing, what stopped."""
-    # On many borders at once, one line of solutions has many words.
-    entries = ((repr(one), one.points.tobytes(), one.directions.tobytes()) for one in cycles.degenerate)
-    told = list(Counter(entries).items())
-    lines = [
-        f"not counted: {text}" + (f", under {number} words" if number > 1 else "") for (text, *_), number in told[:5]
-    ]
-    if len(told) > 5:
-        left = sum(number for _, number in told[5:])
-        lines.append(f"not counted: {left} more families or cycles on borders; see .degenerate")
+    lines = [f"not counted: {entry!r}" for entry in cycles.degenerate[:5]]
+    if len(cycles.degenerate) > 5:
+        lines.append(f"not counted: {len(cycles.degenerate) - 5} more families or cycles on borders; see .degenerate")
     for kind in ("virtual", "ghost"):
         some = [entry for entry in cycles.near_misses if entry.kind == kind]
         lines.extend(f"near miss: {entry!r}" for entry in some[:3])
