@@ -117,7 +117,9 @@ def of_attractors(model, reference: Reference, rng: np.random.Generator, said: S
                     found.append(Finding("wrong attractor: period", entry.what.order, text))
         elif entry.kind == "divergence":
             tame = np.flatnonzero((result.labels == label) & stays(ends, early))
-            # Where nearby orbits part, rounding decides which of them leave: then no orbit is any other's witness.
+            # What leaves slowly is no witness yet. Where nearby orbits part, rounding decides which of them leave: then
+            # no orbit is any other's witness.
+            tame = [i for i in tame if not _drifts(ends[:, i])]
             tame = [i for i in tame if np.all(stays(*plain_orbits(reference.map, around(samples[i], rng), rng)))]
             if tame:
                 found.append(
