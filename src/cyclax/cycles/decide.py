@@ -38,9 +38,7 @@ class Outcome(enum.Enum):
 
     CYCLE = "cycle"  # its one solution meets it, away from every border
     BORDER = "border"  # its one solution lies exactly on borders; or its family touches the region in one point
-    FAMILY = (
-        "family"  # I - P is singular, and a whole family of solutions meets the word, or lies on borders (margin 0)
-    )
+    FAMILY = "family"  # I - P is singular, and a whole family of solutions meets the word, be it on borders alone
     NONE = "none"  # no solution meets it; or only ones of a smaller period
     OPEN = "open"  # none of these is proved
 
