@@ -758,21 +758,22 @@ def test_a_fixed_point_that_float64_puts_at_infinity():
     assert events_of(first, last, 1) == ()
 
 
-def test_gates_of_one_plane_that_add_less_than_rounding_do_not_cancel():
+@pytest.mark.parametrize("size", [1e-122, 1e-222])
+def test_gates_of_one_plane_that_add_less_than_rounding_do_not_cancel(size):
     """Two units alike, of weights 1e-122 beside a slope of -0.07: the fixed point crosses their border, as that of one.
 
-    Their opposite cancels with one of them, and then there is no border.
+    Their opposite cancels with one of them, and then there is no border. Be it that float64 has no such number.
     """
 
     def model(threshold, *weights):
         thresholds = [threshold] * len(weights)
         return cx.DendriticPLRNN(A=[-0.07], W=[[-7e-121]], h=[-1.5], alpha=weights, thresholds=[thresholds])
 
-    for weights in ((-1e-122,), (-5e-123, -5e-123)):
+    for weights in ((-size,), (-size / 2, -size / 2)):
         (event,) = events_of(model(-1.0, *weights), model(-2.0, *weights), 1)
         assert event.type == "persistence"
         assert np.isclose(event.at, 1.5 / 1.07 - 1)
-    assert events_of(model(-1.0, 1e-122, -1e-122), model(-2.0, 1e-122, -1e-122), 1) == ()
+    assert events_of(model(-1.0, size, -size), model(-2.0, size, -size), 1) == ()
 
 
 def test_a_gate_whose_weights_vanish_switches_alone():

@@ -10,6 +10,7 @@ import scipy.linalg
 
 from cyclax.bifurcations.branch import LOST, Branch
 from cyclax.bifurcations.event import Event, EventType, Feigin, Flip, Side, feigin
+from cyclax.cycles.decide import Decider
 from cyclax.cycles.exact_form import exact_form
 from cyclax.cycles.word import canonical_rotation, minimal_period
 from cyclax.maps.affine import AffineForm, lengths_of
@@ -317,17 +318,21 @@ def _heard(
     elsewhere: Callable[[], AffineForm],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Take out of `near (k, G)` the planes whose gates cancel, and give the word beyond these."""
-    near, crossed, exact = near.copy(), word.copy(), None
+    near, crossed, model, exact = near.copy(), word.copy(), None, None
     bounds = found.bounds.take(row)
     for step, gate in np.argwhere(near):
         group = _switching(bounds, int(gate), far[step], elsewhere)
         if len(group) > 1 and near[step, gate]:
             # Beside a large Jacobian float64 leaves nothing of small jumps, which then seem to cancel.
-            exact = exact or exact_form(jax.tree.map(lambda leaf: leaf[row], found.models))
-            jump = np.max(np.abs(_jump(exact, word[step], group)))
-            if jump <= _CANCELED * np.max(np.abs(exact.jumps[group])):
-                near[step, group] = False
-                crossed[step, group] = ~crossed[step, group]
+            model = model or jax.tree.map(lambda leaf: leaf[row], found.models)
+            exact = exact or exact_form(model)
+            switched = crossed[step].copy()
+            switched[group] = ~switched[group]
+            jump, largest = (np.max(np.abs(some)) for some in (_jump(exact, word[step], group), exact.jumps[group]))
+            if jump <= _CANCELED * largest and (
+                largest > 0 or Decider(model, exact.effective).same(crossed[step], switched)
+            ):
+                near[step, group], crossed[step] = False, switched
     return near, crossed
 
 

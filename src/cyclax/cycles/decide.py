@@ -111,6 +111,11 @@ class Decider:
         difference = pieces[0] - pieces[1]
         return *_rounded_map(difference), any(entry != 0 for entry in difference.entries())
 
+    def same(self, one: np.ndarray, other: np.ndarray) -> bool:
+        """Whether the held maps for two sets of gates `(G,)` are known to be one, exactly."""
+        pieces = self._held_maps(one, other)
+        return pieces is not None and pieces[0] == pieces[1]
+
     def closed(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Give the Jacobian `(M, M)` and the image of 0 `(M,)` with all gates closed, each rounded once.
 
