@@ -195,3 +195,15 @@ def test_a_cone_of_solutions_is_shown_at_an_ordinary_size():
     plane = max(cx.find_cycles(model, 2, key=0).degenerate, key=lambda entry: entry.order)
     assert plane.directions.shape == (3, 2)
     assert 0.01 < np.max(np.abs(plane.points)) < 100
+
+
+def test_a_family_whose_member_nearest_to_0_lies_on_a_border_is_none_on_a_border():
+    """Two planes of 2-cycles meet in a line, of which both have the point (2, 0, 0)."""
+    W = [[1.0, -1.0, -1.0], [0.0, 0.0, 2.0], [-1.0, 2.0, 0.0]]
+    model = cx.PLRNN(A=[1.0, 1.0, -1.0], W=W, h=[-2.0, 0.0, 1.0])
+    for cycles in (
+        cx.find_cycles(model, 2, key=0),
+        cx.enumerate_cycles(model, 2, method=cx.Exhaustive(), progress=False),
+    ):
+        families = [(entry.order, entry.directions.shape[1]) for entry in cycles.degenerate]
+        assert sorted(families) == [(1, 1), (1, 1), (2, 2), (2, 2)]

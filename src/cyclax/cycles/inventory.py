@@ -16,7 +16,7 @@ from cyclax.core.version import __version__
 from cyclax.cycles.contraction import Contraction, contraction_certificate
 from cyclax.cycles.cycle import Cycle, Degenerate
 from cyclax.cycles.decide import Decider
-from cyclax.cycles.families import lies_in
+from cyclax.cycles.families import contains, on_a_border
 from cyclax.cycles.index import degrees, index_of, keeps_orientation
 from cyclax.cycles.orders import divisors
 from cyclax.cycles.result import Cycles
@@ -78,14 +78,14 @@ class Inventory:
         for known in self.verified.values():
             for kind in (known.families, known.borders):
                 found.update({(entry.kind, key): entry for key, entry in kind.items()})
-        rim = lambda entry: entry.kind == "family" and entry.margin == 0  # noqa: E731
+        rim = lambda entry: entry.kind == "family" and on_a_border(self.bounds, entry)  # noqa: E731
         entries = sorted(found.values(), key=lambda entry: (entry.order, -entry.directions.shape[1], rim(entry)))
         kept: list[Degenerate] = []
         for entry in entries:
-            # What lies on borders is that of several words.
+            # What lies on a border is listed under one of its words.
             least = entry.directions.shape[1] + (not rim(entry))
-            larger = [family for family in kept if family.directions.shape[1] >= least]
-            if not any(lies_in(self.bounds, family, point) for family in larger for point in entry.points):
+            larger = (family for family in kept if family.directions.shape[1] >= least)
+            if not any(contains(self.bounds, family, entry) for family in larger):
                 kept.append(entry)
         return _distinct(kept)
 
