@@ -117,8 +117,12 @@ def _of_multipliers(reference: Reference, word: Word, cycle: cx.Cycle) -> list[F
     largest = max(float(np.max(moduli)), 1e-300)
     pairs = itertools.combinations(exact, 2)
     clustered = any(abs(a - b) < 1e-3 * largest for a, b in pairs)
-    # Where multipliers coincide, float64 loses a root of its digits, relative to the Jacobian.
     tolerance = 1e-6 * largest
+    if not np.any(moduli):  # rounding in P is relative to what it is the product of, and that cancels
+        held = (flint.fmpq_mat([row[1:] for row in reference.map.piece(cell).tolist()[1:]]) for cell in word)
+        sizes = (float(np.linalg.norm([number_of(x) for x in piece.entries()])) for piece in held)
+        tolerance = 64 * float(np.finfo(float).eps) * math.prod(sizes)
+    # Where multipliers coincide, float64 loses a root of its digits, relative to P.
     if clustered:
         tolerance += 10 * 1e-15 ** (1 / len(exact)) * max(largest, float(np.linalg.norm(cycle.jacobian)))
     distance = min(
