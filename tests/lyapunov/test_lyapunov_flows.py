@@ -35,7 +35,7 @@ def linear(J, dt=1.0, **settings):
 # -- contraction -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("every", [1, 5])
+@pytest.mark.parametrize("every", [1, slow(5)])
 def test_a_line_that_contracts(every):
     for a in (-1.0, -5.0, -14.0, -20.0, -30.0, -300.0, 0.5):
         got = cx.lyapunov_spectrum(linear(a), [1e-3], steps=50, warmup=5, orthonormalize_every=every)
@@ -70,6 +70,7 @@ def test_contraction_that_comes_late_is_seen():
     assert got.report["pieces"] > 8
 
 
+@pytest.mark.slow
 def test_an_integrator_that_is_too_coarse_says_so():
     got = cx.lyapunov_spectrum(linear(-30.0, substeps=10), [0.5], steps=50, warmup=5)
     assert abs(got.exponents[0] + 30) < 3 * got.standard_errors[0]
@@ -133,6 +134,7 @@ def test_the_dimension_of_a_limit_cycle(settings):
         assert cx.forcing_interval(got) == np.inf
 
 
+@pytest.mark.slow
 def test_the_dimension_of_a_torus():
     got = cx.lyapunov_spectrum(cx.Flow(two_hopfs, 0.2), [1.0, 0.0, 0.3, 0.1], steps=300, warmup=100)
     np.testing.assert_allclose(got.exponents, [0, 0, -2, -3.4], atol=1e-6)

@@ -20,7 +20,9 @@ def check(spectrum: cx.Spectrum, truth, digits) -> None:
 
 
 @pytest.mark.parametrize(
-    "known", [slow(one) if one.name.startswith("Roessler") else one for one in KNOWN], ids=lambda known: known.name
+    "known",
+    [slow(one) if one.name.startswith(("Roessler", "Lorenz")) else one for one in KNOWN],
+    ids=lambda known: known.name,
 )
 def test_known_systems(known):
     spectrum = known.spectrum()
@@ -37,6 +39,7 @@ def test_known_systems(known):
         assert abs(spectrum.exponents[0] - float(known.exponents[0])) < 1e-14
 
 
+@pytest.mark.slow
 def test_adaptive_steps_agree_with_fixed_ones():
     one, other = (
         cx.lyapunov_spectrum(flow, [1.0, 2.0, 20.0], steps=20, warmup=0).exponents
