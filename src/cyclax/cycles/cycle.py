@@ -156,7 +156,7 @@ class Degenerate:
     - `directions` `(M, d)`: an orthonormal basis of the family; `extent` `(d, 2)`: how far one can go from `points[0]`
       along each direction, backward (<= 0) and forward, before a border is met (inf where none is).
     - `multipliers` `(M,)`: those of `points`; the d of a family are 1.
-    - `margin`, `error`: as for a `Cycle`; of a family that lies on borders alone the margin is 0.
+    - `margin`, `error`: as for a `Cycle`.
     """
 
     kind: str

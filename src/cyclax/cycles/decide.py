@@ -50,7 +50,7 @@ class Decision(NamedTuple):
     reason: str = ""
     points: np.ndarray = np.zeros((0, 0))  # (k, M) the solution, or one of them, rounded to float64
     error: float = 0.0  # by how much the points are rounded, at most
-    margin: float = 0.0  # distance to the nearest border; of a family inf, or 0 where all of it lies on borders
+    margin: float = 0.0  # distance to the nearest border
     jacobian: np.ndarray = np.zeros((0, 0))  # (M, M) P, rounded
     steps: np.ndarray = np.zeros((0, 0, 0))  # (k, M, M) the Jacobians that it is the product of, each rounded
     directions: np.ndarray = np.zeros((0, 0))  # (M, d) of a family, orthonormal
@@ -290,10 +290,9 @@ class Decider:
             return Decision(Outcome.OPEN, f"whether a family of {len(null)} dimensions meets its region is open")
         if not inside and touching is None:
             return Decision(Outcome.NONE, "no member of the family meets the word (in rationals)")
-        margin = math.inf if all(flat) else 0.0
         if not inside:
             # It only touches the region: in one point, or in a family of fewer dimensions that lies on borders.
-            face, margin = face_at(walls, touching or []), 0.0
+            face = face_at(walls, touching or [])
             orbit, walls = [columns * face for columns in orbit], (flint.fmpq_mat(walls) * face).tolist()
             period = _generic_period(orbit, len(word))
             if period < len(word):
@@ -304,7 +303,7 @@ class Decider:
                 if decision.outcome == Outcome.OPEN:
                     return decision
                 reason = "a family of solutions touches the region of its word in this point"
-                return decision._replace(outcome=Outcome.BORDER, margin=margin, reason=reason)
+                return decision._replace(outcome=Outcome.BORDER, margin=0.0, reason=reason)
             walls, null = [row for row in walls if any(row[1:])], list(zip(*orbit[0].tolist()[1:], strict=True))[1:]
             inside = [flint.fmpq(0)] * len(null)
         directions = np.linalg.svd(np.array([[to_float(x) for x in row] for row in null]), full_matrices=False)[2].T
@@ -315,7 +314,7 @@ class Decider:
             decision = _rounded(_members(orbit, shares), 0.0, math.inf, jacobian)
             if decision.outcome == Outcome.OPEN:
                 return decision
-            return decision._replace(outcome=Outcome.FAMILY, margin=margin, directions=directions)
+            return decision._replace(outcome=Outcome.FAMILY, directions=directions)
         return Decision(Outcome.OPEN, "no member of a family has been found that has the period of the word")
 
     def _orders_of_families(self, word: np.ndarray) -> list[int] | None:

@@ -125,7 +125,7 @@ def on_a_border(bounds: AffineForm, family: Degenerate) -> bool:
 
 def _entry(bounds: AffineForm, word, kind: str, points, directions, values, margin: float, error: float) -> Degenerate:
     with np.errstate(all="ignore"):
-        if margin == np.inf:  # inside: that of the points that were chosen
+        if kind == "family":
             margin = float(np.min(bounds.distances(points), initial=np.inf))
         return Degenerate(
             kind=kind,

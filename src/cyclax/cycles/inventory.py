@@ -78,12 +78,11 @@ class Inventory:
         for known in self.verified.values():
             for kind in (known.families, known.borders):
                 found.update({(entry.kind, key): entry for key, entry in kind.items()})
-        rim = lambda entry: entry.kind == "family" and on_a_border(self.bounds, entry)  # noqa: E731
-        entries = sorted(found.values(), key=lambda entry: (entry.order, -entry.directions.shape[1], rim(entry)))
+        # A family on a border is that of several words, and is listed under one of them.
+        entries = [(entry, entry.kind == "family" and on_a_border(self.bounds, entry)) for entry in found.values()]
         kept: list[Degenerate] = []
-        for entry in entries:
-            # What lies on a border is listed under one of its words.
-            least = entry.directions.shape[1] + (not rim(entry))
+        for entry, rim in sorted(entries, key=lambda row: (row[0].order, -row[0].directions.shape[1], row[1])):
+            least = entry.directions.shape[1] + (not rim)
             larger = (family for family in kept if family.directions.shape[1] >= least)
             if not any(contains(self.bounds, family, entry) for family in larger):
                 kept.append(entry)
