@@ -19,12 +19,14 @@ _MOST_CONES = 2**14
 _MOST_WORDS = 2**12
 # Above this condition number I - P counts as singular.
 SINGULAR = 1e10
-# Entries of a Jacobian that are smaller than this beside the terms that they are the sum of are asked of the model.
-_LOST = 1e-3
+# Entries of a Jacobian that are smaller than this beside the terms that they are the sum of are asked of the model: the
+# first time that takes a tenth of a second. In the plane, where all rounding is accounted for, they are smaller still.
+_LOST, _LOST_IN_THE_PLANE = 1e-3, 1e-6
 # A solution this close to a border, relative to its size, cannot be told from one on it.
 _ON_A_BORDER = 1e-9
 # Rounding of products of Jacobians, relative to the product of their moduli.
 _ROUNDING = 1e-12
+_EPS = float(np.finfo(np.float64).eps)
 
 
 # Gives the Jacobian `(M, M)` for gates `(G,)`, each entry rounded once; None where that is not known.
@@ -80,18 +82,27 @@ def _degrees(bounds: AffineForm, orders: list[int], exact: Exact | None) -> dict
     return {order: _linear_degree(linear, order) for order in orders}
 
 
-def _jacobians(bounds: AffineForm, gates: np.ndarray, exact: Exact | None) -> np.ndarray:
-    """Give the Jacobians `(.., M, M)` for gates `(.., G)`; where large terms cancel, those of the model itself."""
+def _jacobians(
+    bounds: AffineForm, gates: np.ndarray, exact: Exact | None, least: float = _LOST
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give the Jacobians `(.., M, M)` for gates `(.., G)`; where large terms cancel, those of the model itself.
+
+    `least`: entries smaller than this beside their terms are asked of it. **Returns:** the Jacobians, and the sizes of
+    their entries to which rounding is relative, by `_ROUNDING` at most.
+    """
     rows = gates.reshape(-1, gates.shape[-1])
     found = bounds.jacobians(rows)
+    terms = np.abs(bounds.closed) + np.tensordot(rows.astype(float), np.abs(bounds.jumps), axes=1)
+    sizes = np.maximum(np.abs(found), (1 + rows.shape[1]) * _EPS / _ROUNDING * terms)
     if exact is not None:
-        terms = np.abs(bounds.closed) + np.tensordot(rows.astype(float), np.abs(bounds.jumps), axes=1)
-        lost = np.flatnonzero(np.any((np.abs(found) < _LOST * terms) | ~np.isfinite(terms), axis=(1, 2)))
+        lost = np.flatnonzero(np.any((np.abs(found) < least * terms) | ~np.isfinite(terms), axis=(1, 2)))
         patterns, which = np.unique(rows[lost], axis=0, return_inverse=True)
         for i, pattern in enumerate(patterns):
             if (jacobian := exact(pattern)) is not None:
-                found[lost[which.reshape(-1) == i]] = jacobian
-    return found.reshape(*gates.shape[:-1], *bounds.closed.shape)
+                same = lost[which.reshape(-1) == i]
+                found[same], sizes[same] = jacobian, np.abs(jacobian)
+    shape = *gates.shape[:-1], *bounds.closed.shape
+    return found.reshape(shape), sizes.reshape(shape)
 
 
 def _linear_recession(bounds: AffineForm) -> np.ndarray | None:
@@ -135,7 +146,7 @@ def _enumerated_degree(bounds: AffineForm, order: int, exact: Exact | None = Non
     for sides in _all_words(len(directions), order):
         gates = np.tile(bounds.settled, (len(sides), order, 1))
         gates[..., moving] = sides[..., along[:, 0]] == (along[:, 1] > 0)
-        jacobians = _jacobians(bounds, gates, exact)
+        jacobians, _ = _jacobians(bounds, gates, exact)
         met, doubtful, sign = np.ones(len(sides), bool), np.zeros(len(sides), bool), np.zeros(len(sides))
         # Each point from the product that begins there: run from the first, the others may be rounding alone.
         for t in range(order):
@@ -193,7 +204,7 @@ def keeps_orientation(bounds: AffineForm, order: int, exact: Exact | None = None
         for open_ in _all_words(len(moving), order):
             gates = np.tile(bounds.settled, (len(open_), order, 1))
             gates[..., moving] = open_
-            jacobians = _jacobians(bounds, gates, exact)
+            jacobians, _ = _jacobians(bounds, gates, exact)
             product = jacobians[:, 0]
             for t in range(1, order):
                 product = jacobians[:, t] @ product
@@ -246,9 +257,9 @@ def _step_cones(
     heights = (bounds.gradients @ (products[owner] @ between))[..., 0]
     rounding = _ROUNDING * (np.abs(bounds.gradients) @ (sizes[owner] @ np.abs(between)))[..., 0]
     fixed = ~np.any(bounds.gradients != 0, axis=1)  # a gate without gradient keeps its sign
-    jacobians = _jacobians(bounds, np.where(fixed, bounds.offsets, heights) > 0, exact)
-    doubtful = ~fixed & ~(np.abs(heights) > rounding)
-    moduli = np.abs(jacobians) + np.tensordot(doubtful.astype(float), np.abs(bounds.jumps), axes=1)
+    gates, doubtful = np.where(fixed, bounds.offsets, heights) > 0, ~fixed & ~(np.abs(heights) > rounding)
+    jacobians, moduli = _jacobians(bounds, gates, exact, _LOST_IN_THE_PLANE)
+    moduli = moduli + np.tensordot(doubtful.astype(float), np.abs(bounds.jumps), axes=1)
     return rays, jacobians @ products[owner], moduli @ sizes[owner]
 
 
@@ -279,7 +290,7 @@ def _degrees_on_the_line(bounds: AffineForm, orders: list[int], exact: Exact | N
     fixed = bounds.gradients[:, 0] == 0
     for order in range(1, max(orders, default=0) + 1):
         gates = np.where(fixed, bounds.offsets, images @ bounds.gradients.T) > 0
-        images = (_jacobians(bounds, gates, exact) @ images[..., None])[..., 0]
+        images = (_jacobians(bounds, gates, exact)[0] @ images[..., None])[..., 0]
         below, above = (ends - images)[:, 0]
         if order in known and min(abs(below), abs(above)) > 1e-12 and np.isfinite(below + above):
             known[order] = int(np.sign(above) - np.sign(below)) // 2
