@@ -412,6 +412,23 @@ def test_states_that_one_step_makes_large_have_not_left():
     assert entry.kind != "divergence"
 
 
+def test_states_that_overflow_with_their_products_diverge():
+    """What grows past the largest float64 within a word of a few steps leaves no multiplier to tell a rest from."""
+    steep = cx.SkewTentMap(left=-8.9e179, right=1.71, offset=0.4)
+    wide = cx.PLRNN(A=[-8e135, 4e135], W=[[-1.3e136, -2.4e136], [-8.6e135, -5.3e135]], h=[6.9e135, 2.9e135])
+    for model, sample in ((steep, [-0.8]), (wide, [-0.67, 0.1])):
+        (entry,) = cx.attractors(model, [sample], key=0, steps=4096).entries
+        assert entry.kind == "divergence"
+
+
+def test_chaos_beyond_a_flat_piece_is_told():
+    """|slope| is 1.25 but on flat pieces outside of the attractor: orbits cross these once, where tangents vanish."""
+    model = cx.ClippedDendriticPLRNN(A=[0.0], W=[[0.5]], h=[1.5], alpha=[2.5, 2.5], thresholds=[[3.0, -1.0]])
+    (entry,) = cx.attractors(model, np.linspace(-8, 8, 24)[:, None], key=0, steps=4096).entries
+    assert entry.kind == "chaos"
+    assert entry.exponent == pytest.approx(np.log(1.25), rel=1e-3)
+
+
 @pytest.mark.parametrize(
     "turn",
     [np.zeros((0, 0)), [[0.5]], [[-1.0]], [[0.6, -0.8], [0.8, 0.6]]],

@@ -13,7 +13,12 @@ RETURNED, _SMALL = 1e-8, 1e-3
 
 @jax.jit
 def follow_tangents(model, z, v, limit, steps):
-    """Follow orbits z and tangents v `(M, N)`; give their ends, the growth of v, and which orbits have gone."""
+    """Follow orbits z and tangents v `(M, N)`; give their ends, the growth of v, and which orbits have gone.
+
+    A tangent that vanished in an earlier call, where a Jacobian was 0 on the way to an attractor, begins anew.
+    """
+    anew = jnp.cos(jnp.arange(1.0, 1 + len(v)))[:, None]  # along no axis, and no diagonal
+    v = jnp.where(jnp.any(v != 0, axis=0), v, anew / jnp.linalg.norm(anew))
     push = jax.vmap(lambda z, v: jax.jvp(model.__call__, (z,), (v,)), in_axes=-1, out_axes=-1)
 
     def body(_, carry):

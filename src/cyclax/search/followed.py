@@ -37,7 +37,7 @@ class Followed(NamedTuple):
     """What is known of n orbits, each on a word of k steps."""
 
     held: np.ndarray  # (n,) the orbit follows its word for ever, and what stands below is so
-    radius: np.ndarray  # (n,) the largest |multiplier| of the word
+    radius: np.ndarray  # (n,) the largest |multiplier| of the word; nan where the states or their products overflow
     family: np.ndarray  # (n,) 1 is among the multipliers: the cycle is one of many
     period: np.ndarray  # (n,) of the points that the orbit comes to; 0 where they do not repeat
     loops: np.ndarray  # (n,) where they do not: the curves, or tori, that are visited in turn
@@ -169,7 +169,8 @@ class _Orbits:
             word = np.tile(self.words[i], (laps, 1))
             if added := _drift(bounds, word, self.states[i]):
                 held[i], leaves[i] = False, laps * all(_clear(bounds, word, one) for one in added)
-        return Followed(held, np.max(moduli, axis=1), family, period, loops, rotation, leaves)
+        radius = np.where(usable, np.max(moduli, axis=1), np.nan)
+        return Followed(held, radius, family, period, loops, rotation, leaves)
 
     def _away(self, product, moved, values) -> np.ndarray:
         """Give the distance of the states from the nearest solution of their words."""
