@@ -412,6 +412,37 @@ def test_states_that_one_step_makes_large_have_not_left():
     assert entry.kind != "divergence"
 
 
+@pytest.mark.parametrize("offset", [0.75, 0.9])
+def test_orbits_that_come_to_the_rim_of_a_family_are_in_it(offset):
+    """A turn by 90 degrees, weaker beyond the borders: all come to the 4-cycles around (0.25, 0.65), or beside them.
+
+    The largest square of 4-cycles touches a border, and orbits from outside end on its rim, to within rounding.
+    """
+    model = cx.LeakyReLURNN(W=[[0.0, -1.0], [1.0, 0.0]], b=[offset, offset - 0.5], slope=0.5)
+    found = cx.attractors(model, 200, key=0)
+    assert {entry.kind for entry in found.entries} == {"family"}
+    assert {entry.period for entry in found.entries} == {4}
+    # Lines of 4-cycles end on its rim, too: which of them an orbit on both is in does not depend on their order.
+    assert found.entries[0].what.directions.shape == (2, 2)
+    assert found.entries[0].share > 0.95
+    ends = found.samples
+    for _ in range(400):
+        ends = np.array([plain_map(model)(state) for state in ends])
+    back = ends
+    for _ in range(4):
+        back = np.array([plain_map(model)(state) for state in back])
+    np.testing.assert_allclose(back, ends, atol=1e-9)
+
+
+def test_a_border_of_a_family_is_no_place_of_its_own():
+    """z' = z above -1/64, and -1/64 below: where the sum of two halves of a unit comes to it, rounding parts them."""
+    half = dict(A=[1.0], W1=[[0.00390625, 0.0078125, 0.00390625]], h1=[-0.015625], h2=[-2.0, 2.0, -2.0])
+    model = cx.ShallowPLRNN(W2=[[-128.0], [0.0], [-128.0]], **half)
+    samples = [[-0.0179435752453402], [-0.015625], [-0.5], [1.0]]
+    (entry,) = cx.attractors(model, samples, key=0, steps=4096).entries
+    assert (entry.kind, entry.what.order) == ("family", 1)
+
+
 def test_states_that_overflow_with_their_products_diverge():
     """What grows past the largest float64 within a word of a few steps leaves no multiplier to tell a rest from."""
     steep = cx.SkewTentMap(left=-8.9e179, right=1.71, offset=0.4)

@@ -1,5 +1,6 @@
 """The orbits of samples, followed in rounds to where they settle: on words, on points, on closed curves."""
 
+import itertools
 from collections.abc import Hashable, Iterator
 from typing import Any
 
@@ -21,6 +22,8 @@ from cyclax.search.leaps import leap
 _FIRST_ROUND = 256
 # A cycle that does not attract is where an orbit is only if the orbit lies on it to within rounding.
 _ROUNDING = 1e-13
+# So many gates within rounding of their borders are taken either way.
+_MOST_NEAR = 4
 # States this many times the size of the samples and the model, and of their images, have left for infinity.
 _GONE = 1e6
 # They have not where they follow a word none of whose multipliers is larger than this.
@@ -257,8 +260,8 @@ class Basins:
             for sample, key in zip(some, keys, strict=True):
                 if key is not None:
                     self._lie(sample, key, z[:, sample], known)
-                if self.where[sample] is None and order > 1:
-                    self._lie_in_repeated(sample, z[:, sample], order)
+                if self.where[sample] is None:
+                    self._lie_in_family(sample, z[:, sample], order)
 
     def _lie(self, sample: int, key: WordKey, state: np.ndarray, known: Verified) -> None:
         """Note that a sample lies on what its word is, if it does."""
@@ -267,6 +270,10 @@ class Basins:
                 what = known.families[key]
                 self._put(sample, ("family", what.order, key), kind="family", what=what, period=what.order)
             return
+        if key in known.borders:  # of a family, perhaps
+            self._lie_in_family(sample, state, key.order)
+            if self.where[sample] is not None:
+                return
         what = known.cycles[key] if key in known.cycles else known.borders[key]
         away = float(np.min(np.max(np.abs(what.points - state), axis=1)))
         attracting = bool(np.all(np.abs(what.multipliers) < 1))
@@ -277,13 +284,32 @@ class Basins:
             place = self._same_border(what, near) if key in known.borders else None
             self._put(sample, key if place is None else place, kind="cycle", what=what, period=what.order)
 
-    def _lie_in_repeated(self, sample: int, state: np.ndarray, order: int) -> None:
-        """Note that a sample lies in a family of cycles whose words repeat a shorter one, if it does."""
-        (word,), _ = itineraries(self.model, state[None, None], order)
-        what = self._family(word)
-        if what is not None and what.kind == "family" and what.order == order and lies_in(self.bounds, what, state):
-            place = ("family", order, word_key(word[:, self.bounds.effective]))
+    def _lie_in_family(self, sample: int, state: np.ndarray, order: int) -> None:
+        """Note that a sample lies in a family of cycles, on its rim, or in one whose words repeat a shorter one."""
+        families = []
+        for word in self._words_at(state, order):
+            what = self._family(word)
+            if what is not None and what.kind == "family" and what.order == order and lies_in(self.bounds, what, state):
+                families.append(what)
+        if families:  # a line may end on the rim of a plane
+            what = max(families, key=lambda family: family.directions.shape[1])
+            place = ("family", order, word_key(what.gates[:, self.bounds.effective]))
             self._put(sample, place, kind="family", what=what, period=order)
+
+    def _words_at(self, state: np.ndarray, order: int) -> Iterator[np.ndarray]:
+        """Give the word `(k, G)` that a state meets, then those beside it: with gates that are 0 but for rounding."""
+        heights, sizes = np.empty((2, order, self.model.num_gates))
+        for t in range(order):
+            heights[t] = self.bounds.gradients @ state + self.bounds.offsets
+            sizes[t] = np.abs(self.bounds.gradients) @ np.abs(state) + np.abs(self.bounds.offsets)
+            state = self.bounds.step(state, heights[t] > 0)
+        yield heights > 0
+        near = np.argwhere(self.bounds.effective & (np.abs(heights) <= _ROUNDING * sizes))[:_MOST_NEAR]
+        for flips in itertools.product([False, True], repeat=len(near)):
+            if any(flips):
+                word = heights > 0
+                word[tuple(near.T)] ^= flips
+                yield word
 
     def _same_border(self, what: Cycle | Degenerate, near: float) -> Hashable | None:
         """Give the place of the cycle on a border that has another word, and the same points."""
