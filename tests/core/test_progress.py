@@ -8,7 +8,7 @@ import types
 import pytest
 
 from cyclax.core import progress
-from cyclax.core.progress import in_notebook, progress_bar
+from cyclax.core.progress import in_notebook, progress_bar, progress_line
 
 SHELL = types.SimpleNamespace(config={"IPKernelApp": {}})
 
@@ -49,6 +49,17 @@ def test_a_notebook_shows_it(monkeypatch):
     assert not is_shown(shown=False)
 
 
+def test_a_line_is_shown_at_once_and_goes_at_the_end(monkeypatch):
+    """What is printed next begins at the left of an empty line."""
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with progress_line(shown=True) as say:
+        say("this takes long")
+        assert terminal.getvalue().endswith("\rthis takes long")
+    *_, last, end = terminal.getvalue().split("\r")
+    assert last == len("this takes long") * " "
+    assert end == ""
+
+
 @pytest.mark.parametrize("shell", [None, types.SimpleNamespace(config={}), types.SimpleNamespace()])
 def test_other_shells_are_no_notebooks(shell, monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
@@ -77,7 +88,7 @@ def test_every_verb_asks_here(monkeypatch):
     import cyclax as cx
     from cyclax.core import workers
     from cyclax.lyapunov import spectrum
-    from cyclax.proofs import certify, enumerate
+    from cyclax.proofs import certify
     from cyclax.search import driver
     from cyclax.training import fit
 
@@ -85,9 +96,9 @@ def test_every_verb_asks_here(monkeypatch):
 
     def recorded(*arguments, shown, **looks):
         asked.append(shown)
-        return progress.progress_bar(*arguments, shown=False, **looks)
+        return progress_bar(*arguments, shown=False, **looks)
 
-    for module in (workers, certify, enumerate, driver, spectrum, fit):
+    for module in (progress, workers, certify, driver, spectrum, fit):
         monkeypatch.setattr(module, "progress_bar", recorded)
     tent, few = cx.TentMap(1.9), cx.SCYFI(starts=16)
     series = cx.simulate(tent, [0.3], 20)

@@ -26,6 +26,7 @@ from cyclax.proofs.word_graph.mean import no_cycle_in_the_mean
 
 pytest.importorskip("numba")
 from cyclax.proofs.word_graph import programs, regions, walks
+from cyclax.proofs.word_graph.compiled import compiled
 from cyclax.proofs.word_graph.refinement import word_graph
 
 needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the published cases are not at hand")
@@ -720,9 +721,19 @@ def test_closed_walks_are_all_listed(length):
     assert walks.closed_walks(graph, np.array(words, np.int32), [20], 10, 10**7)[0] is None
 
 
+def test_loops_are_compiled_where_there_is_no_folder_to_keep_them():
+    """As where neither the installation nor a home may be written."""
+    import numba
+
+    source = "def twice(x):\n    return 2 * x\n"
+    exec(compile(source, "<nowhere>", "exec"), scope := {})
+    with pytest.raises(RuntimeError, match="no locator available"):
+        numba.njit(cache=True)(scope["twice"])
+    assert compiled(scope["twice"])(21) == 42
+
+
 def test_a_missing_numba_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
-    for name in ("programs", "walks"):
-        monkeypatch.delitem(sys.modules, f"cyclax.proofs.word_graph.{name}")
-        with pytest.raises(ImportError, match=r"cyclax\[exact\]"):
-            importlib.import_module(f"cyclax.proofs.word_graph.{name}")
+    monkeypatch.delitem(sys.modules, "cyclax.proofs.word_graph.compiled")
+    with pytest.raises(ImportError, match=r"cyclax\[exact\]"):
+        importlib.import_module("cyclax.proofs.word_graph.compiled")

@@ -1,7 +1,9 @@
 """The one progress bar: on a terminal and in a notebook, and nowhere else."""
 
+import contextlib
 import sys
 import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tqdm import TqdmWarning
@@ -18,6 +20,16 @@ def progress_bar(*arguments: Any, shown: bool, **looks: Any) -> Any:
     **Arguments:** `shown`: False hides it; True shows it where someone may be looking. The rest is tqdm's.
     """
     return tqdm(*arguments, delay=1, leave=False, disable=not (shown and _is_seen()), **looks)
+
+
+@contextlib.contextmanager
+def progress_line(*, shown: bool) -> Iterator[Callable[[str], None]]:
+    """Give a function that shows on a line what is being done; the line goes at the end."""
+    with progress_bar(shown=shown, bar_format="{desc}") as bar:
+        try:
+            yield bar.set_description_str
+        finally:
+            bar.clear()  # also what came before its second was up
 
 
 def _is_seen() -> bool:

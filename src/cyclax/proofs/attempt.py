@@ -56,11 +56,17 @@ class Attempts:
     """The proofs that have been tried for one network: each finds what it can, and says of which orders that is all.
 
     **Arguments:** `inventory`: of the network; `orders`: those in question, with their divisors; `units`: of its
-    states, in terms of those that results are written in.
+    states, in terms of those that results are written in; `say`: is told what is being done.
     """
 
-    def __init__(self, inventory: Inventory, orders: list[int], units: np.ndarray | float = 1.0):
-        self.inventory, self.orders, self.units = inventory, orders, units
+    def __init__(
+        self,
+        inventory: Inventory,
+        orders: list[int],
+        units: np.ndarray | float = 1.0,
+        say: Callable[[str], None] = lambda text: None,
+    ):
+        self.inventory, self.orders, self.units, self.say = inventory, orders, units, say
         self.proved: dict[int, dict[str, Any]] = {}  # certificates of the orders that are complete
         self.tried: dict[int, dict[str, Any]] = {}  # the latest that left an order open
         self.refused = ""  # why nothing can be proved of it
@@ -214,7 +220,7 @@ class Attempts:
         budget = tree.budget(seconds, nodes, cheaper) if tree else Budget(seconds=seconds, nodes=nodes)
         budget.start(stop.interruption, began)
         try:
-            found = method.candidates(known.model, known.bounds, orders, box, budget, lambda text: None)
+            found = method.candidates(known.model, known.bounds, orders, box, budget, self.say)
         except (SpentError, TooExpensiveError) as error:
             found = Candidates({}, (), False, nodes, 0, 0.0, str(error))
         if tree is None:

@@ -13,7 +13,7 @@ from cyclax.core.budget import CERTIFICATION, DERIVATION, PROOF, SEARCH, Budget,
 from cyclax.core.checks import real
 from cyclax.core.interruption import Interruption
 from cyclax.core.numerics import numerics
-from cyclax.core.progress import progress_bar
+from cyclax.core.progress import progress_line
 from cyclax.cycles.balance import balanced, in_own_units
 from cyclax.cycles.contraction import contraction_certificate
 from cyclax.cycles.cycle import Cycle
@@ -94,8 +94,7 @@ def enumerate_cycles(
     allowed = _checked_budget(budget)
     _check_method(method)
     searched = wanted and sorted({d for order in wanted for d in divisors(order)})
-    line = progress_bar(shown=progress, bar_format="{desc}")
-    with Interruption() as interruption, numerics(), line:
+    with Interruption() as interruption, numerics(), progress_line(shown=progress) as say:
         ((model,), (bounds,), units) = balanced([model])
         if not adds_up(model, bounds):
             raise ValueError(
@@ -111,7 +110,7 @@ def enumerate_cycles(
             region = dataclasses.replace(region, derived=False)
         allowed.until(PROOF)
         try:
-            found = chosen.candidates(model, bounds, searched, region, allowed, line.set_description_str)
+            found = chosen.candidates(model, bounds, searched, region, allowed, say)
         except SpentError as spent:
             found = Candidates({}, (), False, 0, 0, 0.0, str(spent), {"undecided": 0})
         found.notes.update(late)

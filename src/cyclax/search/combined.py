@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cyclax.core.checks import real
-from cyclax.core.progress import progress_bar
+from cyclax.core.progress import progress_line
 from cyclax.core.stop import Stop
 from cyclax.cycles.units import own_units
 from cyclax.proofs.attempt import MANY_DIMENSIONS, Attempts
@@ -76,8 +76,8 @@ class Combined(AbstractFinder):
 
     def search(self, networks, stop, *, given, progress):
         """Take turns, until all orders of all networks are done."""
-        with progress_bar(shown=progress, bar_format="{desc}") as line:
-            _Turns(self, networks, stop, given, line.set_description_str).run()
+        with progress_line(shown=progress) as say:
+            _Turns(self, networks, stop, given, say).run()
 
     def verdict(self, network, order):
         """Say what is proved; else what the search says that has met all that is known."""
@@ -121,7 +121,8 @@ class _Turns:
     def __init__(self, finder: Combined, networks: Sequence[Network], stop: Stop, given: dict[int, Any], say):
         self.finder, self.networks, self.stop, self.given, self.say = finder, networks, stop, given, say
         for network in networks if finder.proofs else ():
-            network.attempts = Attempts(network.inventory, list(network.tallies), np.asarray(own_units(network.model)))
+            orders, units = list(network.tallies), np.asarray(own_units(network.model))
+            network.attempts = Attempts(network.inventory, orders, units, say)
         self.searches: dict[tuple[int, int], PathSearch] = {}
         self.driver: Driver | None = None
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cyclax.proofs.word_graph.compiled import compiled
 from cyclax.proofs.word_graph.programs import (
     HALT,
     INFEASIBLE,
@@ -12,7 +13,6 @@ from cyclax.proofs.word_graph.programs import (
     add_plane,
     begin,
     decide,
-    njit,
     record,
     reset,
 )
@@ -44,7 +44,7 @@ def make_scratch(atlas: Atlas, length: int, most: int) -> Scratch:
     )
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _save(program, scratch, at):
     size = len(program.basis)
     for i in range(size):
@@ -53,7 +53,7 @@ def _save(program, scratch, at):
             scratch.inverses[at, i, j] = program.inverse[0, i, j]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _load(program, scratch, at):
     size = len(program.basis)
     for i in range(size):
@@ -62,12 +62,12 @@ def _load(program, scratch, at):
             program.inverse[0, i, j] = scratch.inverses[at, i, j]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _push(tree, at, low, high, count, plane, side):
     tree[at, 0], tree[at, 1], tree[at, 2], tree[at, 3], tree[at, 4] = low, high, count, plane, side
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _describe(atlas, program, scratch, word, begun):
     """Write the rows and held maps of a word from its symbol `begun` on."""
     products, size = scratch.products, len(atlas.largest) - 1
@@ -87,7 +87,7 @@ def _describe(atlas, program, scratch, word, begun):
                     products[t + 1, i, j] += atlas.maps[s, i, k] * products[t, k, j]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def extend(atlas, program, scratch, log, words, firsts, lasts, symbols, first, last, out_words, out_next):
     """Find the successors of the words `first` to `last`: which of symbols[firsts[u]:lasts[u]] (sorted) can follow.
 
@@ -172,7 +172,7 @@ def extend(atlas, program, scratch, log, words, firsts, lasts, symbols, first, l
     return last, filled
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _met(program, first, last):
     """Whether the point at hand satisfies these rows (t aside)."""
     size = len(program.basis) - 1

@@ -18,10 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-try:
-    from numba import njit
-except ImportError as error:  # pragma: no cover - depends on the installation
-    raise ImportError("The word graph needs numba: pip install 'cyclax[exact]'.") from error
+from cyclax.proofs.word_graph.compiled import compiled
 
 # What a program can come to.
 INFEASIBLE, FEASIBLE, UNDECIDED = 0, 1, 2
@@ -87,7 +84,7 @@ def make_log(num_states: int, length: int) -> Log:
     )
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def record(log, program, which, low, high):
     """Log the refutation at hand."""
     if len(log.spans) == 0:
@@ -115,7 +112,7 @@ def make_program(num_states: int, capacity: int) -> Program:
     )
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def descend(program, count, threshold, to_the_end):
     """Dual simplex on the first `count` rows from the basis at hand.
 
@@ -175,7 +172,7 @@ def descend(program, count, threshold, to_the_end):
     return UNDECIDED
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _invert_basis(program):
     """Compute the inverse of the basis afresh (Gauss and Jordan); say whether it could be."""
     basis, inverse, size = program.basis, program.inverse, len(program.basis)
@@ -205,7 +202,7 @@ def _invert_basis(program):
     return True
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _refuted(atlas, program, word):
     """Whether the multipliers of the basis prove, roundings included, that the itinerary has no point."""
     basis, inverse, vectors, largest = program.basis, program.inverse, program.vectors, atlas.largest
@@ -259,7 +256,7 @@ def _refuted(atlas, program, word):
     return value + (atlas.rounding + terms * 2.3e-16) * (charge + abs(value)) < -atlas.tolerance * total
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def decide(atlas, program, count, word):
     """Decide whether the itinerary described by the first `count` rows is possible; INFEASIBLE is proved."""
     program.effort[PROGRAMS] += 1
@@ -275,7 +272,7 @@ def decide(atlas, program, count, word):
     return UNDECIDED
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def add_plane(atlas, program, count, plane, side, time, products):
     """Append the row of one side of a plane at the point `products[time] (z_0, 1)`; count the rows."""
     sign, number = -1.0 if side else 1.0, len(atlas.largest) - 1
@@ -293,7 +290,7 @@ def add_plane(atlas, program, count, plane, side, time, products):
     return count + 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def add_hull(atlas, program, count, time, products):
     """Append the rows of the outer polytope at the point `products[time] (z_0, 1)`; count the rows."""
     number = len(atlas.largest) - 1
@@ -313,7 +310,7 @@ def add_hull(atlas, program, count, time, products):
     return count
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def begin(atlas, program, products):
     """Write the rows of z_0: the cap, then the hull, whose first rows are z <= upper; count them."""
     number = len(atlas.largest) - 1
@@ -326,7 +323,7 @@ def begin(atlas, program, products):
     return add_hull(atlas, program, 1, 0, products)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def reset(program):
     """Set the basis to z <= upper and t <= cap: dual feasible, as only the cap has a multiplier."""
     size = len(program.basis)

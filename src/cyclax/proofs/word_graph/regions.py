@@ -12,6 +12,7 @@ import numpy as np
 
 from cyclax.proofs.boxes import Pieces, outer_polytope
 from cyclax.proofs.candidates import Box, Progress
+from cyclax.proofs.word_graph.compiled import compiled
 from cyclax.proofs.word_graph.programs import (
     HALT,
     INFEASIBLE,
@@ -22,7 +23,6 @@ from cyclax.proofs.word_graph.programs import (
     decide,
     make_log,
     make_program,
-    njit,
     record,
     reset,
 )
@@ -177,7 +177,7 @@ def _beyond(atlas: Atlas, crew: Workers, cells: np.ndarray, plane: int, sides: n
     return found.astype(bool), points
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def beyond(atlas, program, log, cells, plane, sides, first, last, found, points, identity, word):
     """Decide cell by cell whether something of it may be on one side of a plane."""
     base = begin(atlas, program, identity)

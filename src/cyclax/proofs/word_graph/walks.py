@@ -7,12 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-try:
-    from numba import njit
-except ImportError as error:  # pragma: no cover - depends on the installation
-    raise ImportError("The word graph needs numba: pip install 'cyclax[exact]'.") from error
-
 from cyclax.cycles.word import least_rotation
+from cyclax.proofs.word_graph.compiled import compiled
 
 # Steps of breadth-first search that one call of a kernel may take (about a quarter of a second).
 STRIDE = 20_000_000
@@ -25,7 +21,7 @@ _SWEEPS = 300
 
 # numba keeps programs that contain this one by the stamp of their own file: whoever changes that function empties
 # its cache (NUMBA_CACHE_DIR, or the __pycache__ beside).
-_least_rotation = njit(nogil=True, cache=True)(least_rotation)
+_least_rotation = compiled(least_rotation)
 
 
 class Graph(NamedTuple):
@@ -92,7 +88,7 @@ def short_edges(graph: Graph, longest: int, check=lambda: None) -> np.ndarray:
     return keep.astype(bool)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _step_on(edge, queue, first, last, begins, ends, seen, seen_from_there, came):
     """Go one step on from the nodes of the queue from `first` to `last`, which is where new ones are put.
 
@@ -112,7 +108,7 @@ def _step_on(edge, queue, first, last, begins, ends, seen, seen_from_there, came
     return last, -1, steps
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _mark_short(
     source, target, ahead, origin, behind, number, longest, first, stride, keep,
     seen_ahead, seen_behind, into, out, forth, back,
@@ -206,7 +202,7 @@ def closed_walks(graph: Graph, words: np.ndarray, orders: list[int], most: int, 
     return found, steps - left
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _list_walks(target, begins, words, order, reached, stride, out, path, edge, spelled):
     """Closed walks from each node through nodes not before it, depth first.
 
