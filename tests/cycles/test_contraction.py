@@ -335,7 +335,7 @@ def test_what_is_proved_of_a_ring_is_what_is_proved_of_its_steps():
             ring = affine_form(Unrolled(model, bias + np.random.default_rng(seed).normal(size=(5, 1))))
             step, times = sectors_of(ring).one_step()
             assert times == 5
-            assert np.allclose(step.outward, sectors_of(bounds).outward, rtol=1e-12, atol=0)
+            assert np.allclose(step.outward, sectors_of(bounds).outward, rtol=1e-12, atol=1e-15)
             unique.add(one_solution(ring, 1))
             assert one_solution(ring, 1) == one_solution(bounds, 5)
             contracts.add((certificate := contraction_certificate(ring)) is not None)
@@ -356,8 +356,25 @@ def test_steps_that_differ_are_no_ring():
         ("base", (0, 0)),
     ):
         part = getattr(sectors, name).copy()
-        part[where] += 2.0**-52
+        part[where] += 2.0**-30
         assert sectors._replace(**{name: part}).one_step()[1] == 1
+
+
+def test_steps_that_rounding_has_parted_are_one_with_all_of_them():
+    """Jacobians of every step, anywhere in its sectors, are among those of the one that stands for all."""
+    rng = np.random.default_rng(0)
+    sectors = sectors_of(affine_form(Unrolled(network(0, 2, 0.3), np.zeros((4, 2)))))
+    parts = {name: getattr(sectors, name) for name in ("base", "outward", "gradients")}
+    parted = {name: part * (1 + rng.integers(-9, 10, part.shape) * 2.0**-52) for name, part in parts.items()}
+    moved = sectors._replace(**parted, error=sectors.error / 2.0**20)
+    step, times = moved.one_step()
+    assert times == 4
+    for t in range(4):
+        rows, columns, gates = (slice(n * i, n * i + n) for n, i in ((2, (t + 1) % 4), (2, t), (2, t)))
+        for corner in itertools.product([0.0, 1.0], repeat=2):
+            one = moved.base[rows, columns] + moved.outward[rows, gates] * corner @ moved.gradients[gates, columns]
+            off = one - (step.base + step.outward * corner @ step.gradients)
+            assert np.all(np.abs(off) + moved.error[rows, columns] <= step.error)
 
 
 # -- enclosures -------------------------------------------------------------------------------------------------------

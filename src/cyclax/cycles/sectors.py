@@ -20,6 +20,8 @@ from cyclax.maps.affine import AffineForm
 _READ = 2.0**-44
 # Gates are one direction, and what they add is one vector, if they agree to this; what they differ by is accounted for.
 _SAME = 1e-9
+# Steps of a ring are equal but for rounding, which is a smaller share of the largest entry than this.
+_PARTED = 2.0**-44
 
 
 class Sectors(NamedTuple):
@@ -48,9 +50,9 @@ class Sectors(NamedTuple):
         return bool(np.all(np.isfinite(self.base)) and all(np.all(np.isfinite(part)) for part in self[1:4]))
 
     def one_step(self) -> tuple["Sectors", int]:
-        """Give the first of T equal steps in a ring, as those of driven networks are, and T; or itself, and 1.
+        """Give one of T equal steps in a ring, as those of driven networks are, and T; or itself, and 1.
 
-        Step t leads from the t-th states to the next ones.
+        Step t leads from the t-th states to the next ones. What rounding has parted them by goes into `error`.
         """
         common = math.gcd(*self.gradients.shape)
         for times in range(common, 1, -1):
@@ -59,20 +61,25 @@ class Sectors(NamedTuple):
         return self, 1
 
     def _step(self, times: int) -> "Sectors | None":
-        size, number, onward = len(self.base) // times, len(self.gates) // times, np.roll(np.eye(times), 1, axis=0)
+        size, number, now = len(self.base) // times, len(self.gates) // times, np.arange(times)
         if np.any(self.base[:size, :size]):  # a network like most
             return None
-        base, outward, error = (part[size : 2 * size] for part in (self.base, self.outward, self.error))
-        step = Sectors(
-            base[:, :size], outward[:, :number], self.gradients[:number, :size], error[:, :size], self.gates[:number]
-        )
-        ring = (
-            np.kron(onward, step.base),
-            np.kron(onward, step.outward),
-            np.kron(np.eye(times), step.gradients),
-            np.kron(onward, step.error),
-        )
-        return step if all(map(np.array_equal, ring, self[:4])) else None
+        blocks = [
+            part.reshape(times, rows, times, columns)
+            for part, rows, columns in zip(self, (size, size, number, size), (size, number, size, size), strict=False)
+        ]
+        following = [part[(now + 1) % times, :, now] for part in blocks]
+        following[2] = blocks[2][now, :, now]  # gradients are of the states now
+        first = [part[0] for part in following]
+        for part, whole, one in zip(following, blocks, first, strict=True):
+            close = np.all(np.abs(part - one) <= _PARTED * np.max(np.abs(one), initial=0))
+            if not close or np.count_nonzero(part) != np.count_nonzero(whole):
+                return None
+        base, outward, gradients, _ = (np.max(np.abs(part - part[0]), axis=0) for part in following)
+        largest = np.max(np.abs(following[2]), axis=0)
+        apart = base + outward @ largest + np.abs(first[1]) @ gradients
+        error = np.max(following[3], axis=0) + (1 + 1e-12) * apart
+        return Sectors(*first[:3], error, self.gates[:number])
 
 
 def sectors_of(bounds: AffineForm) -> Sectors:
