@@ -207,3 +207,21 @@ def test_a_family_whose_member_nearest_to_0_lies_on_a_border_is_none_on_a_border
     ):
         families = [(entry.order, entry.directions.shape[1]) for entry in cycles.degenerate]
         assert sorted(families) == [(1, 1), (1, 1), (2, 2), (2, 2)]
+
+
+@pytest.mark.parametrize("power", [0, 20, 40, 300])
+def test_families_that_meet_far_inside_of_one_of_them(power):
+    """A plane of 2-cycles with sides of 2^power, and a line of others that ends on its corner, 1 from 0 and farther.
+
+    Above 0, z1' = 2^power - z1 where z2 <= 0; the line is (-x, x) for x >= 0, and comes back from (2^power + x, ..).
+    """
+    model = cx.PLRNN(A=[-1.0, 1.0], W=[[0.0, 0.0], [2.0, -2.0]], h=[2.0**power, -(2.0**power)])
+    for cycles in (
+        cx.find_cycles(model, 2, key=0),
+        cx.enumerate_cycles(model, 2, method=cx.Exhaustive(), progress=False),
+    ):
+        assert [(entry.order, entry.directions.shape[1]) for entry in cycles.degenerate] == [(1, 1), (2, 2), (2, 1)]
+        assert cycles.report["orders"]["2"]["verdict"] == "proved complete"
+    line = cycles.degenerate[2]
+    (x,) = line.points[0][1:]
+    np.testing.assert_allclose(line.points, [[-x, x], [2.0**power + x, -(2.0**power) - x]], rtol=1e-15)

@@ -57,7 +57,7 @@ class Decision(NamedTuple):
     inexact: bool = False  # P has entries that are no float64 numbers
     period: int = 0  # of its solutions, up to rounding, where that is smaller than the word's
     met: np.ndarray | None = None  # (k, G) the word that the solution of a refuted word meets: the next to be tried
-    ties: np.ndarray | None = None  # (k, G) the gates on whose borders the one solution lies, exactly
+    ties: np.ndarray | None = None  # (k, G) the gates on whose borders all its solutions lie, exactly
 
     def multipliers(self, exact: Callable[[int], Any] | None = None) -> np.ndarray:
         """Give the multipliers `(M,)` of what was decided; `exact` as in `sound_multipliers`."""
@@ -262,10 +262,15 @@ class Decider:
         points = np.array([_point(columns) for columns in orbit])
         decision = _rounded(points, 0.0, margin, jacobian)
         if decision.outcome in (Outcome.CYCLE, Outcome.BORDER) and any(value == 0 for value in values):
-            ties = np.zeros_like(word)
-            ties[:, self._matter] = np.array([value == 0 for value in values]).reshape(len(word), -1)
+            ties = self._ties(word, rows)
             return decision._replace(outcome=Outcome.BORDER, margin=0.0, reason="exactly on a border", ties=ties)
         return self._unless_it_meets(self._at(_BITS[0]), word, decision)
+
+    def _ties(self, word: np.ndarray, rows: list) -> np.ndarray:
+        """Give the gates `(k, G)` whose preactivations, in terms of the free parameters, are 0."""
+        ties = np.zeros_like(word)
+        ties[:, self._matter] = np.array([not any(row) for row in rows], bool).reshape(len(word), -1)
+        return ties
 
     def _unless_it_meets(self, pieces: Pieces, word: np.ndarray, decision: Decision) -> Decision:
         """Take a solution that is nearer to a border than it is rounded for a cycle, if its rounded points tell so."""
@@ -293,7 +298,7 @@ class Decider:
         if not inside:
             # It only touches the region: in one point, or in a family of fewer dimensions that lies on borders.
             face = face_at(walls, touching or [])
-            orbit, walls = [columns * face for columns in orbit], (flint.fmpq_mat(walls) * face).tolist()
+            orbit, rows = [columns * face for columns in orbit], (flint.fmpq_mat(rows) * face).tolist()
             period = _generic_period(orbit, len(word))
             if period < len(word):
                 reason = f"its family touches the region in states of period {period}"
@@ -303,8 +308,9 @@ class Decider:
                 if decision.outcome == Outcome.OPEN:
                     return decision
                 reason = "a family of solutions touches the region of its word in this point"
-                return decision._replace(outcome=Outcome.BORDER, margin=0.0, reason=reason)
-            walls, null = [row for row in walls if any(row[1:])], list(zip(*orbit[0].tolist()[1:], strict=True))[1:]
+                ties = self._ties(word, rows)
+                return decision._replace(outcome=Outcome.BORDER, margin=0.0, reason=reason, ties=ties)
+            walls, null = [row for row in rows if any(row[1:])], list(zip(*orbit[0].tolist()[1:], strict=True))[1:]
             inside = [flint.fmpq(0)] * len(null)
         directions = np.linalg.svd(np.array([[to_float(x) for x in row] for row in null]), full_matrices=False)[2].T
         scale = max(map(abs, _point(orbit[0]))) or 1.0
@@ -314,7 +320,7 @@ class Decider:
             decision = _rounded(_members(orbit, shares), 0.0, math.inf, jacobian)
             if decision.outcome == Outcome.OPEN:
                 return decision
-            return decision._replace(outcome=Outcome.FAMILY, directions=directions)
+            return decision._replace(outcome=Outcome.FAMILY, directions=directions, ties=self._ties(word, rows))
         return Decision(Outcome.OPEN, "no member of a family has been found that has the period of the word")
 
     def _orders_of_families(self, word: np.ndarray) -> list[int] | None:

@@ -91,38 +91,6 @@ def lies_in(bounds: AffineForm, family: Degenerate, point: np.ndarray) -> bool:
     return True
 
 
-def contains(bounds: AffineForm, family: Degenerate, entry: Degenerate) -> bool:
-    """Whether a family contains another one, or a solution on a border, be it on its rim.
-
-    Told from a point of that which is not on its own rim, where it has one, and from its directions.
-    """
-    point, moved = entry.points[0], entry.directions
-    if moved.shape[1]:
-        unit = float(np.max(np.abs(point))) or 1.0
-        point = point + moved @ [_inner(low, high, unit)[0] / moved.shape[1] for low, high in entry.extent]
-    for gates, jacobian in zip(entry.gates, bounds.jacobians(entry.gates), strict=True):
-        beside = moved - family.directions @ (family.directions.T @ moved)
-        aligned = np.max(np.abs(beside), initial=0) <= _CLOSED * np.max(np.abs(moved), initial=0)
-        if aligned and lies_in(bounds, family, point):
-            return True
-        point, moved = bounds.step(point, gates), jacobian @ moved
-    return False
-
-
-def on_a_border(bounds: AffineForm, family: Degenerate) -> bool:
-    """Whether all of a family lies on one border: then it is that of the word across it, too."""
-    effective, directions = bounds.effective, family.directions
-    gradients, offsets = bounds.gradients[effective], bounds.offsets[effective]
-    for point, jacobian in zip(family.points, bounds.jacobians(family.gates), strict=True):
-        size = np.abs(gradients) @ np.abs(point) + np.abs(offsets)
-        held = np.abs(gradients @ point + offsets) <= _CLOSED * size
-        along = np.max(np.abs(gradients @ directions), axis=1, initial=0)
-        if np.any(held & (along <= _CLOSED * (np.abs(gradients) @ np.max(np.abs(directions), axis=1, initial=0)))):
-            return True
-        directions = jacobian @ directions
-    return False
-
-
 def _entry(bounds: AffineForm, word, kind: str, points, directions, values, margin: float, error: float) -> Degenerate:
     with np.errstate(all="ignore"):
         if kind == "family":

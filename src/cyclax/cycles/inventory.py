@@ -16,7 +16,7 @@ from cyclax.core.version import __version__
 from cyclax.cycles.contraction import Contraction, contraction_certificate
 from cyclax.cycles.cycle import Cycle, Degenerate
 from cyclax.cycles.decide import Decider
-from cyclax.cycles.families import contains, on_a_border
+from cyclax.cycles.families import lies_in
 from cyclax.cycles.index import degrees, index_of, keeps_orientation
 from cyclax.cycles.orders import divisors
 from cyclax.cycles.result import Cycles
@@ -74,19 +74,31 @@ class Inventory:
 
     def degenerate(self) -> list[Degenerate]:
         """List families and solutions on borders, but for those on the rim of a family."""
-        found = {}
-        for known in self.verified.values():
-            for kind in (known.families, known.borders):
-                found.update({(entry.kind, key): entry for key, entry in kind.items()})
-        # A family on a border is that of several words, and is listed under one of them.
-        entries = [(entry, entry.kind == "family" and on_a_border(self.bounds, entry)) for entry in found.values()]
+        found = {
+            (entry.kind, key): (entry, known.ties.get(key, np.zeros_like(entry.gates)))
+            for known in self.verified.values()
+            for key, entry in known.described
+        }
+        # Of the words of one family, one that lies on no border is told.
+        matter = self.bounds.effective
+        rank = lambda row: (row[0].order, -row[0].directions.shape[1], bool(np.any(row[1][:, matter])))  # noqa: E731
         kept: list[Degenerate] = []
-        for entry, rim in sorted(entries, key=lambda row: (row[0].order, -row[0].directions.shape[1], row[1])):
-            least = entry.directions.shape[1] + (not rim)
-            larger = (family for family in kept if family.directions.shape[1] >= least)
-            if not any(contains(self.bounds, family, entry) for family in larger):
+        for entry, ties in sorted(found.values(), key=rank):
+            families = [other for other in kept if other.kind != "border" and other.order == entry.order]
+            if not any(self._contains(family, entry, ties) for family in families):
                 kept.append(entry)
         return _distinct(kept)
+
+    def _contains(self, family: Degenerate, entry: Degenerate, ties: np.ndarray) -> bool:
+        """Whether a family contains another one of its order, or a solution on a border, be it on its rim.
+
+        What lies on borders solves the words across them, too: it is in a family whose word differs from its own in
+        nothing but the gates `ties (k, G)` on whose borders all of it lies. Of slow families rounding decides.
+        """
+        if family.kind == "slow":
+            return entry.kind == "border" and any(lies_in(self.bounds, family, point) for point in entry.points)
+        differing = (ties < (np.roll(family.gates, turn, axis=0) ^ entry.gates) for turn in range(entry.order))
+        return any(not np.any(gates[:, self.bounds.effective]) for gates in differing)
 
     # -- undecided words ----------------------------------------------------------------------------------------------
 

@@ -211,12 +211,16 @@ def repetitions(
 
 @dataclasses.dataclass
 class Verified:
-    """What the words of one order turned out to be; `rejected` counts those that are refuted."""
+    """What the words of one order turned out to be; `rejected` counts those that are refuted.
+
+    `ties`: of what lies on borders, and of families: the gates `(k, G)` on whose borders all of it lies, exactly.
+    """
 
     cycles: dict[WordKey, Cycle] = dataclasses.field(default_factory=dict)
     borders: dict[WordKey, Degenerate] = dataclasses.field(default_factory=dict)
     families: dict[WordKey, Degenerate] = dataclasses.field(default_factory=dict)
     undecided: dict[WordKey, str] = dataclasses.field(default_factory=dict)
+    ties: dict[WordKey, np.ndarray] = dataclasses.field(default_factory=dict)
     rejected: int = 0
 
     @property
@@ -287,6 +291,8 @@ def _filed(models: Models, batch: Settled, accepted: Verified) -> list[WordKey]:
             accepted.families[key] = described(models.bounds, word, "family", decision)
         elif decision is not None and kind == UNDECIDED:
             accepted.undecided[key] = decision.reason
+        if decision is not None and decision.ties is not None:
+            accepted.ties[key] = decision.ties
         if decision is not None and decision.inexact and batch.solutions.singular[i] and kind in (CYCLE, REFUTED):
             slow = slow_family(models.model, models.bounds, word)
             if slow is not None:
@@ -349,3 +355,4 @@ def verify_repetitions(
                     longer.undecided[key] = "a multiplier that may be a root of unity"
                 elif decision.outcome == Outcome.FAMILY:
                     longer.families.setdefault(key, described(bounds, word, "family", decision))
+                    longer.ties[key] = decision.ties

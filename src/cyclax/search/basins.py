@@ -1,7 +1,7 @@
 """The orbits of samples, followed in rounds to where they settle: on words, on points, on closed curves."""
 
 import itertools
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -261,7 +261,7 @@ class Basins:
                 if key is not None:
                     self._lie(sample, key, z[:, sample], known)
                 if self.where[sample] is None:
-                    self._lie_in_family(sample, z[:, sample], order)
+                    self._lie_in_family(sample, self._words_at(z[:, sample], order), order, z[:, sample])
 
     def _lie(self, sample: int, key: WordKey, state: np.ndarray, known: Verified) -> None:
         """Note that a sample lies on what its word is, if it does."""
@@ -270,46 +270,42 @@ class Basins:
                 what = known.families[key]
                 self._put(sample, ("family", what.order, key), kind="family", what=what, period=what.order)
             return
-        if key in known.borders:  # of a family, perhaps
-            self._lie_in_family(sample, state, key.order)
-            if self.where[sample] is not None:
-                return
         what = known.cycles[key] if key in known.cycles else known.borders[key]
         away = float(np.min(np.max(np.abs(what.points - state), axis=1)))
         attracting = bool(np.all(np.abs(what.multipliers) < 1))
         near = (RETURNED if attracting or key in known.borders else _ROUNDING) * max(
             float(np.max(np.abs(state))), self.scale
         )
-        if away <= near + what.error:
-            place = self._same_border(what, near) if key in known.borders else None
+        if away > near + what.error:
+            return
+        place = None
+        if key in known.borders:
+            self._lie_in_family(sample, _beside(what.gates, known.ties.get(key, what.gates & False)), what.order)
+            place = self._same_border(what, near)
+        if self.where[sample] is None:
             self._put(sample, key if place is None else place, kind="cycle", what=what, period=what.order)
 
-    def _lie_in_family(self, sample: int, state: np.ndarray, order: int) -> None:
-        """Note that a sample lies in a family of cycles, on its rim, or in one whose words repeat a shorter one."""
-        families = []
-        for word in self._words_at(state, order):
-            what = self._family(word)
-            if what is not None and what.kind == "family" and what.order == order and lies_in(self.bounds, what, state):
-                families.append(what)
+    def _lie_in_family(
+        self, sample: int, words: Iterable[np.ndarray], order: int, state: np.ndarray | None = None
+    ) -> None:
+        """Note that a sample, if in `state`, lies in a family of cycles that one of these words `(k, G)` has."""
+        found = [self._family(word) for word in words]
+        families = [what for what in found if what is not None and (what.kind, what.order) == ("family", order)]
+        if state is not None:
+            families = [what for what in families if lies_in(self.bounds, what, state)]
         if families:  # a line may end on the rim of a plane
             what = max(families, key=lambda family: family.directions.shape[1])
             place = ("family", order, word_key(what.gates[:, self.bounds.effective]))
             self._put(sample, place, kind="family", what=what, period=order)
 
-    def _words_at(self, state: np.ndarray, order: int) -> Iterator[np.ndarray]:
-        """Give the word `(k, G)` that a state meets, then those beside it: with gates that are 0 but for rounding."""
+    def _words_at(self, state: np.ndarray, order: int) -> Iterable[np.ndarray]:
+        """Give the word `(k, G)` that a state meets, and those that it may meet but for rounding."""
         heights, sizes = np.empty((2, order, self.model.num_gates))
         for t in range(order):
             heights[t] = self.bounds.gradients @ state + self.bounds.offsets
             sizes[t] = np.abs(self.bounds.gradients) @ np.abs(state) + np.abs(self.bounds.offsets)
             state = self.bounds.step(state, heights[t] > 0)
-        yield heights > 0
-        near = np.argwhere(self.bounds.effective & (np.abs(heights) <= _ROUNDING * sizes))[:_MOST_NEAR]
-        for flips in itertools.product([False, True], repeat=len(near)):
-            if any(flips):
-                word = heights > 0
-                word[tuple(near.T)] ^= flips
-                yield word
+        return _beside(heights > 0, self.bounds.effective & (np.abs(heights) <= _ROUNDING * sizes))
 
     def _same_border(self, what: Cycle | Degenerate, near: float) -> Hashable | None:
         """Give the place of the cycle on a border that has another word, and the same points."""
@@ -380,6 +376,15 @@ class Basins:
             exponent = float("nan") if unknown else float(np.mean(self.exponents[labels == i]))
             entries.append(Attractor(share=share, error=error, exponent=exponent, **said))
         return Attractors(tuple(entries), labels, self.samples, self.exponents, interrupted)
+
+
+def _beside(word: np.ndarray, near: np.ndarray) -> Iterator[np.ndarray]:
+    """Give a word `(k, G)`, and those across borders that are `near (k, G)`: the first few, where they are many."""
+    gates = tuple(np.argwhere(near)[:_MOST_NEAR].T)
+    for flips in itertools.product([False, True], repeat=len(gates[0])):
+        other = word.copy()
+        other[gates] ^= np.array(flips, bool)
+        yield other
 
 
 def _padded(samples: np.ndarray) -> np.ndarray:
