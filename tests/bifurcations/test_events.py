@@ -835,3 +835,41 @@ def test_a_multiplier_that_passes_one_where_a_border_is_met():
     assert "passes +1 or -1 at the same place" in border.reason
     (back,) = [event for event in events if event.gate is None]
     assert (back.type, back.sides) == ("degenerate transcritical", ("after",))
+
+
+def test_a_border_beside_a_multiplier_of_one_is_met_where_it_is():
+    """A 2-cycle begins on a border where the fixed point's multiplier passes -1, its distance growing with the square.
+
+    Beside that place its own multiplier is nearly +1, and rounding of its points is far more than that distance.
+    """
+    A, last_A = [-1.3752562298541808, *[0.484958395148095] * 2], [0.39940173495094355, *[-1.0043002629206992] * 2]
+    first = cx.PLRNN(
+        A=A,
+        W=[[0.0, 16.0, 16.0], *[[-0.03125, 0.0, 0.0]] * 2],
+        h=[-0.08426174331416796, *[-0.0004188951259697926] * 2],
+    )
+    last = cx.PLRNN(
+        A=last_A,
+        W=[[0.0, *[-8.557083266291578] * 2], *[[0.01577276676066644, *[0.470527014514284] * 2]] * 2],
+        h=[-0.03218326664822752, *[-0.0001307576264193604] * 2],
+    )
+    ends = [cx.enumerate_cycles(model, 2, method=cx.Exhaustive(), progress=False) for model in (first, last)]
+    events = [event for event in cx.compare(first, last, *ends) if event.order == 2]
+    assert events
+    for event in events:
+        assert event.at == pytest.approx((-1 - A[1]) / (last_A[1] - A[1]), abs=1e-14)
+
+
+def test_halves_of_a_unit_switch_together_where_offsets_of_1e162_cancel():
+    """What is left of their offsets where the border is met is as large as all terms there, though not of the way."""
+    first = dict(A=[5.4e162], W1=[[-0.43, 2.34, 0.7, -0.43]], W2=[[0.55], [-1.45], [2.18], [0.55]], h1=[-0.13])
+    last = dict(A=[-1.5e162], W1=[[0.53, 1.12, -0.45, 0.53]], W2=[[0.08], [-2.14], [4.28], [0.08]], h1=[-0.22])
+    ends = [
+        cx.ShallowPLRNN(**first, h2=[-6.1e162, 2.2e162, -1.9e163, -6.1e162]),
+        cx.ShallowPLRNN(**last, h2=[2.83e162, 3.26e162, -2.02e163, 2.83e162]),
+    ]
+    events = cx.compare(*ends, *(cx.enumerate_cycles(model, 1, progress=False) for model in ends))
+    (event,) = [event for event in events if event.gate is not None]
+    assert (event.type, event.at) == ("persistence", pytest.approx(6.1 / 8.93))
+    assert [word.astype(int).tolist() for word in event.words] == [[[0, 1, 0, 0]], [[1, 1, 0, 1]]]
+    assert not [one for one in events if one.type == "unexplained"]

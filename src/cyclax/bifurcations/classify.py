@@ -285,9 +285,13 @@ def _beyond(found: Branch, row: int, here: np.ndarray, gates: np.ndarray, jump: 
 def _switching(bounds: AffineForm, gate: int, far: np.ndarray, elsewhere: Callable[[], AffineForm]) -> list[int]:
     """Give the gates that switch together with one, at a point that is `far (G,)` from the borders of some.
 
+    Where it is so of the one that is met, though its weights are there, terms have canceled on the way to that place,
+    and nothing follows for others.
+
     Where the plane of a gate vanishes with its weights, so that it switches everywhere, it is any plane to rounding;
     those that vanish with it switch, too.
     """
+    far = far & (not far[gate] or _vanish(bounds, elsewhere, gate))
     some = [g for g in plane_group(bounds, gate) if g != gate and (not far[g] or _vanish(bounds, elsewhere, gate, g))]
     return sorted({gate, *(g for g in some if _one_plane(bounds, elsewhere, gate, g))})
 

@@ -297,8 +297,11 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
         several = _narrow_tests(paths, rows, pair, words, signs, stays, (at_low, at_high), low, high, column)
         there = held(paths, pair[rows], low[rows], words[rows])
         # Where multipliers of 1e10 make room for one of +-1, only the place of the event itself shows it; and what
-        # float64 took for an event on the way there may be none.
-        anew = (_loses_multipliers(there) | several) & ~paths.fine[pair[rows]]
+        # float64 took for an event on the way there may be none. Beside a multiplier of +1 points are rounded so much
+        # that a border is met anywhere.
+        at_border = column[rows] < at_high.shape[1] - 2
+        rough = at_border & (np.min(np.abs(there.multipliers() - 1), axis=1) < _AT_ONE)
+        anew = (_loses_multipliers(there) | several | rough) & ~paths.fine[pair[rows]]
         if np.any(anew):
             paths.fine[pair[rows[anew]]] = doubtful[rows[anew]] = True
             broken[rows[anew]] = False
