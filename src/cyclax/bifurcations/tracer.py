@@ -317,7 +317,11 @@ class Tracer:
             period = _collapsed_period(low.look, test.words.shape[1])
             if not period:
                 return ends("several borders", "degenerate")
-            # Where the cycle is a point, the curve has no tangent, and Newton's method half of its digits.
+            # Where the cycle is a point, the curve has no tangent, and Newton's method half of its digits: less of them
+            # are lost where heights, which all vanish there, are followed to 0 from both sides.
+            one, other = (place.look.heights[steps, gates] / place.look.orbit[-1] for place in (low, high))
+            tip = low.unknowns + np.median(one / (one - other)) * (high.unknowns - low.unknowns)
+            high = high._replace(unknowns=tip)
             way = low.unknowns - beyond.unknowns
             way = way / np.linalg.norm(way)
             low = self.corrected(test, low.unknowns + _CLEAR * way, way, low.look.frame) or low
