@@ -19,7 +19,6 @@ from cyclax.cycles.word import canonical_rotation
 from cyclax.maps.affine import AffineForm
 from cyclax.proofs.boxes import pieces_of
 from cyclax.proofs.candidates import Box, Candidates, Progress
-from cyclax.proofs.word_graph.compiled import COMPILING
 from cyclax.proofs.word_graph.joins import extend, make_scratch
 from cyclax.proofs.word_graph.mean import no_cycle_in_the_mean
 from cyclax.proofs.word_graph.programs import PROGRAMS, UNPROVED, Atlas, Log, make_log
@@ -106,8 +105,6 @@ class Refinement:
             if self.judge is None and no_cycle_in_the_mean(self.bounds, self.box, self.budget):
                 self.effort[PROGRAMS] += 1
                 return self.result({}, everything=True)
-            if not extend.signatures:
-                self.progress(COMPILING)
             mapped = map_regions(self.pieces, self.box, self.threads, self.check, self.progress, self.judge)
             if mapped is None:
                 return self.result({}, everything=True)

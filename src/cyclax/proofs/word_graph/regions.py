@@ -12,7 +12,7 @@ import numpy as np
 
 from cyclax.proofs.boxes import Pieces, outer_polytope
 from cyclax.proofs.candidates import Box, Progress
-from cyclax.proofs.word_graph.compiled import compiled
+from cyclax.proofs.word_graph.compiled import COMPILING, compiled
 from cyclax.proofs.word_graph.programs import (
     HALT,
     INFEASIBLE,
@@ -112,6 +112,8 @@ def map_regions(
 
     **Returns:** the atlas, its symbols sorted by sides; the pieces in the order of its planes; the effort.
     """
+    if not beyond.signatures:
+        progress(COMPILING)
     size = len(pieces.shift)
     identity = np.eye(size)
     whole = np.concatenate([identity, -identity]), np.concatenate([box.upper, -box.lower])
