@@ -64,22 +64,23 @@ class Sectors(NamedTuple):
         size, number, now = len(self.base) // times, len(self.gates) // times, np.arange(times)
         if np.any(self.base[:size, :size]):  # a network like most
             return None
-        blocks = [
-            part.reshape(times, rows, times, columns)
-            for part, rows, columns in zip(self, (size, size, number, size), (size, number, size, size), strict=False)
-        ]
-        following = [part[(now + 1) % times, :, now] for part in blocks]
-        following[2] = blocks[2][now, :, now]  # gradients are of the states now
-        first = [part[0] for part in following]
-        for part, whole, one in zip(following, blocks, first, strict=True):
-            close = np.all(np.abs(part - one) <= _PARTED * np.max(np.abs(one), initial=0))
-            if not close or np.count_nonzero(part) != np.count_nonzero(whole):
+        then = (now + 1) % times
+        parts = (
+            (self.base, size, size, then),
+            (self.outward, size, number, then),
+            (self.gradients, number, size, now),
+            (self.error, size, size, then),
+        )
+        steps = [part.reshape(times, rows, times, columns)[row, :, now] for part, rows, columns, row in parts]
+        for (whole, *_), some in zip(parts, steps, strict=True):
+            close = np.all(np.abs(some - some[0]) <= _PARTED * np.max(np.abs(some[0]), initial=0))
+            if not close or np.count_nonzero(some) != np.count_nonzero(whole):
                 return None
-        base, outward, gradients, _ = (np.max(np.abs(part - part[0]), axis=0) for part in following)
-        largest = np.max(np.abs(following[2]), axis=0)
-        apart = base + outward @ largest + np.abs(first[1]) @ gradients
-        error = np.max(following[3], axis=0) + (1 + 1e-12) * apart
-        return Sectors(*first[:3], error, self.gates[:number])
+        base, outward, gradients, error = steps
+        parted = lambda some: np.max(np.abs(some - some[0]), axis=0)  # noqa: E731
+        apart = parted(base) + parted(outward) @ np.max(np.abs(gradients), axis=0)
+        apart = (1 + 1e-12) * (apart + np.abs(outward[0]) @ parted(gradients))
+        return Sectors(base[0], outward[0], gradients[0], np.max(error, axis=0) + apart, self.gates[:number])
 
 
 def sectors_of(bounds: AffineForm) -> Sectors:

@@ -355,4 +355,5 @@ def verify_repetitions(
                     longer.undecided[key] = "a multiplier that may be a root of unity"
                 elif decision.outcome == Outcome.FAMILY:
                     longer.families.setdefault(key, described(bounds, word, "family", decision))
+                    assert decision.ties is not None
                     longer.ties[key] = decision.ties

@@ -280,7 +280,8 @@ class Basins:
             return
         place = None
         if key in known.borders:
-            self._lie_in_family(sample, _beside(what.gates, known.ties.get(key, what.gates & False)), what.order)
+            ties = known.ties.get(key, np.zeros_like(what.gates))
+            self._lie_in_family(sample, _beside(what.gates, ties), what.order)
             place = self._same_border(what, near)
         if self.where[sample] is None:
             self._put(sample, key if place is None else place, kind="cycle", what=what, period=what.order)
