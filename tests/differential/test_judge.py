@@ -214,6 +214,25 @@ def test_events_beside_one_that_is_not_explained():
     assert verbs.of_events(model, [born, open_]) == []
 
 
+def test_events_between_two_neighboring_places():
+    """A word that is there between two neighboring numbers only is not there on both sides."""
+    ends = [
+        cx.ClippedDendriticPLRNN(A=[A], W=[[W]], h=[h], alpha=alpha, thresholds=[thresholds])
+        for A, W, h, alpha, thresholds in (
+            (268435456.2619061, -268435454.86990163, 2.035307092235221, [0.004134131022056053, 0.030111188560836766],
+             [-0.6921848740339523, -1.6070356357029492]),
+            (-90366861.78485978, -362821959.44467145, 1.6508432893408718, [0.007828391267890105, 0.058922996155500854],
+             [-0.7288912847631001, -0.22531605610689898]),
+        )
+    ]  # fmt: skip
+    at, word = 0.7481430379915169, np.array([[0, 0, 0], [1, 1, 0], [0, 0, 0], [1, 1, 1]], bool)
+    for side, found in (("before", []), ("both", ["false event"])):
+        event = SimpleNamespace(
+            at=at, bracket=2.0**-52, order=4, words=(word,), sides=(side,), flip=None, type="persistence"
+        )
+        assert [one.kind for one in verbs.of_events(lambda s: verbs.on_line(*ends, s), [event])] == found
+
+
 @pytest.mark.parametrize(
     ("model", "number"),
     [

@@ -313,7 +313,14 @@ def _alone(model_at: Callable, event, places: list[float], word: np.ndarray, sai
         beside = (ExactMap(model_at(event.at + sign * step)) for sign in (-1, 1))
         if tuple(one.solve(one.word_of(word)).kind == "cycle" for one in beside) == _THERE[said]:
             return True
-    return False
+    # Huge weights make a word come and go between two neighboring places of float64.
+    width = max(event.bracket, float(np.spacing(event.at)))
+    within = [rational(event.at) + rational(width) * k / 32 for k in range(-32, 33)]
+    try:
+        maps = [ExactMap(model_at(place)) for place in within]
+    except TypeError:  # this way has places of float64 only
+        return False
+    return _THERE[said] in itertools.pairwise(one.solve(one.word_of(word)).kind == "cycle" for one in maps)
 
 
 def _steps(event, places: list[float]) -> list[float]:
