@@ -201,6 +201,15 @@ def test_events_at_one_place_come_one_after_the_other():
     assert verbs._passed([(False, True), (False, True)]) == set()
 
 
+def test_multipliers_of_0_beside_weights_whose_squares_overflow():
+    """A 2-cycle through the region where all is forgotten: both multipliers are 0, and nothing is wrong with that."""
+    W = [[-1.2702595642111003e179, -2.6259957146269735e178], [-6.6519170240333445e180, 8.509475761694437e179]]
+    model = cx.RectifiedRNN(W=W, b=[0.29633652239753394, 0.5085499370399238], alpha=0.8488940103697359, C=[[], []])
+    cycles = cx.enumerate_cycles(model, 2, progress=False)
+    assert [multiplier for cycle in cycles if cycle.order == 2 for multiplier in cycle.multipliers] == [0, 0]
+    assert [finding for finding in judge(Reference(model), cycles) if not finding.soft] == []
+
+
 def test_events_beside_one_that_is_not_explained():
     """A fixed point that is there all along is said to begin: false, unless another event there is left open."""
 
