@@ -120,11 +120,11 @@ def _of_multipliers(reference: Reference, word: Word, cycle: cx.Cycle) -> list[F
     tolerance = 1e-6 * largest
     if not np.any(moduli):  # rounding in P is relative to what it is the product of, and that cancels
         held = (flint.fmpq_mat([row[1:] for row in reference.map.piece(cell).tolist()[1:]]) for cell in word)
-        sizes = (len(exact) * max(abs(number_of(x)) for x in piece.entries()) for piece in held)
+        sizes = (math.hypot(*map(number_of, piece.entries())) for piece in held)
         tolerance = 64 * float(np.finfo(float).eps) * math.prod(sizes)
     # Where multipliers coincide, float64 loses a root of its digits, relative to P.
     if clustered:
-        tolerance += 10 * 1e-15 ** (1 / len(exact)) * max(largest, len(exact) * float(np.max(np.abs(cycle.jacobian))))
+        tolerance += 10 * 1e-15 ** (1 / len(exact)) * max(largest, math.hypot(*cycle.jacobian.flat))
     distance = min(
         max(abs(a - b) for a, b in zip(exact, order, strict=True))
         for order in itertools.permutations(cycle.multipliers)

@@ -436,8 +436,8 @@ def test_orbits_that_come_to_the_rim_of_a_family_are_in_it(offset):
 
 def test_a_border_of_a_family_is_no_place_of_its_own():
     """z' = z above -1/64, and -1/64 below: where the sum of two halves of a unit comes to it, rounding parts them."""
-    half = dict(A=[1.0], W1=[[0.00390625, 0.0078125, 0.00390625]], h1=[-0.015625], h2=[-2.0, 2.0, -2.0])
-    model = cx.ShallowPLRNN(W2=[[-128.0], [0.0], [-128.0]], **half)
+    W1, W2 = [[0.00390625, 0.0078125, 0.00390625]], [[-128.0], [0.0], [-128.0]]
+    model = cx.ShallowPLRNN(A=[1.0], W1=W1, W2=W2, h1=[-0.015625], h2=[-2.0, 2.0, -2.0])
     samples = [[-0.0179435752453402], [-0.015625], [-0.5], [1.0]]
     (entry,) = cx.attractors(model, samples, key=0, steps=4096).entries
     assert (entry.kind, entry.what.order) == ("family", 1)

@@ -299,15 +299,15 @@ def walked(paths: Paths, walks: list[Continuation]) -> Ends:
         # Where multipliers of 1e10 make room for one of +-1, only the place of the event itself shows it; and what
         # float64 took for an event on the way there may be none. Beside a multiplier of +1 points are rounded so much
         # that a border is met anywhere.
-        at_border = column[rows] < at_high.shape[1] - 2
-        rough = at_border & (np.min(np.abs(there.multipliers() - 1), axis=1) < _AT_ONE)
+        at_border, values = column[rows] < at_high.shape[1] - 2, there.multipliers()
+        rough = at_border & (np.min(np.abs(values - 1), axis=1) < _AT_ONE)
         anew = (_loses_multipliers(there) | several | rough) & ~paths.fine[pair[rows]]
         if np.any(anew):
             paths.fine[pair[rows[anew]]] = doubtful[rows[anew]] = True
             broken[rows[anew]] = False
-            there = held(paths, pair[rows], low[rows], words[rows])
+            values = held(paths, pair[rows], low[rows], words[rows]).multipliers()
         # Stability may have changed on the way to that place, and not only there.
-        sizes = np.abs(there.multipliers())
+        sizes = np.abs(values)
         least, most = np.sum(sizes > 1 + _PASSING, axis=1), np.sum(sizes > 1 - _PASSING, axis=1)
         sooner = ~anew & ((signs.outside[rows] < least) | (signs.outside[rows] > most))
         earlier = rows[sooner]
