@@ -4,7 +4,7 @@ For each network, over seeds of the search: seconds of one call (compiled before
 any call found, and the verdicts; of the default, of starts alone (`SCYFI()`) and of paths alone (`PathFollowing()`),
 each with at most CAP seconds. `--networks` adds the 60 networks of `branch_and_bound`: how many the default proves, how
 long it takes, and whether it misses what an unlimited proof finds. `--large` adds networks of 100 states, a minute each
-at most; `--cases FOLDER` the `.json` networks there.
+at most; `--cases FOLDER ..` the `.json` networks there.
 """
 
 import argparse
@@ -40,6 +40,8 @@ ORDERS = {
     "clipped_m3_h10_order20": 20,
     "shallow_m2_h10": 4,
 }
+# And these, of networks that have cycles of several orders.
+FURTHER = {"almost_linear_2d_order8": (11,), "plrnn_10d_order10": (1,)}
 
 
 def weaker(number: int, seed: int, gain: float) -> cx.PLRNN:
@@ -48,10 +50,12 @@ def weaker(number: int, seed: int, gain: float) -> cx.PLRNN:
     return cx.PLRNN(A=model.A, W=gain * model.W, h=model.h)
 
 
-def cases(folder: Path | None) -> Iterator[tuple[str, object, int]]:
+def cases(folders: list[Path]) -> Iterator[tuple[str, object, int]]:
     """Give (name, model, order)."""
-    for path in sorted(folder.glob("*.json")) if folder else ():
-        yield path.stem, cx.load(path), ORDERS.get(path.stem, 1)
+    for path in (path for folder in folders for path in sorted(folder.glob("*.json")) if path.stem != "answers"):
+        model = cx.load(path)
+        for order in [ORDERS.get(path.stem, 1), *FURTHER.get(path.stem, ())]:
+            yield path.stem, model, order
     for order in (6, 8, 10, 12):
         yield "Lozi (1.7, 0.5)", cx.LoziMap(1.7, 0.5), order
     for order in (3, 4, 5):
@@ -135,7 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", action="store_true", help="the 60 networks of branch_and_bound, too")
     parser.add_argument("--large", action="store_true", help="networks of 100 states, too")
-    parser.add_argument("--cases", type=Path, metavar="FOLDER", help="networks (.json) of this folder, too")
+    parser.add_argument("--cases", type=Path, nargs="*", default=[], metavar="FOLDER", help="networks there (.json)")
     parser.add_argument("--seeds", type=int, default=20, help="seeds of the search")
     parser.add_argument("--only", default="", metavar="TEXT", help="networks whose names contain this")
     arguments = parser.parse_args()

@@ -102,6 +102,13 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.timeout(SLOW_LIMIT))
 
 
+@pytest.fixture
+def exact():
+    """For what goes on without the extra `exact`, and proves less."""
+    for name in ("highspy", "numba"):
+        pytest.importorskip(name, reason="needs an extra: pip install 'cyclax[test]'")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _few_programs():
     """Between files, forget the programs that were compiled, where they are many."""

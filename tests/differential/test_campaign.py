@@ -3,6 +3,8 @@
 import dataclasses
 import json
 
+import pytest
+
 from . import campaign, fuzz
 from .campaign import PARTS, asked, main, read, run, table
 from .judge import Finding
@@ -11,6 +13,7 @@ from .networks import SHAPES, in_turn, networks
 PARTS_ASKED = ("enumerate_cycles", "certify")
 
 
+@pytest.mark.usefixtures("exact")
 def test_a_slice_goes_on_where_the_last_one_ended(tmp_path, monkeypatch):
     shapes = ("PLRNN 1", "SkewTentMap")
     few = {name: dataclasses.replace(PARTS[name], shapes=shapes, goal=3) for name in PARTS_ASKED}

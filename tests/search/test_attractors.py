@@ -1,5 +1,7 @@
 """Basins: shares against plain simulation and closed forms."""
 
+import io
+import tracemalloc
 from pathlib import Path
 
 import jax
@@ -32,6 +34,33 @@ def test_two_basins_in_closed_form():
     assert found[0].share == share
     np.testing.assert_allclose(found[0].error, np.sqrt(share * (1 - share) / 801))
     np.testing.assert_allclose(found[0].exponent, np.log(0.5), atol=0.02)  # over the first 256 steps
+
+
+def test_many_samples_of_many_units_are_followed_in_bounded_memory():
+    """One unit of two attractors beside 89 that come to 0: a matrix for each sample would take a gigabyte."""
+    W1, W2 = np.zeros((90, 2)), np.zeros((2, 90))
+    W1[0], W2[:, 0] = [1, -1], 1
+    model = cx.ShallowPLRNN(A=np.full(90, 0.5), W1=W1, W2=W2, h1=np.r_[-1, np.zeros(89)], h2=[1, -1])
+    samples = np.random.default_rng(0).normal(size=(1500, 90))
+    tracemalloc.start()
+    found = cx.attractors(model, samples, key=0)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [entry.kind for entry in found.entries] == ["cycle", "cycle"]
+    signs = np.sign([entry.what.points[0, 0] for entry in found.entries])
+    np.testing.assert_array_equal(signs[found.labels], np.sign(samples[:, 0]))
+    assert most < 3e8
+
+
+def test_a_terminal_shows_how_many_have_settled(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", terminal)
+    cx.attractors(bistable(), 100, key=0)
+    assert "0 of 100 orbits have settled" in terminal.getvalue()
+    terminal.truncate(0)
+    cx.attractors(bistable(), 100, key=0, progress=False)
+    assert not terminal.getvalue()
 
 
 def test_an_unstable_cycle_is_said_to_be_no_attractor():

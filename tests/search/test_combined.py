@@ -77,6 +77,7 @@ def test_all_words_are_tried_where_a_graph_is_too_large(monkeypatch):
     assert words_of(found) == words_of(every)
 
 
+@pytest.mark.usefixtures("exact")
 def test_low_orders_are_proved_where_the_graph_of_all_is_too_large():
     """Of a random network; that of short walks alone is small."""
     model, orders = random_network(6, 1), list(range(1, 31))
@@ -91,6 +92,7 @@ def test_low_orders_are_proved_where_the_graph_of_all_is_too_large():
     assert words_of(every) == {key for key in attempts.inventory.cycles if key.order <= len(proved)}
 
 
+@pytest.mark.usefixtures("exact")
 def test_many_dimensions_are_proved():
     model = random_network(14, 1)
     found = cx.find_cycles(model, 1, key=0, progress=False)
@@ -114,6 +116,7 @@ def test_fixed_points_of_many_gates_in_a_plane_are_solved_region_by_region(seed)
     assert words_of(found) == words_of(cx.enumerate_cycles(model, 1, method=cx.WordGraph(), progress=False))
 
 
+@pytest.mark.usefixtures("exact")
 def test_a_graph_of_order_1_is_given_what_its_regions_can_take(monkeypatch):
     """Each region follows itself where the map is near the identity: twice as many nodes as the plane has regions."""
     monkeypatch.setattr(regions, "regions_of", lambda bounds, patterns: None)  # else it is not tried
@@ -129,6 +132,7 @@ def test_a_graph_of_order_1_is_given_what_its_regions_can_take(monkeypatch):
         assert "nodes ran out" in attempts.left(1)
 
 
+@pytest.mark.usefixtures("exact")
 def test_what_is_proved_is_not_tried_again(monkeypatch):
     given = []
     original = cx.BranchAndBound.candidates
@@ -151,6 +155,7 @@ def test_what_is_proved_is_not_tried_again(monkeypatch):
     assert len(attempts.inventory.cycles) == 9
 
 
+@pytest.mark.usefixtures("exact")
 def test_paths_are_followed_before_a_long_tree_goes_on(monkeypatch):
     """Whoever interrupts the proof has what a few paths meet: here all there is, by a hundredth of the work."""
     monkeypatch.setattr(branching, "LEARNING", 20)
@@ -269,6 +274,7 @@ def test_without_the_extra_the_report_says_what_to_install(monkeypatch):
     assert verdicts(found)[0] in ("likely", "unknown", "proved complete")
 
 
+@pytest.mark.usefixtures("exact")
 @pytest.mark.parametrize("seed", [1, 4])
 def test_all_orders_at_once(seed):
     rng = np.random.default_rng(seed)

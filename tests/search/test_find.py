@@ -422,6 +422,8 @@ def test_states_that_are_no_cycles_are_rejected():
     known = {word_key(cycle.gates) for cycle in real}
     assert {key for key in found if key is not None} == set(accepted.cycles)
     assert set(accepted.cycles) <= known
+    with numerics():
+        assert verify_hits(model, affine_form(model), states[:0, None], 7, accepted) == []
 
 
 # -- arguments, interruption ------------------------------------------------------------------------

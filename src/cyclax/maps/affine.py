@@ -239,7 +239,8 @@ def itineraries(
         else:
             states = states.copy()
             states[:, running] = images.reshape(number, len(running), num_states)
-        met.append((begins[running] + t, preactivations.reshape(number, len(running), -1) > 0))
+        gates = preactivations.reshape(number, len(running), preactivations.shape[-1]) > 0
+        met.append((begins[running] + t, gates))
     word = np.empty((number, order, met[0][1].shape[-1]), bool)
     for steps, some in met:
         word[:, steps] = some

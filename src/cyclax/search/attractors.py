@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from cyclax.core.checks import checked_key, whole
 from cyclax.core.numerics import numerics
+from cyclax.core.progress import progress_line
 from cyclax.cycles.balance import balanced, restored
 from cyclax.cycles.driven import settled
 from cyclax.maps.affine import AffineForm, affine_form, state_scale
@@ -30,6 +31,7 @@ def attractors(
     inputs: Float[Any, "p K"] | None = None,
     steps: int = 65_536,
     longest: int = 128,
+    progress: bool = True,
 ) -> Attractors:
     """Follow initial states to where they go.
 
@@ -45,6 +47,7 @@ def attractors(
     - `steps`: most steps of an orbit, and half as many again, up to 8,192, to see what it does; a chaotic transient
       that is longer passes for chaos.
     - `longest`: the longest period that is recognized.
+    - `progress`: show a line on a terminal when it takes longer than a second.
 
     An orbit that follows the word of a stable cycle and can no longer leave it has settled, however slowly it comes
     closer. One that follows a word for long, but not for ever, is taken to where it leaves it in one leap, which counts
@@ -61,15 +64,16 @@ def attractors(
     model, key = checked_model(model), checked_key(key)
     steps, longest = whole(steps, "steps"), whole(longest, "longest")
     if inputs is not None:
-        return _driven(model, checked_inputs(model, inputs), samples, key, steps, longest)
+        return _driven(model, checked_inputs(model, inputs), samples, key, steps, longest, progress)
     with numerics():
         (inner,), (bounds,), units = balanced([model])
         states = _checked_samples(inner, bounds, samples, key, None if units is None else units[0])
-        found = Basins(inner, bounds, states, steps, longest).run()
+        with progress_line(shown=progress) as say:
+            found = Basins(inner, bounds, states, steps, longest).run(say)
         return found if units is None else _in_own_units(found, model, units[0])
 
 
-def _driven(model, inputs: np.ndarray, samples, key, steps: int, longest: int) -> Attractors:
+def _driven(model, inputs: np.ndarray, samples, key, steps: int, longest: int, progress: bool) -> Attractors:
     """Follow the network unrolled over one period, from p states one after the other."""
     period, size = len(inputs), model.num_states
     with numerics():
@@ -77,7 +81,8 @@ def _driven(model, inputs: np.ndarray, samples, key, steps: int, longest: int) -
         states = [_checked_samples(driven[0], affine_form(driven[0]), samples, key, None)]
         for one in driven[:-1]:
             states.append(np.asarray(jax.vmap(one)(states[-1])))
-    found = attractors(unrolled(model, inputs, 1), np.hstack(states), key=key, steps=steps, longest=longest * period)
+    whole_periods, longest = unrolled(model, inputs, 1), longest * period
+    found = attractors(whole_periods, np.hstack(states), key=key, steps=steps, longest=longest, progress=progress)
     entries = []
     with numerics():
         for entry in found.entries:

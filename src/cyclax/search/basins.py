@@ -1,7 +1,7 @@
 """The orbits of samples, followed in rounds to where they settle: on words, on points, on closed curves."""
 
 import itertools
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -61,8 +61,8 @@ class Basins:
         self.where: list[Hashable] = [None] * len(samples)
         self.exponents = np.full(len(samples), np.nan)
 
-    def run(self) -> Attractors:
-        """Follow all samples; after Ctrl-C, those that have not settled are undecided."""
+    def run(self, say: Callable[[str], None] = lambda text: None) -> Attractors:
+        """Follow all samples, and `say` how far it is; after Ctrl-C, those that have not settled are undecided."""
         number = len(self.samples)
         with np.errstate(over="ignore"):
             # One step may be as large as the Jacobians make it.
@@ -78,6 +78,8 @@ class Basins:
                 # Each round is twice as long as the one before, and the last takes what is left.
                 left = self.steps - done
                 self.last = 2 * self.last if left >= 6 * self.last else left
+                here = number - len(self.unsettled)
+                say(f"attractors: {here:,} of {number:,} orbits have settled; {self.last:,} more steps of the others")
                 self._round(z, v)
                 done += self.last
                 if self.last >= _CURVE_ROUND and done < self.steps:

@@ -29,8 +29,8 @@ _SWING = 1e-11
 _DOUBLINGS = 60
 # A bound on the distance must be smaller than the way to the border by this share: rounding in both.
 _ROOM = 1 - 1e-9
-# Jumps of Jacobians that are laid out for single rows at once.
-_ROWS_BYTES = 2**27
+# Matrices that are laid out for single rows at once; and how many each row takes, beside the jumps of its Jacobians.
+_ROWS_BYTES, _MATRICES = 2**27, 12
 
 
 class Followed(NamedTuple):
@@ -53,9 +53,8 @@ def followed(bounds: AffineForm, words: np.ndarray, states: np.ndarray, longest:
     **Arguments:** `longest`: the longest period that is looked for; `owner (n,)`: with it, `bounds` is a stack, and row
     i is one of entry `owner[i]` of it.
     """
-    at_once = max(1, len(words))
-    if owner is not None:
-        at_once = max(1, _ROWS_BYTES // (8 * (1 + bounds.jumps.shape[1]) * states.shape[1] ** 2))
+    matrices = _MATRICES + (bounds.jumps.shape[1] if owner is not None else 0)
+    at_once = max(1, _ROWS_BYTES // (8 * matrices * states.shape[1] ** 2))
     parts = [
         _Orbits(bounds, words[some], states[some], None if owner is None else owner[some]).run(longest)
         for begin in range(0, max(1, len(words)), at_once)
