@@ -5,6 +5,7 @@ and the share of the cycles of one order met so far is read off against the solv
 unseen is held against what other starts of the same strategy then meet. The same of paths, in pieces instead of solves.
 """
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -34,6 +35,13 @@ SHARES = (0.5, 0.9, 0.99, 1.0)
 MOVES = 64
 # Paths that are followed between two looks; and how many others tell, at least, what had not been met.
 PATHS, TRUTH = 32, 4096
+HEAD = """# Recall of the search: how many solves until all cycles are found
+
+`python -m benchmarks.recall`: {cores} cores, cpu, load {load:.1f} as this began (solves a second depend on that).
+Solves, or pieces of paths, after which so many of the cycles were known; *never*: not within the limit of the case.
+*Unseen*: the share of converging starts (or of paths) that lead to a cycle not met yet, as estimated and bounded at the
+end (of paths: when 90 % were known), and in *truth*, among a second and larger sample.
+"""
 # Word graphs look this many times further than the states that matter, as `enumerate_cycles` does.
 _REACH = 1e4
 
@@ -229,7 +237,7 @@ def chaotic_seeds(number: int):
 
 def main(quick: bool) -> None:
     """Print and write the table."""
-    lines = []
+    lines, head = [], HEAD.format(cores=os.cpu_count(), load=os.getloadavg()[0])
 
     def say(line: str) -> None:
         print(line, flush=True)
@@ -265,7 +273,7 @@ def main(quick: bool) -> None:
                 f"{truth:.1e} |"
             )
     if not quick:
-        RESULTS.write_text("\n".join(lines) + "\n")
+        RESULTS.write_text("\n".join([head, *lines]) + "\n")
 
 
 if __name__ == "__main__":
