@@ -106,9 +106,10 @@ def test_every_verb_asks_here(monkeypatch):
         cycles = cx.find_cycles(tent, 1, key=0, finder=few, progress=shown)
         cx.certify(tent, cycles, progress=shown)
         cx.enumerate_cycles(tent, 1, progress=shown)
+        cx.attractors(tent, 10, key=0, progress=shown)
         cx.scan(tent, {"slope": np.array([1.2, 1.9])}, 1, key=0, starts=16, progress=shown)
         cx.lyapunov_spectrum(tent, [0.3], steps=20, warmup=0, progress=shown)
         cx.fit(cx.TentMap(1.5), series, forcing=cx.FreeRunning(), steps=2, batch=2, length=3, key=0, progress=shown)
-        assert len(asked) >= 6
+        assert len(asked) >= 7
         assert set(asked) == {shown}
         asked.clear()

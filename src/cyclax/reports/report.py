@@ -76,7 +76,7 @@ def report(
     cycles = sections.attempt("cycles", lambda: find_cycles(model, wanted, key=key, finder=finder, progress=progress))
     if cycles is not None and "Ctrl-C" in (cycles.report.get("interrupted") or ""):
         sections.stopped = "interrupted by Ctrl-C"
-    found = sections.attempt("attractors", lambda: follow(model, samples, key=key))
+    found = sections.attempt("attractors", lambda: follow(model, samples, key=key, progress=progress))
     if found is not None and found.interrupted:
         sections.stopped = "interrupted by Ctrl-C"
     exponents: list[Exponents] = []
