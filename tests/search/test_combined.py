@@ -18,6 +18,7 @@ from cyclax.maps.affine import affine_form
 from cyclax.proofs import promise, regions
 from cyclax.proofs.attempt import Attempts
 from cyclax.proofs.branch_and_bound import branching
+from cyclax.search.path_following import PathSearch
 from cyclax.search.tally import Network
 
 NO_PROOFS = cx.Combined(proofs=False)
@@ -47,6 +48,23 @@ def test_it_finds_what_there_is(seed, finder):
     assert "proved incomplete" not in verdicts(found)
     if finder is None:
         assert set(verdicts(found)) == {"proved complete"}
+
+
+def test_the_last_paths_are_followed_where_no_more_are_lacking_than_there_were():
+    model = random_network(12, 3)
+
+    def paths(share: float) -> PathSearch:
+        network = Network(model, affine_form(model), jax.random.key(0), [1])
+        search = PathSearch(cx.PathFollowing(unseen=0.01), network, 1, never())
+        search.spend(share, search.finder.paths, to_the_end=False)
+        return search
+
+    with numerics():
+        whole = paths(np.inf)
+        assert whole.tally.enough(0.01)
+        most, few = paths(0.7 * whole.cost), paths(0.4 * whole.cost)
+    assert most.tally.enough(0.01) and most.first == whole.first
+    assert not few.tally.enough(0.01) and few.first <= 0.5 * whole.first
 
 
 def test_few_words_are_proved_without_the_extra(monkeypatch):

@@ -101,16 +101,19 @@ class PathSearch:
     def spend(self, operations: float, most: int, *, to_the_end: bool) -> None:
         """Follow paths until all have cost so many operations, there were `most`, or what is known settles the order.
 
-        Where they are enough before, only `to_the_end`: that is, until nothing is missing.
+        Where they are enough before, only `to_the_end`: that is, until nothing is missing. Where no more are lacking
+        than there were, they are followed, too.
         """
         if not self._begin():
             return
         tally, inventory = self.tally, self.network.inventory
         while not self.stop() and self.first < most and (to_the_end or not tally.enough(self.finder.unseen)):
             size = min(max(_FIRST, self.first), _LARGEST, most - self.first)
-            if self.first and not to_the_end:
-                size = min(size, tally.lacking(self.finder.unseen))
             affordable = (operations - self.cost) / self._each()
+            if self.first and not to_the_end:
+                lacking = tally.lacking(self.finder.unseen)
+                size = min(size, lacking)
+                affordable = math.inf if lacking <= self.first else affordable
             if affordable < min(_FEWEST, size):
                 break
             self._block(int(min(size, affordable)))
