@@ -63,8 +63,10 @@ def test_the_last_paths_are_followed_where_no_more_are_lacking_than_there_were()
         whole = paths(np.inf)
         assert whole.tally.enough(0.01)
         most, few = paths(0.7 * whole.cost), paths(0.4 * whole.cost)
-    assert most.tally.enough(0.01) and most.first == whole.first
-    assert not few.tally.enough(0.01) and few.first <= 0.5 * whole.first
+    assert most.tally.enough(0.01)
+    assert most.first == whole.first
+    assert not few.tally.enough(0.01)
+    assert few.first <= 0.5 * whole.first
 
 
 def test_few_words_are_proved_without_the_extra(monkeypatch):
