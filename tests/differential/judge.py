@@ -117,8 +117,7 @@ def _of_multipliers(reference: Reference, word: Word, cycle: cx.Cycle) -> list[F
     largest = max(float(np.max(moduli)), 1e-300)
     pairs = itertools.combinations(exact, 2)
     clustered = any(abs(a - b) < 1e-3 * largest for a, b in pairs)
-    # Small multipliers are those of sums of larger numbers, which were rounded: relative to 1 they are known to 1e-9.
-    tolerance = max(1e-6 * largest, 1e-12)
+    tolerance = 1e-6 * largest
     if not np.any(moduli):  # rounding in P is relative to what it is the product of, and that cancels
         held = (flint.fmpq_mat([row[1:] for row in reference.map.piece(cell).tolist()[1:]]) for cell in word)
         sizes = (math.hypot(*map(number_of, piece.entries())) for piece in held)
