@@ -112,7 +112,9 @@ def _of_cycle(reference: Reference, cycle: cx.Cycle) -> list[Finding]:
 def _of_multipliers(reference: Reference, word: Word, cycle: cx.Cycle) -> list[Finding]:
     exact = np.array([_complex(root) for root in reference.map.multipliers(word)])
     moduli = np.abs(exact)
-    if not np.all(np.isfinite(moduli)) or np.any((moduli > 0) & (moduli < 1e-290)):
+    # What multiplies states to numbers below float64 may be lost, as it is in their units.
+    states = min(1.0, float(np.max(np.abs(cycle.points))) or 1.0)
+    if not np.all(np.isfinite(moduli)) or np.any((moduli > 0) & (moduli * states < 1e-290)):
         return []
     largest = max(float(np.max(moduli)), 1e-300)
     pairs = itertools.combinations(exact, 2)

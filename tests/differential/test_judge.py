@@ -210,6 +210,17 @@ def test_multipliers_of_0_beside_weights_whose_squares_overflow():
     assert [finding for finding in judge(Reference(model), cycles) if not finding.soft] == []
 
 
+@pytest.mark.parametrize(("right", "wrong"), [(2e-181, False), (2e-81, True)])
+def test_a_multiplier_that_takes_states_below_float64(right, wrong):
+    """A slope of 2e-181 times states of 6e-181 is nothing in float64; one of 2e-81 is to be known to its digits."""
+    model = cx.SkewTentMap(left=-1.4, right=right, offset=6e-181)
+    (cycle,) = (cycles := cx.enumerate_cycles(model, 1, progress=False))
+    spoiled = dataclasses.replace(cycle, multipliers=cycle.multipliers * 0)
+    found = judge(Reference(model), dataclasses.replace(cycles, cycles=(spoiled,)))
+    assert ["wrong multipliers"] * wrong == [finding.kind for finding in found if not finding.soft]
+    assert judge(Reference(model), cycles) == []
+
+
 def test_events_beside_one_that_is_not_explained():
     """A fixed point that is there all along is said to begin: false, unless another event there is left open."""
 
