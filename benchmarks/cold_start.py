@@ -4,6 +4,7 @@ Three states of the disk: *first*, in which nothing is kept, as after an install
 its loops but no program of JAX is (scripts and notebooks without `keep_compiled`); *kept*, in which both are.
 """
 
+import functools
 import os
 import statistics
 import subprocess
@@ -45,11 +46,7 @@ def seconds(command: list[str], numba: str, programs: str) -> float:
 def measured(command: list[str]) -> Iterator[list[float]]:
     """Give the seconds of all runs in the three states of the disk."""
     with tempfile.TemporaryDirectory() as folder:
-        numbers = iter(range(10**6))
-
-        def empty() -> str:
-            return f"{folder}/{next(numbers)}"
-
+        empty = functools.partial(tempfile.mkdtemp, dir=folder)
         yield [seconds(command, empty(), empty()) for _ in range(RUNS)]
         loops, programs = empty(), empty()
         seconds(command, loops, programs)

@@ -61,7 +61,7 @@ class Basins:
         self.where: list[Hashable] = [None] * len(samples)
         self.exponents = np.full(len(samples), np.nan)
 
-    def run(self, say: Callable[[str], None] = lambda text: None) -> Attractors:
+    def run(self, say: Callable[[str], None]) -> Attractors:
         """Follow all samples, and `say` how far it is; after Ctrl-C, those that have not settled are undecided."""
         number = len(self.samples)
         with np.errstate(over="ignore"):
