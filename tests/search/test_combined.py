@@ -88,13 +88,29 @@ def test_all_words_are_tried_where_a_graph_is_too_large(monkeypatch):
     def too_large(*_):
         raise TooExpensiveError("the graph is too large")
 
-    every = cx.enumerate_cycles(random_network(4, 1), 3, method=cx.WordGraph(), progress=False)
+    every = cx.enumerate_cycles(random_network(4, 6), 3, method=cx.WordGraph(), progress=False)
     monkeypatch.setattr(cx.WordGraph, "candidates", too_large)
-    found = cx.find_cycles(random_network(4, 1), 3, key=0, progress=False)
+    found = cx.find_cycles(random_network(4, 6), 3, key=0, progress=False)
     assert set(verdicts(found)) == {"proved complete"}
     assert found.report["orders"]["3"]["proof"]["method"] == "all words"
     assert found.report["orders"]["3"]["starts"] == 0  # nothing had to be compiled
     assert words_of(found) == words_of(every)
+
+
+def test_no_graph_is_made_for_orders_that_what_is_known_settles(monkeypatch):
+    """Of a network that contracts: its fixed point is found, and no other cycle can exist."""
+    rng = np.random.default_rng(0)
+    A, W = rng.uniform(-0.2, 0.2, 40), rng.uniform(-0.2, 0.2, (40, 40))
+    np.fill_diagonal(W, 0)
+
+    def asked_for(*_):
+        raise AssertionError("a graph was asked for")
+
+    monkeypatch.setattr(cx.WordGraph, "candidates", asked_for)
+    found = cx.find_cycles(cx.PLRNN(A=A, W=W, h=rng.uniform(-2, 2, 40)), 5, key=0, progress=False)
+    assert found.counts == {1: 1, 2: 0, 3: 0, 4: 0, 5: 0}
+    assert set(verdicts(found)) == {"proved complete"}
+    assert all("contracts" in entry["reason"] for entry in found.report["orders"].values())
 
 
 @pytest.mark.usefixtures("exact")
