@@ -73,7 +73,7 @@ class NeighborSearch(GridInventory):
     def _opened(self, folder: Any) -> Store:
         """Open the folder in which chunks are kept."""
         configuration = {
-            "format": 7,  # words go to the cells at corners, too
+            "format": 8,  # cells draw by counters
             **self.grid.identity(),
             "orders": list(map(int, self.wanted)),
             "key": np.asarray(jax.random.key_data(self.key)).tolist(),

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from cyclax.core.checks import checked_key, whole
+from cyclax.core.draws import counted, normals, seed_of
 from cyclax.core.numerics import numerics
 from cyclax.cycles.table import BORDER, FAMILY, CycleTable
 from cyclax.grids.cells import GridSearch, Stack, VerifiedTables, scales
@@ -155,9 +156,8 @@ def _settled(search: GridSearch, stack: Stack, cells: np.ndarray, states: np.nda
 @jax.jit(static_argnames=("num_states", "orbits"))
 def _initial(key, cells, scale, *, num_states: int, orbits: int):
     def one(cell, scale):
-        bits = jax.random.bits(jax.random.fold_in(key, cell), (2, orbits), jnp.uint64)
-        z = initial_states(bits, num_states, scale / 4)
-        v = jax.random.normal(jax.random.fold_in(key, cell), z.shape)
+        seeds = counted(seed_of(jax.random.key_data(key), cell), 0, 3 * orbits).reshape(3, orbits)
+        z, v = initial_states(seeds[:2], num_states, scale / 4), normals(seeds[2], num_states)
         return z, v / jnp.linalg.norm(v, axis=0)
 
     return jax.vmap(one)(cells, scale)

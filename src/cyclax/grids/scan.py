@@ -54,7 +54,7 @@ def scan(
     - `parameters`: {`cx.Parameter` or its name: values}, the axes of the grid in this order; the values of each rise
       or fall.
     - `orders`: an int K means 1..K; a sequence means exactly these minimal periods.
-    - `key`: a JAX random key, or an int seed. Cell i draws from `fold_in(key, i)`.
+    - `key`: a JAX random key, or an int seed. Cell i draws what belongs to `key` and i.
     - `starts`: most of each cell and order, but for those searched again; `moves`: after which a start is given up.
     - `heal`: False gives every cell all its starts, and leaves it as these and its orbits left it.
     - `exact`: prove every cell with `enumerate_cycles` (slow: milliseconds to seconds a cell in two dimensions and low

@@ -96,14 +96,14 @@ def drawn_items(models, items: Items, size, key, names, scales, *, rows: int, la
     """Draw the starts of the first `size` items `(I,)`, as `starts.drawn_starts` does.
 
     A kernel. **Arguments:** `models`: one for each item, leaves `(.., I)`, or `(I, ..)` where rows have several lanes;
-    `names (I,)`: what is folded into the key for each; `scales (I,)`; `rows`: how many items are drawn for together.
+    `names (I,)`: what each draws by, beside the key; `scales (I,)`; `rows`: how many items are drawn for together.
     """
-    room = len(items.order)
+    room, data = len(items.order), jax.random.key_data(key)
 
     def block(b, pool):
         here = rows * b + jnp.arange(rows)
         some, mine, scale = items.take(here), _of(models, here, lanes), scales[here]
-        seeds = jax.vmap(lambda name, order: _seed(key, name, order))(names[here], some.order)
+        seeds = jax.vmap(lambda name, order: seed_of(data, name, order))(names[here], some.order)
 
         def pairs(j, pool):
             begin = 2 * (some.first + 2 * lanes * j)
@@ -125,10 +125,6 @@ def drawn_items(models, items: Items, size, key, names, scales, *, rows: int, la
 def _put(kept, new, place: tuple):
     """Put an array into a larger one, at a place along the last two axes."""
     return jax.lax.dynamic_update_slice(kept, new, (*[jnp.int32(0)] * (new.ndim - 2), *place))
-
-
-def _seed(key, name, order):
-    return seed_of(jax.random.key_data(jax.random.fold_in(jax.random.fold_in(key, name), order)), order)
 
 
 def _num_states(models, lanes: int) -> int:

@@ -57,7 +57,7 @@ def track(
       beside them. Or a `Fit`: the maps of the models that it kept, with the mean of the losses and the largest norm of
       the gradient from each to the next.
     - `orders`: an int K means 1..K; a sequence means exactly these minimal periods.
-    - `key`: a JAX random key, or an int seed. Model i draws from `fold_in(key, i)`.
+    - `key`: a JAX random key, or an int seed. Model i draws what belongs to `key` and i.
     - `losses`, `gradient_norms`: of each model `(n,)`, not negative; NaN where unknown. Jumps of the loss are paired
       with events.
     - `starts`, `moves`, `exact`, `store`, `progress`: as for `scan`.
