@@ -115,11 +115,16 @@ def reached(times: list[int], number: int) -> list[float]:
     return [times[int(np.ceil(share * number)) - 1] if len(times) >= share * number else np.inf for share in SHARES]
 
 
+def shares(times: list[int], number: int) -> str:
+    """Write what `reached` gives, and the share that was met in the end, as cells of a table."""
+    cells = ("never" if work == np.inf else f"{work:,}" for work in reached(times, number))
+    return f"{' | '.join(cells)} | {len(times) / number:.1%}"
+
+
 def recall(strategy: Strategy, complete: set, most: int):
     """Run starts until all is found or `most` solves are made.
 
-    **Returns:** solves at which each share of SHARES was reached (inf: never), the final share, solves per second, and
-    the evidence collected.
+    **Returns:** the solves at which each cycle was met, in order; solves per second; and the evidence collected.
     """
     rounds = Rounds(strategy.lanes, MOVES, strategy.pool)
     accepted, evidence = Verified(), StartTally(strategy.order)
@@ -149,8 +154,7 @@ def recall(strategy: Strategy, complete: set, most: int):
                     met_at.setdefault(key, int(spent[i]))
         solves = int(spent[-1])
     seconds = time.perf_counter() - began
-    times = sorted(met_at.values())
-    return reached(times, len(complete)), len(times) / len(complete), solves / seconds, evidence, seen, number
+    return sorted(met_at.values()), solves / seconds, evidence, seen, number
 
 
 def unseen_of(strategy: Strategy, evidence: StartTally, seen: dict, number: int) -> float:
@@ -206,9 +210,7 @@ def recall_paths(model, order: int, complete: set, most: int):
     while second.first < max(first.first, TRUTH):
         second.spend(np.inf, second.first + PATHS, to_the_end=True)
     elsewhere = sum(number for key, number in second.tally.seen.items() if key not in seen)
-    times = sorted(met_at.values())
-    found, rate = len(times) / len(complete), first.tally.pieces / seconds
-    return reached(times, len(complete)), found, rate, bound, elsewhere / max(1, second.tally.sound)
+    return sorted(met_at.values()), first.tally.pieces / seconds, bound, elsewhere / max(1, second.tally.sound)
 
 
 def cases(quick: bool):
@@ -257,19 +259,17 @@ def main(quick: bool) -> None:
                     continue
                 strategy = Strategy(kind, model, order)
                 recall(strategy, keys, POOL)  # compile
-                needed, share, rate, evidence, seen, number = recall(strategy, keys, 200_000 if quick else most)
+                times, rate, evidence, seen, number = recall(strategy, keys, 200_000 if quick else most)
                 truth = unseen_of(strategy, evidence, seen, number)
-                cells = " | ".join("never" if n == np.inf else f"{n:,}" for n in needed)
                 note = f" ({strategy.preparation:.1f} s before)" if strategy.graph is not None else ""
                 say(
-                    f"| {name} | {len(keys)} | {kind}{note} | {cells} | {share:.1%} | {rate:,.0f} | "
+                    f"| {name} | {len(keys)} | {kind}{note} | {shares(times, len(keys))} | {rate:,.0f} | "
                     f"{evidence.unseen_mass:.1e} | {evidence.unseen_bound:.1e} | {truth:.1e} |"
                 )
             recall_paths(model, order, keys, PATHS)  # compile
-            needed, share, rate, bound, truth = recall_paths(model, order, keys, 1024 if quick else 16_384)
-            cells = " | ".join("never" if n == np.inf else f"{n:,}" for n in needed)
+            times, rate, bound, truth = recall_paths(model, order, keys, 1024 if quick else 16_384)
             say(
-                f"| {name} | {len(keys)} | paths (pieces) | {cells} | {share:.1%} | {rate:,.0f} | | {bound:.1e} | "
+                f"| {name} | {len(keys)} | paths (pieces) | {shares(times, len(keys))} | {rate:,.0f} | | {bound:.1e} | "
                 f"{truth:.1e} |"
             )
     if not quick:

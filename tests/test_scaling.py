@@ -1,5 +1,6 @@
 """The benchmark of scaling counts what it says, and goes on where it was stopped."""
 
+import functools
 import itertools
 import os
 
@@ -7,7 +8,8 @@ import jax
 import numpy as np
 import pytest
 from benchmarks import reference_numpy
-from benchmarks.scaling import dimension, families, orders, page, rates, rates_page, regions, rows
+from benchmarks.scaling import dimension, families, orders, page, rates, rates_page, regions, rows, widths
+from benchmarks.scaling.published import PUBLISHED_WIDTHS
 from benchmarks.search import load_network
 
 import cyclax as cx
@@ -44,14 +46,24 @@ def test_networks_of_a_family_have_its_mean_largest_eigenvalue(target):
         assert achieved == pytest.approx(np.mean(largest), rel=0.1)
 
 
-def test_networks_with_all_A_below_one_have_the_same_mean():
-    drawn = [families.below_one(6, 1.33, draw) for draw in range(20)]
-    assert np.mean([achieved for _, achieved in drawn]) == pytest.approx(1.33, rel=2e-3)
-    assert all(np.all(model.A < 1) for model, _ in drawn)
+def test_networks_of_one_width_are_drawn_as_they_are_said_to_be():
+    drawn = [families.of_width(6, 0.5, draw) for draw in range(40)]
+    weights = np.concatenate([model.W[~np.eye(6, dtype=bool)] for model, _ in drawn])
+    for some, most in ((weights, 0.5), (np.concatenate([model.A for model, _ in drawn]), 1.0)):
+        assert 0.97 * most < np.abs(some).max() < most
+        assert np.mean(some) == pytest.approx(0, abs=0.1 * most)
+        assert np.var(some) == pytest.approx(most**2 / 3, rel=0.15)
+    assert all(np.all(np.diag(model.W) == 0) for model, _ in drawn)
     words = np.array(list(itertools.product((0, 1), repeat=6)))
     model, achieved = drawn[0]
     largest = [np.abs(np.linalg.eigvals(np.diag(model.A) + model.W * word)).max() for word in words]
     assert achieved == pytest.approx(np.mean(largest), rel=0.1)
+
+
+@pytest.mark.parametrize(("width", "sizes"), widths.SIZES.items())
+def test_widths_have_about_the_eigenvalues_that_the_published_families_are_called_by(width, sizes):
+    drawn = [families.of_width(M, width, draw)[1] for M in sizes for draw in range(4)]
+    assert np.mean(drawn) == pytest.approx(PUBLISHED_WIDTHS[width], rel=0.12)
 
 
 def test_periods_are_those_of_orbits_that_settle():
@@ -87,12 +99,15 @@ def test_words_end_at_fixed_points_or_loops():
 
 
 def test_work_is_counted_up_to_the_complete_set():
-    row = dimension.measured(3, 2.33, 0)
+    row = dimension.measured(3, 2.33, 1)
     assert row["proved"]
-    assert row["cycles"] == row["default_found"] > 0
+    assert row["cycles"] == row["default_found"] == 2
     assert row["uniform_share"] == row["both_share"] == row["paths_share"] == 1
     assert min(row["uniform_solves"], row["both_solves"]) > row["cycles"]  # a hit takes two solves, or was begun at
     assert row["pieces"] >= row["paths"] >= 1
+    for each in ("uniform", "both"):
+        assert 1 <= row[f"{each}_first"] < row[f"{each}_solves"]
+    assert 1 <= row["pieces_first"] <= row["pieces"]
 
 
 def test_the_general_reference_finds_what_the_plain_one_does():
@@ -108,20 +123,25 @@ def test_the_general_reference_finds_what_the_plain_one_does():
 
 def test_the_page_says_what_the_rows_say(tmp_path):
     pytest.importorskip("matplotlib")
-    tasks = [("regions", f"{target}", lambda t=target: regions.measured(t, 0)) for target in families.TARGETS]
-    tasks += [("regions", f"{target} too", lambda t=target: regions.measured(t, 1)) for target in families.TARGETS]
+    kinds = itertools.product((*families.TARGETS, None), (0, 1))
+    tasks = [("regions", f"{kind}, {draw}", functools.partial(regions.measured, kind, draw)) for kind, draw in kinds]
     tasks += [("dimension", f"{draw}", lambda draw=draw: dimension.measured(2, 1.25, draw)) for draw in (0, 1)]
-    tasks += [("below", "0", lambda: dimension.measured(3, 1.33, 0, families.below_one))]
+    tasks += [("widths", "0", lambda: dimension.measured(3, 0.5, 0, families.of_width))]
     tasks += [("trained", "one", lambda: orders.measured([load_network("plrnn_2d_order1")], 1, 5.0))]
     rows.run(tasks, tmp_path / "scaling.jsonl")
     text = page.write(tmp_path).read_text("utf-8")
     of_two = [row for row in rows.kept(tmp_path / "scaling.jsonl") if row["part"] == "dimension"]
     cycles = np.mean([row["cycles"] for row in of_two])
     assert f"| 1.25 | 2 | {np.mean([row['achieved'] for row in of_two]):.2f} | 2 | 0 | 2 | {cycles:.1f} |" in text
-    (below,) = (row for row in rows.kept(tmp_path / "scaling.jsonl") if row["part"] == "below")
-    assert f"| 1.33 | 3 | {below['achieved']:.2f} | 1 | 0 | 1 | {below['cycles']:.1f} |" in text.split("A below 1")[1]
+    (one,) = (row for row in rows.kept(tmp_path / "scaling.jsonl") if row["part"] == "widths")
+    told = f"| 0.5 | 3 | {one['achieved']:.2f} | 1 | 0 | 1 | {one['cycles']:.1f} | {one['uniform_first']} |"
+    assert told in text.split("of one width")[1]
     assert "| one | 1 | 1 | 1 | " in text
-    assert {path.name for path in tmp_path.glob("*.png")} == {"scaling_dimension.png", "scaling_regions.png"}
+    assert {path.name for path in tmp_path.glob("*.png")} == {
+        "scaling_dimension.png",
+        "scaling_regions.png",
+        "scaling_widths.png",
+    }
 
 
 def _seen() -> dict:

@@ -9,12 +9,12 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks.scaling import below, chaos, dimension, orders, page, rates, regions, trained, verdicts
+from benchmarks.scaling import chaos, dimension, orders, page, rates, regions, trained, verdicts, widths
 from benchmarks.scaling.rows import forget, run
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 PARTS = {"regions": regions, "dimension": dimension, "verdicts": verdicts, "orders": orders, "chaos": chaos,
-         "rates": rates, "below": below, "trained": trained}  # fmt: skip
+         "rates": rates, "widths": widths, "trained": trained}  # fmt: skip
 
 
 def main() -> None:

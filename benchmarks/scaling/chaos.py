@@ -26,8 +26,8 @@ def measured(model, order: int) -> Row:
         complete = {word_key(cycle.gates[:, effective]) for cycle in proof}
         work = {}
         for kind in STRATEGIES:
-            needed, *_ = recall(Strategy(kind, model, order, pool=512), complete, MOST_SOLVES)
-            work[kind] = needed
+            times, *_ = recall(Strategy(kind, model, order, pool=512), complete, MOST_SOLVES)
+            work[kind] = reached(times, len(complete))
         met = list(met_by_paths(path_search(model, order, 0), complete, MOST_PATHS, PATHS))
         work["paths (pieces)"] = reached(sorted(met[-1].values()) if met else [], len(complete))
     finite = {kind: [None if n == float("inf") else int(n) for n in needed] for kind, needed in work.items()}

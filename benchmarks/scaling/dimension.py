@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 
 import jax
-import numpy as np
 
 import cyclax as cx
 from benchmarks.recall import Strategy, met_by_paths, path_search, recall
@@ -50,19 +49,21 @@ def measured(num_states: int, target: float, draw: int, drawn=family) -> Row:
 
 
 def to_the_complete_set(model, order: int, complete: set, *, paths: int = PATHS) -> Row:
-    """Count solves of both kinds of starts, and paths and pieces, until all is found; None where it never is."""
+    """Count solves of both kinds of starts, and paths and pieces, until one (`first`) and all are found, or None."""
     row: Row = {}
     most = int(min(SOLVES, OPERATIONS / (order * 3 * model.num_states**3)))
     for name, kind in STARTS.items():
         strategy = Strategy(kind, model, order, pool=POOL)
-        needed, share, rate, *_ = recall(strategy, complete, most)
-        row |= {f"{name}_solves": None if needed[-1] == np.inf else needed[-1], f"{name}_share": round(share, 4),
-                f"{name}_rate": round(rate)}  # fmt: skip
+        times, rate, *_ = recall(strategy, complete, most)
+        row |= {f"{name}_first": times[0] if times else None,
+                f"{name}_solves": times[-1] if len(times) == len(complete) else None,
+                f"{name}_share": round(len(times) / len(complete), 4), f"{name}_rate": round(rate)}  # fmt: skip
     search, begin = path_search(model, order, 0), time.perf_counter()
     met = [{}, *met_by_paths(search, complete, paths, 1)][-1]
     whole = len(met) == len(complete)
     return row | {
         "paths": search.first if whole else None, "pieces": max(met.values()) if whole else None,
+        "pieces_first": min(met.values(), default=None),
         "paths_share": round(len(met) / len(complete), 4), "paths_s": round(time.perf_counter() - begin, 3),
         "pieces_followed": search.tally.pieces, "paths_followed": search.first, "most": most,
     }  # fmt: skip

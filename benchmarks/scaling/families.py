@@ -1,4 +1,4 @@
-"""Random networks of one scale of their eigenvalues, in any dimension."""
+"""Random networks, in any dimension: of one scale of their eigenvalues, and of one width of their weights."""
 
 import functools
 
@@ -10,8 +10,6 @@ import cyclax as cx
 TARGETS = (0.71, 1.25, 1.33, 2.33)
 # Networks over which the scale of a dimension is found; and random regions of each of them.
 _CALIBRATED, _REGIONS = 20, 64
-# Halvings of the logarithm of a width, between e^-4 and e^3.
-_HALVINGS = 12
 
 
 def _drawn(num_states: int, draw: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -51,24 +49,21 @@ def family(num_states: int, target: float, draw: int) -> tuple[cx.PLRNN, float]:
     return cx.PLRNN(A=scale * A, W=scale * W, h=h), scale * mean_largest(A, W, regions)
 
 
-@functools.cache
-def width(num_states: int, target: float) -> float:
-    """Give what W of the networks as they are drawn is multiplied by, A left as it is, for this target."""
-    drawn = [_drawn(num_states, draw) for draw in range(_CALIBRATED)]
+def of_width(num_states: int, width: float, draw: int) -> tuple[cx.PLRNN, float]:
+    """Give network `draw` of those with A ~ U(-1, 1), W ~ U(-width, width), h ~ U(-2, 2), whatever the dimension.
 
-    def lacking(log_width: float) -> float:
-        scaled = ((A, np.exp(log_width) * W, regions) for A, W, _, regions in drawn)
-        return target - float(np.mean([mean_largest(*one) for one in scaled]))
-
-    low, high = -4.0, 3.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if lacking(middle) > 0 else (low, middle)
-    return float(np.exp(low))
-
-
-def below_one(num_states: int, target: float, draw: int) -> tuple[cx.PLRNN, float]:
-    """Give network `draw` of a family in which all A are below 1, as `family` does: only W is scaled."""
-    A, W, h, regions = _drawn(num_states, draw)
-    W = width(num_states, target) * W
+    And what its own mean largest |eigenvalue| is, which grows with the dimension.
+    """
+    rng = np.random.default_rng([num_states, draw])
+    A, W = rng.uniform(-1, 1, num_states), rng.uniform(-width, width, (num_states, num_states))
+    np.fill_diagonal(W, 0)
+    h, regions = rng.uniform(-2, 2, num_states), rng.random((_REGIONS, num_states)) < 0.5
     return cx.PLRNN(A=A, W=W, h=h), mean_largest(A, W, regions)
+
+
+def normal(num_states: int, draw: int) -> tuple[cx.PLRNN, float]:
+    """Give network `draw` of those with A, W and h ~ N(0, 1), and what its own mean largest |eigenvalue| is."""
+    rng = np.random.default_rng([num_states, draw])
+    A, W, h = rng.normal(size=num_states), rng.normal(size=(num_states, num_states)), rng.normal(size=num_states)
+    np.fill_diagonal(W, 0)
+    return cx.PLRNN(A=A, W=W, h=h), mean_largest(A, W, rng.random((_REGIONS, num_states)) < 0.5)

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.recall import SHARES
 from benchmarks.scaling.families import TARGETS
-from benchmarks.scaling.published import PUBLISHED_FITS, PUBLISHED_WORDS, order_fit
+from benchmarks.scaling.published import PUBLISHED_FITS, PUBLISHED_WIDTHS, PUBLISHED_WORDS, order_fit
 from benchmarks.scaling.rows import Row
 from cyclax.plot.style import BESIDE, COLORS
 
@@ -18,6 +18,8 @@ WORK = {
     "pieces": ("path following: pieces", COLORS[1], "^", "-"),
     "nodes": ("proof: nodes", COLORS[2], "D", ":"),
 }
+
+_PUBLISHED = "SCYFI as published (its fit, its draws)"
 
 
 def middle(numbers: list[float | None]) -> tuple[float, float, float]:
@@ -67,9 +69,7 @@ def dimension(rows: list[Row], path: Path) -> None:
             ax.plot(x[~known], np.full((~known).sum(), 5e5), ls="", marker=marker, ms=6, mfc="none", color=color)
         fit, (first, last) = PUBLISHED_FITS[target]
         M = np.linspace(first, last, 200)
-        ax.plot(
-            M, np.maximum(fit(M), 0.5), "--", color="black", lw=1.8, label="SCYFI as published (its fit, its draws)"
-        )
+        ax.plot(M, np.maximum(fit(M), 0.5), "--", color="black", lw=1.8, label=_PUBLISHED)
         M = np.linspace(2, 127, 200)
         ax.plot(M, (2.0**M + 1) / 2, "-.", color="0.55", label="chance, (2^M + 1)/2")
         ax.set(yscale="log", xscale="log", ylim=(0.7, 1e6), xlim=(1.8, 140), xlabel="latent dimension M")
@@ -82,15 +82,42 @@ def dimension(rows: list[Row], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def widths(rows: list[Row], path: Path) -> None:
+    """Draw work against M until the first fixed point (solid) and until all (dotted), beside what is published."""
+    figure, axes = axes_of(4, (12, 8))
+    for ax, (width, target) in zip(axes, PUBLISHED_WIDTHS.items(), strict=False):
+        for column, (label, color, marker, _) in list(WORK.items())[:3]:
+            firsts = column.replace("solves", "first") if "solves" in column else f"{column}_first"
+            for counted, dashes, name in (
+                (firsts, "-", f"{label} until the first"),
+                (column, ":", "the same until all"),
+            ):
+                of = [row for row in rows if row["target"] == width and row["cycles"]]
+                points = [
+                    (M, middle([row[counted] for row in of if row["M"] == M])[1]) for M in {row["M"] for row in of}
+                ]
+                x, mid = np.array(sorted(point for point in points if np.isfinite(point[1]))).reshape(-1, 2).T
+                ax.plot(x, mid, dashes, color=color, marker=marker, ms=5 if dashes == "-" else 3, label=name)
+        fit, (first, last) = PUBLISHED_FITS[target]
+        M = np.linspace(first, last, 200)
+        ax.plot(M, fit(M), "--", color="black", lw=1.8, label=_PUBLISHED)
+        ax.set(yscale="log", xlim=(0, last + 5), ylim=(1, 1e6), xlabel="latent dimension M")
+        titled(ax, f"weights in +-{width:g} (published as {target})")
+        ax.set_ylabel("solves, or pieces (medians)")
+    axes[3].axis("off")
+    axes[3].legend(*axes[0].get_legend_handles_labels(), loc="center", frameon=False)
+    figure.savefig(path, dpi=110)
+
+
 def regions(rows: list[Row], path: Path) -> None:
     """Draw the distinct words left after each move."""
     figure, (ax,) = axes_of(1, (9, 4.6))
-    for target, color, marker in zip(TARGETS, COLORS, "os^D", strict=False):
+    for target, color, marker in zip((*TARGETS, None), COLORS, "os^Dv", strict=False):
         counts = np.array([row["words"] for row in rows if row["target"] == target], float)
         mean = counts.mean(0)
         error = counts.std(0, ddof=1) / np.sqrt(len(counts))
         x = np.arange(len(mean))
-        label = f"ours, {target} (mean, standard error)"
+        label = f"ours, {target or 'normal weights'} (mean, standard error)"
         ax.errorbar(x, mean, error, color=color, marker=marker, ms=4, capsize=2, label=label)
     moves, words = zip(*PUBLISHED_WORDS.items(), strict=True)
     ax.plot(moves, words, ls="", color="black", marker="x", ms=7, label="published (mean)")
@@ -115,9 +142,13 @@ def orders(rows: list[Row], path: Path) -> None:
             x, low, mid, high = np.array(points).T
             ax.plot(x, mid, dashes, color=color, marker=marker, ms=5, label=label)
             ax.fill_between(x, low, np.where(np.isfinite(high), high, mid), color=color, alpha=0.12, lw=0)
+    for column, (_, color, marker, _) in list(WORK.items())[:2]:
+        firsts = [(row["order"], middle([one[column.replace("solves", "first")] for one in row["rows"]])[1])
+                  for row in rows if any(one["cycles"] for one in row["rows"])]  # fmt: skip
+        ax.plot(*np.array(firsts).T, ":", color=color, marker=marker, ms=3, label="the same, until the first")
     k = np.linspace(1, 50, 50)
-    ax.plot(k, order_fit(k), "--", color="black", label="SCYFI as published (its fit, its draws)")
-    ax.set(yscale="log", xlabel="order k", ylabel="work until all k-cycles are known")
+    ax.plot(k, order_fit(k), "--", color="black", label=_PUBLISHED)
+    ax.set(yscale="log", xlabel="order k", ylabel="work until all (the first) k-cycles are known")
     titled(ax, "2-D networks with an attracting k-cycle (median, quartiles)")
     ax.legend(**BESIDE)
     figure.savefig(path, dpi=110)
