@@ -166,7 +166,7 @@ def filled(forms: Iterable[Form], shape: tuple[int, ...]) -> np.ndarray:
 
 def elementwise(function: Callable[..., Form], operands: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
     """Apply a function of forms entry by entry."""
-    columns = [np.broadcast_to(operand, shape).reshape(-1) for operand in operands]
+    columns = [(one if one.shape == shape else np.broadcast_to(one, shape)).reshape(-1) for one in operands]
     return filled(map(function, *columns), shape)
 
 

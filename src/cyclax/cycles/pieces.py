@@ -76,6 +76,7 @@ class _Trace:
         self.routes: dict[tuple[int, ...], list[np.ndarray]] = {}
         self._numbers = itertools.count()
         closed = jax.make_jaxpr(function)(*arguments)
+        self.shape = closed.out_avals[0].shape
         self.inputs = [next(self._numbers) for _ in closed.jaxpr.invars]
         (self.output,) = self._inline(closed.jaxpr, closed.consts, self.inputs)
         self._drop_unused()
@@ -126,14 +127,18 @@ class _Trace:
 
 
 @functools.lru_cache(128)
-def _traces(structure: Any, shapes: tuple[Any, ...], num_states: int, num_gates: int) -> tuple[_Trace, _Trace]:
+def _traces(structure: Any, shapes: tuple[Any, ...], num_states: int) -> tuple[_Trace, _Trace]:
     """Trace `preactivations` and `step` of a model; many models differ in their weights alone, and these are inputs."""
     leaves = [jax.ShapeDtypeStruct(shape.shape, shape.dtype, weak_type=shape.weak_type) for shape in shapes]
-    state, gates = np.zeros(num_states), np.zeros(num_gates, bool)
-    return (
-        _Trace(lambda w, z: structure.unflatten(w).preactivations(z), leaves, state),
-        _Trace(lambda w, z, g: structure.unflatten(w).step(z, g), leaves, state, gates),
-    )
+    state = np.zeros(num_states)
+    planes = _Trace(lambda w, z: structure.unflatten(w).preactivations(z), leaves, state)
+    gates = np.zeros(planes.shape, bool)
+    step = _Trace(lambda w, z, g: structure.unflatten(w).step(z, g), leaves, state, gates)
+    for trace in (planes, step):  # what depends on no input is done here, once
+        program = _Program(trace, (), lambda: None)
+        program.advance()
+        trace.operations, trace.values = program.operations, program.values
+    return planes, step
 
 
 class _Program:
@@ -260,11 +265,12 @@ class Pieces:
         check: Callable[[], None] = lambda: None,
         weights: Sequence[np.ndarray] | None = None,
     ):
-        self.num_states, self.num_gates, self._check = model.num_states, model.num_gates, check
+        self.num_states, self._check = model.num_states, check
         leaves, structure = jax.tree.flatten(model)
         with numerics():
             # Weights are traced too: what NumPy made of them beforehand would be rounded.
-            traces = _traces(structure, tuple(map(jax.typeof, leaves)), self.num_states, self.num_gates)
+            traces = _traces(structure, tuple(map(jax.typeof, leaves)), self.num_states)
+            (self.num_gates,) = traces[0].shape
             symbols = filled(({1 + j: flint.fmpq(1)} for j in range(self.num_states)), (self.num_states,))
             given = [lifted(np.asarray(leaf, np.float64)) for leaf in leaves] if weights is None else weights
             self._planes, self._step = (_Program(trace, [*given, symbols], check) for trace in traces)
