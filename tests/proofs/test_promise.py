@@ -121,3 +121,12 @@ def test_where_one_fixed_point_is_all_no_tree_is_needed():
     found = cx.find_cycles(model, 1, key=0, progress=False)
     assert found.report["orders"]["1"]["verdict"] == "proved complete"
     assert found.report["orders"]["1"]["starts"] == 0
+
+
+def test_trees_of_orders_above_one_are_begun_only_where_they_are_cheap():
+    with numerics():
+        small, large = (affine_form(network(number, 0)) for number in (10, 40))
+        assert 2000 < Promise(small, 2).nodes(1e10) < Promise(small, 1).nodes(1e10)
+        assert Promise(small, 3).nodes(1e10) < Promise(small, 2).nodes(1e10)
+        assert Promise(large, 2).nodes(1e10) == 0
+        assert Promise(large, 2).nodes(1e12) > 2000

@@ -114,6 +114,36 @@ def test_no_graph_is_made_for_orders_that_what_is_known_settles(monkeypatch):
 
 
 @pytest.mark.usefixtures("exact")
+def test_regions_that_could_not_be_joined_are_not_joined_again_for_fewer_orders(monkeypatch):
+    asked, candidates = [], cx.WordGraph.candidates
+
+    def counted(self, model, bounds, orders, *rest):
+        found = candidates(self, model, bounds, orders, *rest)
+        asked.append((orders, found.unfinished))
+        return found
+
+    monkeypatch.setattr(cx.WordGraph, "candidates", counted)
+    cx.find_cycles(random_network(10, 3), 4, key=0, progress=False)
+    assert [orders for orders, _ in asked] == [[1, 2, 3, 4]]
+    assert "not yet joined" in asked[0][1]
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize(("size", "seed", "order"), [(12, 6, 3), (15, 7, 2)])
+def test_low_orders_are_proved_by_trees_in_many_dimensions(size, seed, order):
+    """Where the regions are too many for a graph; held against many starts, and paths."""
+    model = random_network(size, seed)
+    found = cx.find_cycles(model, order, key=0, progress=False)
+    assert set(verdicts(found)) == {"proved complete"}
+    assert sum(found.counts[k] for k in range(2, order + 1)) > 2
+    for k in range(2, order + 1):
+        assert found.report["orders"][str(k)]["proof"]["method"] == "branch and bound"
+    others = [cx.SCYFI(starts=2048, unseen=1e-6), cx.PathFollowing(paths=256, unseen=1e-6)]
+    searched = [cx.find_cycles(model, order, key=1, finder=finder, progress=False) for finder in others]
+    assert words_of(found) == set().union(*map(words_of, searched))
+
+
+@pytest.mark.usefixtures("exact")
 def test_low_orders_are_proved_where_the_graph_of_all_is_too_large():
     """Of a random network; that of short walks alone is small."""
     model, orders = random_network(6, 1), list(range(1, 31))

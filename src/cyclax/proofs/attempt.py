@@ -74,7 +74,8 @@ class Attempts:
         self._box: Box | None = None
         # The most nodes that each method has been given, by its name and the highest order; but for trees.
         self._spent: dict[tuple[str, int], int] = {}
-        self._promise: Promise | None = None  # of the tree
+        self._promises: dict[int, Promise] = {}  # of the tree of each order
+        self._joined = True  # whether the last graph went on after its regions had been joined
 
     def open(self) -> list[int]:
         """List the orders that are not proved complete, here or by what is known, with their divisors."""
@@ -130,8 +131,9 @@ class Attempts:
     def _nodes(self, method: AbstractMethod, order: int, operations: float) -> int:
         """Give the nodes to try it with now; 0 where that would do no more than was done."""
         if isinstance(method, BranchAndBound):
-            self._promise = self._promise or Promise(self.inventory.bounds)
-            return self._promise.nodes(operations)
+            if order not in self._promises:
+                self._promises[order] = Promise(self.inventory.bounds, order)
+            return self._promises[order].nodes(operations)
         nodes = int(operations / self._each(method, order))
         if isinstance(method, WordGraph) and order == 1 and (most := self._most_nodes()) <= _AGAIN * nodes:
             nodes = max(nodes, most)
@@ -160,19 +162,30 @@ class Attempts:
         most = _FEW_BITS if many or orders != [1] else _FEW_FIXED_POINTS
         all_are_few = few == orders and self._bits * max(orders) <= most
         if not self.lacking and not all_are_few:
-            if many and 1 in orders and not self._is_proved(1):
-                yield BranchAndBound(), [1]
+            if many:
+                yield from self._trees()
                 orders = self.open()
             if not many or max(orders, default=1) > 1:
                 yield WordGraph(), orders
                 yield from self._lowest(2 if many else 1)
             few = self._few(operations)  # of what these left open
-        if few:
+        if not all(map(self._is_proved, few)):
             yield Exhaustive(), few
 
+    def _trees(self) -> Iterator[tuple[AbstractMethod, list[int]]]:
+        """Ask about orders one by one, from the lowest on, while that succeeds: trees of higher ones are larger."""
+        for order in self.open():
+            if not self._is_proved(order):
+                yield BranchAndBound(), [order]
+                if not self._is_proved(order):
+                    return
+
     def _lowest(self, longest: int) -> Iterator[tuple[AbstractMethod, list[int]]]:
-        """Ask about the orders up to 1, 2, 4, .. alone, while that succeeds: only short walks keep an edge there."""
-        while longest < max(self.open(), default=0):
+        """Ask about the orders up to 1, 2, 4, .. alone, while that succeeds: only short walks keep an edge there.
+
+        Regions are found and joined alike whatever the orders, but for order 1 alone.
+        """
+        while longest < max(self.open(), default=0) and (self._joined or longest == 1):
             orders = [order for order in self.open() if order <= longest]
             if not all(map(self._is_proved, orders)):
                 yield WordGraph(), orders
@@ -219,7 +232,7 @@ class Attempts:
         known, box = self.inventory, self._box
         assert box is not None
         began = Budget.clock()
-        tree = self._promise if isinstance(method, BranchAndBound) else None
+        tree = self._promises[max(orders)] if isinstance(method, BranchAndBound) else None
         seconds = max(stop.left(), 1e-3)
         budget = tree.budget(seconds, nodes, cheaper) if tree else Budget(seconds=seconds, nodes=nodes)
         budget.start(stop.interruption, began)
@@ -227,6 +240,8 @@ class Attempts:
             found = method.candidates(known.model, known.bounds, orders, box, budget, self.say)
         except (SpentError, TooExpensiveError) as error:
             found = Candidates({}, (), False, nodes, 0, 0.0, str(error))
+        if isinstance(method, WordGraph) and max(orders) > 1:
+            self._joined = not found.unfinished or bool(found.notes.get("words_per_level"))
         if tree is None:
             self._spent[method.name, max(orders)] = nodes
         else:
@@ -244,7 +259,8 @@ class Attempts:
             with np.errstate(all="ignore"):
                 search_nearby(known.bounds, some, found, state_scale(known.bounds), budget, blocks=(64,))
         checked = self._check(found, stop)
-        complete = [order for order in orders if found.all_orders or set(divisors(order)) <= set(found.complete)]
+        known_of = {*found.complete, *self.proved}
+        complete = [order for order in orders if found.all_orders or set(divisors(order)) <= known_of]
         region = box if method.needs_box else None
         if region is not None:
             region = dataclasses.replace(region, lower=region.lower * self.units, upper=region.upper * self.units)

@@ -20,25 +20,26 @@ _TELLING, _TIGHTENING, _BEGIN = 2000, 3, 1.5e10
 # A tree of more operations takes some times as long as it takes to compile paths, and to follow a few.
 LONG = 2e10
 # All trees of a network may cost so many times as many operations as each search is given, and so many more in each
-# turn, for so many turns: searches, which are short at first, come before large trees.
-_MULTIPLE, _MORE, _TURNS = 2, 4.5e10, 3
+# turn, for so many turns: searches, which are short at first, come before large trees. Trees of orders above 1 may
+# cost such a part of what each search is given, or what it takes to be told: starts find cycles of low order.
+_MULTIPLE, _MORE, _TURNS, _PART = 2, 4.5e10, 3, 1 / 4
 # What is left of a tree is so many times as much as it tells, mostly (see `branching`). Where it tells that at most
 # such a share of what was done is left, it may take twice as many nodes as it was given.
 _UNTOLD, _NEAR = 2.5, 1 / 4
 
 
 class Promise:
-    """What is known of the tree of fixed points of one network, and what it may cost.
+    """What is known of the tree of one order of a network, and what it may cost.
 
     Nothing in it depends on the speed of the machine, or on the number of threads.
     """
 
-    def __init__(self, bounds: AffineForm):
+    def __init__(self, bounds: AffineForm, order: int = 1):
         from cyclax.proofs.branch_and_bound.relaxation import relax
 
         side = np.ones(len(bounds.shift))
-        matrix = relax(bounds, 1, Box(-side, side)).matrix
-        self._bounds, self._each = bounds, _PROGRAM + _ENTRY * np.count_nonzero(matrix)
+        matrix = relax(bounds, order, Box(-side, side)).matrix
+        self._bounds, self._order, self._each = bounds, order, _PROGRAM + _ENTRY * np.count_nonzero(matrix)
         self._least = self._each * (_TELLING + _TIGHTENING * matrix.shape[1])
         self._unique: bool | None = None  # whether one fixed point is proved to be all, without a tree
         self._turns, self._spent = 0, 0  # turns and programs so far
@@ -49,12 +50,13 @@ class Promise:
         self._turns = min(self._turns + 1, _TURNS)
         if not self._spent and self._least > max(_BEGIN, operations / 2) and not self._is_unique(operations):
             return 0
-        nodes = int((_MULTIPLE * operations + _MORE * self._turns) / self._each) - self._spent
+        most = _MULTIPLE * operations + _MORE * self._turns if self._order == 1 else max(_PART * operations, _BEGIN)
+        nodes = int(most / self._each) - self._spent
         return nodes if nodes >= max(self._foreseen, 1) else 0
 
     def budget(self, seconds: float, nodes: int, cheaper: Callable[[], None]) -> "TreeBudget":
-        """Give the budget of a tree of so many nodes, before a long one of which what is `cheaper` is done."""
-        return TreeBudget(seconds, nodes, LONG / self._each, cheaper)
+        """Give the budget of a tree of so many nodes; before a long one of fixed points what is `cheaper` is done."""
+        return TreeBudget(seconds, nodes, LONG / self._each if self._order == 1 else math.inf, cheaper)
 
     def absorb(self, found: Candidates) -> None:
         """Take in what a tree has found out."""
@@ -63,7 +65,7 @@ class Promise:
 
     def _is_unique(self, operations: float) -> bool:
         if self._unique is None and _UNIQUE * len(self._bounds.shift) ** 3 <= max(_BEGIN, operations):
-            self._unique = contraction_certificate(self._bounds) is not None or one_solution(self._bounds, 1)
+            self._unique = contraction_certificate(self._bounds) is not None or one_solution(self._bounds, self._order)
         return bool(self._unique)
 
 
