@@ -38,6 +38,8 @@ from cyclax.proofs.regions import alphabet, number_of
 
 # Up to so many words all of them are tried, unless told otherwise.
 _FEW_WORDS = 2**16
+# Up to this order trees prove more than graphs in many dimensions, whose regions are too many to be joined.
+_LOW = 6
 # Where all orders are enumerated, those without cycles are listed up to this one.
 _MOST_ORDERS = 1000
 # Where all orders were asked for and some are left open, so many of those are searched.
@@ -202,7 +204,7 @@ def _default_method(bounds: AffineForm, orders: list[int] | None) -> AbstractMet
         gates, most = int(np.sum(bounds.effective)), math.log2(_FEW_WORDS) / max(orders)
         if gates <= most or (not many and math.log2(number_of(alphabet(bounds))) <= most):
             return Exhaustive()
-    if many and (orders == [1] or contraction_certificate(bounds) is not None):
+    if many and (max(orders or [math.inf]) <= _LOW or contraction_certificate(bounds) is not None):
         return BranchAndBound()
     return WordGraph()
 
