@@ -141,3 +141,15 @@ def test_no_events_between_equal_cells_and_lone_places_have_segments_as_long_as_
     line = cx.scan(tent, {"right": [-1.2, -0.8]}, 2, key=0, orbit_steps=0)
     with pytest.raises(ValueError, match="two parameters, not 1"):
         line.boundaries().segments()
+
+
+def test_an_event_at_a_cell_is_there_and_not_where_rounded_weights_first_move():
+    """The 2-cycle is there for every W1[0, 0] above -1: between -1 and its neighbor in float64, too."""
+    model = cx.ShallowPLRNN(
+        A=[1.0], W1=[[-1.0, -2.0, 2.0]], W2=[[-2.0], [-1.0], [-2.0]], h1=[-1.0], h2=[-2.0, -2.0, -2.0]
+    )
+    values = [-1.001, -1.0, -0.999]
+    edges = cx.scan(model, {"W1[0, 0]": values}, 2, key=0, orbit_steps=0, progress=False).boundaries()
+    ((born,),) = ([event for event in events if event.order == 2] for events in edges.events[1:])
+    assert born.type == "border collision"
+    assert 0 <= born.at < 1e-30

@@ -11,7 +11,7 @@ from cyclax.bifurcations.event import Event, check_types
 from cyclax.bifurcations.line import Line
 from cyclax.cycles.table import CycleTable, codes_of
 from cyclax.cycles.word import word_key
-from cyclax.grids.grid import AbstractGrid, ModelSequence, cell_edges
+from cyclax.grids.grid import AbstractGrid, cell_edges
 
 if TYPE_CHECKING:
     from cyclax.grids.map import BifurcationMap
@@ -175,7 +175,7 @@ def boundaries(result: "BifurcationMap") -> Boundaries:
     def between(pairs, s):
         return grid.models((1 - s)[:, None] * low[pairs] + s[:, None] * high[pairs])
 
-    path = Line(grid.models(low), grid.models(high)) if isinstance(grid, ModelSequence) else between
+    path = Line(grid.models(low), grid.models(high)) if grid.straight else between
     before, after = ({k: _words_of(table, ends) for k, table in result.found.items()} for ends in (first, second))
     events = compare_pairs(path, len(first), before, after, orders=result.orders)
     return Boundaries(grid, first, second, axis, tuple(events))

@@ -26,7 +26,7 @@ class AbstractGrid(abc.ABC):
     """A family of models of one shape, whose cells have neighbors along each axis: what scans and tracks run over.
 
     `model`: one of them, for shapes; `axes`: the values along each axis; `shape`, `size`: of the grid; `names`,
-    `labels`: of its axes.
+    `labels`: of its axes; `straight`: whether the models between two neighbors lie on the line between these.
     """
 
     model: AbstractPiecewiseLinearMap
@@ -34,6 +34,7 @@ class AbstractGrid(abc.ABC):
     shape: tuple[int, ...]
     size: int
     names: tuple[str, ...]
+    straight: bool
     labels: tuple[str, ...]
     usable: Bool[np.ndarray, " n"]  # which cells have a model
 
@@ -67,7 +68,7 @@ class ParameterGrid(AbstractGrid):
         self.size = math.prod(self.shape)
         self.names = tuple(parameter.name for parameter in self.parameters)
         self.labels = tuple(parameter.label for parameter in self.parameters)
-        self.usable = np.ones(self.size, bool)
+        self.usable, self.straight = np.ones(self.size, bool), not self._by_function
         self._check_models()
 
     def values(self, cells: np.ndarray) -> Float[np.ndarray, "n P"]:
@@ -193,7 +194,7 @@ class ModelSequence(AbstractGrid):
         self.usable = np.logical_and.reduce(finite)
         if not np.any(self.usable):
             raise ValueError("models: all of them hold NaN or inf; did the training diverge at once?")
-        self.shape, self.names, self.labels = (self.size,), ("model",), ("model",)
+        self.shape, self.names, self.labels, self.straight = (self.size,), ("model",), ("model",), True
         self.axes = (np.arange(self.size, dtype=float),)
         self.model = self.at(int(np.argmax(self.usable)))
 
