@@ -6,12 +6,13 @@ import pytest
 from conftest import MODELS, slow
 
 import cyclax as cx
+from cyclax.core.draws import counted, seed_of
 from cyclax.core.numerics import numerics
 from cyclax.maps.affine import itineraries
 from cyclax.search.lanes import Fate, Rounds
 from cyclax.search.newton import hashes_of_words
 from cyclax.search.rows import REMEMBERED, Items, Queue, advance_rows, lanes_of_rows
-from cyclax.search.starts import drawn_starts
+from cyclax.search.starts import drawn_pairs, interleave
 
 NUMBER = 32
 KEY = jax.random.key(0)
@@ -22,11 +23,13 @@ def stacked(models):
 
 
 def alone(models, order, segments):
-    """The words met by drawn starts, each model and order for itself: pairs of a model and a hash."""
-    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.fold_in(KEY, i), order))(np.arange(len(models)))
-    first, scales = np.zeros(len(models), int), np.ones(len(models))
-    shape = dict(pool=NUMBER, segments=segments, lanes=8)
-    z, word = map(np.asarray, drawn_starts(stacked(models), order, keys, first, scales, NUMBER, **shape))
+    """The words met by the starts of each model and order, drawn by themselves: pairs of a model and a hash."""
+    drawn = []
+    for i, model in enumerate(models):
+        seeds = counted(seed_of(jax.random.key_data(KEY), i, order), 0, 2 * NUMBER).reshape(NUMBER, 2).T
+        states, candidates, words = drawn_pairs(model, seeds[:, 0::2], seeds[:, 1::2], order, 1.0, segments)
+        drawn.append((interleave(states, candidates), interleave(0 * words, words)))
+    z, word = map(np.stack, zip(*drawn, strict=True))
     outcome = Rounds(8, 64, NUMBER).run(stacked(models), order, z, word, np.full(len(models), NUMBER))
     model, start = np.nonzero(outcome.fate == Fate.HIT)
     return {(int(i), order, int(outcome.word[i, n])) for i, n in zip(model, start, strict=True)}
