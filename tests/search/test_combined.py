@@ -144,6 +144,20 @@ def test_low_orders_are_proved_by_trees_in_many_dimensions(size, seed, order):
 
 
 @pytest.mark.usefixtures("exact")
+def test_a_tree_proves_its_order_where_what_is_known_proves_the_divisors():
+    """The fixed point is known, and proved to be the only one: no tree is needed for that."""
+    model = random_network(10, 10)
+    (point,) = cx.find_cycles(model, 1, key=0, progress=False)
+    with numerics():
+        attempts = Attempts(Inventory(model, affine_form(model), [1, 2]), [1, 2])
+        attempts.inventory.verify(1, point.gates[None])
+        assert attempts.inventory.proves(1)
+        attempts.attempt(1e10, never())
+    assert attempts.proved.keys() == {2}
+    assert [key.order for key in sorted(attempts.inventory.cycles)] == [1, 2]
+
+
+@pytest.mark.usefixtures("exact")
 def test_low_orders_are_proved_where_the_graph_of_all_is_too_large():
     """Of a random network; that of short walks alone is small."""
     model, orders = random_network(6, 1), list(range(1, 31))

@@ -201,6 +201,11 @@ class Inventory:
             return "proved complete", reason
         return None
 
+    def proves(self, order: int) -> bool:
+        """Whether it follows from what is known that an order is complete."""
+        verdict = self.verdict(order)
+        return verdict is not None and verdict[0] == "proved complete"
+
     def order_report(self, order: int, verdict: tuple[str, str], **effort: Any) -> dict[str, Any]:
         """Make the report of an order: the verdict with its reason, what it cost, and what was counted."""
         return {

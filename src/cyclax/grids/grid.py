@@ -34,8 +34,8 @@ class AbstractGrid(abc.ABC):
     shape: tuple[int, ...]
     size: int
     names: tuple[str, ...]
-    straight: bool
     labels: tuple[str, ...]
+    straight: bool
     usable: Bool[np.ndarray, " n"]  # which cells have a model
 
     @abc.abstractmethod
@@ -68,7 +68,8 @@ class ParameterGrid(AbstractGrid):
         self.size = math.prod(self.shape)
         self.names = tuple(parameter.name for parameter in self.parameters)
         self.labels = tuple(parameter.label for parameter in self.parameters)
-        self.usable, self.straight = np.ones(self.size, bool), not self._by_function
+        self.usable = np.ones(self.size, bool)
+        self.straight = all(parameter.set is None for parameter in self.parameters)
         self._check_models()
 
     def values(self, cells: np.ndarray) -> Float[np.ndarray, "n P"]:
@@ -88,17 +89,13 @@ class ParameterGrid(AbstractGrid):
             "values": [values.tolist() for values in self.axes],
         }
         # A function is known by what it makes: its name says nothing.
-        return said | {"models made by functions": self._digest} if self._by_function else said
+        return said if self.straight else said | {"models made by functions": self._digest}
 
     def at(self, cell: int) -> AbstractPiecewiseLinearMap:
         """Give the model of one cell."""
         with numerics():
             stack = self.models(self.values(np.array([cell])))
         return jax.tree.map(lambda leaf: leaf[0], stack)
-
-    @property
-    def _by_function(self) -> bool:
-        return any(parameter.set is not None for parameter in self.parameters)
 
     def _check_models(self) -> None:
         with numerics():
@@ -114,7 +111,7 @@ class ParameterGrid(AbstractGrid):
         shapes = [jax.tree.map(lambda leaf: np.shape(leaf), one) for one in (example, self.model)]
         if jax.tree.structure(example) != jax.tree.structure(self.model) or shapes[0] != shapes[1]:
             raise ValueError("parameters: a function given as set= must give a model of the same class and shapes.")
-        if self._by_function:
+        if not self.straight:
             self._digest = self._look_at_models()
 
     def _look_at_models(self) -> str:

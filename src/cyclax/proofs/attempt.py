@@ -82,7 +82,7 @@ class Attempts:
         return sorted({d for order in self.orders if not self._is_proved(order) for d in divisors(order)})
 
     def _is_proved(self, order: int) -> bool:
-        return order in self.proved or (self.inventory.verdict(order) or ("",))[0] == "proved complete"
+        return order in self.proved or self.inventory.proves(order)
 
     def reason(self, order: int) -> str:
         """Say what is proved of an order that is complete."""
@@ -259,8 +259,8 @@ class Attempts:
             with np.errstate(all="ignore"):
                 search_nearby(known.bounds, some, found, state_scale(known.bounds), budget, blocks=(64,))
         checked = self._check(found, stop)
-        known_of = {*found.complete, *self.proved}
-        complete = [order for order in orders if found.all_orders or set(divisors(order)) <= known_of]
+        closed = {d for order in orders for d in divisors(order) if d in found.complete or self._is_proved(d)}
+        complete = [order for order in orders if found.all_orders or set(divisors(order)) <= closed]
         region = box if method.needs_box else None
         if region is not None:
             region = dataclasses.replace(region, lower=region.lower * self.units, upper=region.upper * self.units)

@@ -204,7 +204,8 @@ def _default_method(bounds: AffineForm, orders: list[int] | None) -> AbstractMet
         gates, most = int(np.sum(bounds.effective)), math.log2(_FEW_WORDS) / max(orders)
         if gates <= most or (not many and math.log2(number_of(alphabet(bounds))) <= most):
             return Exhaustive()
-    if many and (max(orders or [math.inf]) <= _LOW or contraction_certificate(bounds) is not None):
+    low = orders is not None and max(orders) <= _LOW
+    if many and (low or contraction_certificate(bounds) is not None):
         return BranchAndBound()
     return WordGraph()
 

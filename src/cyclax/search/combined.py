@@ -192,10 +192,10 @@ class _Turns:
         return open_
 
     def _done(self, network: Network, i: int, order: int, effort: int) -> bool:
-        tally, verdict = network.tallies[order], network.inventory.verdict(order)
+        tally = network.tallies[order]
         if network.wants_strays and not tally.starts:
             return False
-        if verdict is not None and verdict[0] == "proved complete":
+        if network.inventory.proves(order):
             return True
         proved = network.attempts is not None and order in network.attempts.proved
         if effort == 1 and (proved or self.finder.has_ended(network, order)):

@@ -117,8 +117,7 @@ class PathSearch:
             if affordable < min(_FEWEST, size):
                 break
             self._block(int(min(size, affordable)))
-            known = inventory.verdict(self.order)
-            if known is not None and known[0] == "proved complete":
+            if inventory.proves(self.order):
                 break
             if to_the_end and not inventory.missing(self.order):
                 break
