@@ -18,7 +18,8 @@ WORK = {
     "pieces": ("path following: pieces", COLORS[1], "^", "-"),
     "nodes": ("proof: nodes", COLORS[2], "D", ":"),
 }
-
+# Where the same is counted until the first is known.
+FIRST = {"uniform_solves": "uniform_first", "both_solves": "both_first", "pieces": "pieces_first"}
 _PUBLISHED = "SCYFI as published (its fit, its draws)"
 
 
@@ -86,12 +87,10 @@ def widths(rows: list[Row], path: Path) -> None:
     """Draw work against M until the first fixed point (solid) and until all (dotted), beside what is published."""
     figure, axes = axes_of(4, (12, 8))
     for ax, (width, target) in zip(axes, PUBLISHED_WIDTHS.items(), strict=False):
-        for column, (label, color, marker, _) in list(WORK.items())[:3]:
-            firsts = column.replace("solves", "first") if "solves" in column else f"{column}_first"
-            for counted, dashes, name in (
-                (firsts, "-", f"{label} until the first"),
-                (column, ":", "the same until all"),
-            ):
+        for column, first_column in FIRST.items():
+            label, color, marker, _ = WORK[column]
+            both = (first_column, "-", f"{label} until the first"), (column, ":", "the same until all")
+            for counted, dashes, name in both:
                 of = [row for row in rows if row["target"] == width and row["cycles"]]
                 points = [
                     (M, middle([row[counted] for row in of if row["M"] == M])[1]) for M in {row["M"] for row in of}
@@ -131,7 +130,8 @@ def regions(rows: list[Row], path: Path) -> None:
 def orders(rows: list[Row], path: Path) -> None:
     """Draw the work against the order."""
     figure, (ax,) = axes_of(1, (9, 4.6))
-    for column, (label, color, marker, dashes) in list(WORK.items())[:3]:
+    for column in FIRST:
+        label, color, marker, dashes = WORK[column]
         points = [
             (row["order"], *middle([one[column] for one in some]))
             for row in rows
@@ -142,8 +142,9 @@ def orders(rows: list[Row], path: Path) -> None:
             x, low, mid, high = np.array(points).T
             ax.plot(x, mid, dashes, color=color, marker=marker, ms=5, label=label)
             ax.fill_between(x, low, np.where(np.isfinite(high), high, mid), color=color, alpha=0.12, lw=0)
-    for column, (_, color, marker, _) in list(WORK.items())[:2]:
-        firsts = [(row["order"], middle([one[column.replace("solves", "first")] for one in row["rows"]])[1])
+    for column in ("uniform_solves", "both_solves"):
+        _, color, marker, _ = WORK[column]
+        firsts = [(row["order"], middle([one[FIRST[column]] for one in row["rows"]])[1])
                   for row in rows if any(one["cycles"] for one in row["rows"])]  # fmt: skip
         ax.plot(*np.array(firsts).T, ":", color=color, marker=marker, ms=3, label="the same, until the first")
     k = np.linspace(1, 50, 50)

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.scaling import dimension, figures, orders, rates_page, regions, trained
 from benchmarks.scaling.families import TARGETS
-from benchmarks.scaling.figures import WORK, middle
+from benchmarks.scaling.figures import FIRST, WORK, middle
 from benchmarks.scaling.published import PUBLISHED_FITS, PUBLISHED_WIDTHS, PUBLISHED_WORDS, order_fit
 from benchmarks.scaling.rows import Row, kept
 from benchmarks.search import figure, processor, table
@@ -81,8 +81,8 @@ def _is_proved(row: Row) -> bool:
     return row["proved"] or row["verdict"] == "proved complete"
 
 
-def _by_dimension(rows: list[Row], family: str) -> tuple[str, str]:
-    """Write the table of work, and that of its growth; `family` is what their first column is called."""
+def _by_dimension(rows: list[Row]) -> tuple[str, str]:
+    """Write the table of work, and that of its growth."""
     lines, fits = [], []
     for target in sorted({row["target"] for row in rows}):
         of = [row for row in rows if row["target"] == target]
@@ -110,14 +110,14 @@ def _by_dimension(rows: list[Row], family: str) -> tuple[str, str]:
         slope = growth_published(nonempty, target)
         fits.append([str(target), *(growth(nonempty, column, slope) for column in WORK), f"{slope:.3f}"])
     names = ["solves, uniform words", "solves, both", "pieces", "proof: nodes"]
-    head = [family, "M", "achieved", "networks", "without", "proved", "fixed points", *names, "default: verdicts",
+    head = ["family", "M", "achieved", "networks", "without", "proved", "fixed points", *names, "default: verdicts",
             "default, s", "proof, s", "published fit"]  # fmt: skip
-    slopes = [family, *names, "published fit, same M"]
+    slopes = ["family", *names, "published fit, same M"]
     return table(head, lines), table(slopes, fits)
 
 
 def _dimension(rows: list[Row]) -> list[str]:
-    work, slopes = _by_dimension(rows, "family")
+    work, slopes = _by_dimension(rows)
     return [
         "## (a) Work until all fixed points are known, against the dimension",
         "A ~ U(0, 2a), W ~ U(-w, w) off the diagonal, h ~ U(-2, 2); a and w in the ratio at which, with half of the "
@@ -144,11 +144,13 @@ def _dimension(rows: list[Row]) -> list[str]:
 
 
 def _widths(rows: list[Row]) -> list[str]:
-    lines, fits = [], []
-    columns = [f"{kind}_{until}" for until in ("first", "solves") for kind in ("uniform", "both")]
-    columns += ["pieces_first", "pieces"]
-    for width, target in PUBLISHED_WIDTHS.items():
+    lines, fits, means = [], [], []
+    columns = [*FIRST.values(), *FIRST]
+    for width in sorted({row["target"] for row in rows}):
+        target = PUBLISHED_WIDTHS[width]
         of = [row for row in rows if row["target"] == width and row["cycles"]]
+        mean = np.mean([row["achieved"] for row in rows if row["target"] == width])
+        means.append(f"{mean:.2f} for {target}")
         curve, (first, last) = PUBLISHED_FITS[target]
         for M in sorted({row["M"] for row in rows if row["target"] == width}):
             drawn = [row for row in rows if row["target"] == width and row["M"] == M]
@@ -160,14 +162,14 @@ def _widths(rows: list[Row]) -> list[str]:
             lines.append([*cells, number(curve(M)) if first <= M <= last else "-"])
         slope = growth_published(of, target)
         fits.append([str(width), *(growth(of, column, slope) for column in [*columns, "nodes"]), f"{slope:.3f}"])
-    names = ["first: uniform words", "first: both", "all: uniform words", "all: both", "first: pieces", "all: pieces"]
+    names = [f"{until}: {kind}" for until in ("first", "all") for kind in ("uniform words", "both", "pieces")]
     head = ["width", "M", "achieved", "networks", "without", "proved", "fixed points", *names, "published"]
     return [
         "## (a) again, on draws of one width in all dimensions, until the first and until all",
         "A ~ U(-1, 1), W ~ U(-width, width), h ~ U(-2, 2). The notebook of the published figure takes its counts from "
         "files that are named by such ranges of the weights, one for all dimensions, and the eigenvalues that its "
-        "families are called by are about the means, over the dimensions of a fit, of those of such networks (1.17, "
-        "1.38, 2.30 for 1.25, 1.33, 2.33): so these draws are nearer to the published ones than those above; what A "
+        "families are called by are about the means, over the dimensions of a fit, of those of such networks (here "
+        f"{', '.join(means)}): so these draws are nearer to the published ones than those above; what A "
         "was drawn from is not said. Chance, as drawn there, is (2^M + 1)/2: the expected number of draws until *one* "
         "word is found; and the count of (b) is met by ours until the first cycle. So both are counted here: solves, "
         "and pieces of paths, until one fixed point is found, and until all are. All else as above.",
