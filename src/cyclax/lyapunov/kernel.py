@@ -8,13 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from cyclax.core.products import launches_count
+from cyclax.core.entries import entrywise, operations
 from cyclax.lyapunov.flows import Flow
 from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, suited
 from cyclax.lyapunov.model import Layout, adapted, push
 
-# On GPUs so many groups are written out, for frames of so few entries.
-TOGETHER, _FEW_ENTRIES = 8, 16
+# Groups of so few steps are computed entry by entry, where they take so few operations an orbit: more take too long to
+# compile. On accelerators several groups go together, as what a loop does around a step (the host reads its condition;
+# it counts, and copies) costs as much as the step.
+_MOST_STEPS, _MOST_OPERATIONS, TOGETHER = 8, 1500, 5
 
 
 class Axes(NamedTuple):
@@ -46,6 +48,7 @@ class Setting(NamedTuple):
     """What a chunk is compiled for, beside the shapes. A chunk has room for `capacity` orthonormalizations.
 
     `together`: at most so many orbits go on side by side; of more, one lot after the other, each through the chunk.
+    `by_entries`: frames of few entries are carried along entry by entry, which runs faster, and compiles longer.
     """
 
     layout: Layout
@@ -54,6 +57,7 @@ class Setting(NamedTuple):
     capacity: int
     orthonormalize: AbstractOrthonormalization
     together: int
+    by_entries: bool
 
 
 @eqx.filter_jit
@@ -99,17 +103,20 @@ def _run_lot(
     arrays: Any, rest: Any, setting: Setting, carry: Carry, inputs: PyTree, groups: Int[Any, ""], course: Course
 ) -> tuple[Carry, Float[Array, "capacity n B"], Float[Array, " B"]]:
     """Carry orbits on side by side."""
-    layout, axes, every, capacity, orthonormalize, _ = setting
+    layout, axes, every, capacity, orthonormalize, *_ = setting
     how = course._asdict() if isinstance(rest, Flow) else {}
+    time_axis = 0 if axes.inputs is None else 1
+    # What may have an axis of orbits, and whether it does.
+    batched = axes.model, axes.inputs
 
     def one(arrays, z, s, V):
         return push(eqx.combine(arrays, rest), layout, z, s, V, **how)
 
     side_by_side = jax.vmap(one, in_axes=(axes.model, -1, axes.inputs, -1), out_axes=-1)
-    time_axis = 0 if axes.inputs is None else 1
 
-    def step(t, carry):
-        s = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, t, time_axis, keepdims=False), inputs)
+    def step(arrays, inputs, t, carry):
+        take = jax.lax.index_in_dim if isinstance(t, int) else jax.lax.dynamic_index_in_dim
+        s = jax.tree.map(lambda leaf: take(leaf, t, time_axis, keepdims=False), inputs)
         z, V = side_by_side(arrays, carry.z, s, carry.V)
         alive = carry.alive & jnp.all(jnp.isfinite(z), axis=0)
         return Carry(z, V, alive, jnp.where(alive, carry.survived + 1, carry.survived))
@@ -120,61 +127,95 @@ def _run_lot(
         spread = jnp.maximum(jnp.max(logs, axis=0), 0) - jnp.min(logs, axis=0)
         return V, total + logs, jnp.maximum(worst, spread)
 
-    def flow_step(t, state):
+    def flow_step(arrays, inputs, t, carry, total, worst):
         """One piece after the other; a single one needs no orthonormalization of its own."""
 
         def piece(_, state):
             carry, total, worst = state
-            after = step(t, carry)
+            after = step(arrays, inputs, t, carry)
             V, total, worst = jax.lax.cond(
                 course.pieces > 1, orthonormalized, lambda *same: same, after.V, total, worst
             )
             return after._replace(V=V, survived=carry.survived), total, worst
 
-        carry, total, worst = jax.lax.fori_loop(0, course.pieces, piece, state)
+        carry, total, worst = jax.lax.fori_loop(0, course.pieces, piece, (carry, total, worst))
         survived = jnp.where(carry.alive, carry.survived + 1, carry.survived)
         return carry._replace(survived=survived), total, worst
 
-    def group(g, state):
-        carry, worst = state
-        total = jnp.zeros(carry.V.shape[1:], carry.V.dtype)
-        if how:
-            carry, total, worst = jax.lax.fori_loop(g * every, (g + 1) * every, flow_step, (carry, total, worst))
-        else:
-            # The number of turns is written down: where it is not, accelerators ask the host before each.
-            several = lambda i, carry: step(g * every + i, carry)  # noqa: E731
-            carry = step(g, carry) if every == 1 else jax.lax.fori_loop(0, every, several, carry)
+    def group(arrays, inputs, begin, carry, worst, loop):
+        """Take `every` steps, from number `begin` of the inputs on, and orthonormalize."""
+
+        def taken(i, state):
+            carry, total, worst = state
+            if how:
+                return flow_step(arrays, inputs, begin + i, carry, total, worst)
+            return step(arrays, inputs, begin + i, carry), total, worst
+
+        # The number of turns is written down: where it is not, accelerators ask the host before each.
+        state = carry, jnp.zeros(carry.V.shape[1:], carry.V.dtype), worst
+        carry, total, worst = loop(0, every, taken, state)
         V, total, worst = orthonormalized(carry.V, total, worst)
-        return (carry._replace(V=V), worst), total
+        return carry._replace(V=V), worst, total
 
-    def groups_from(begin, number: int, state):
+    def written_out(number, g, carry, worst):
+        """Give `number` groups, from g on, as a function of what each orbit has of its own, and that."""
+        some = lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, g * every, number * every, time_axis)  # noqa: E731
+        both = arrays, jax.tree.map(some, inputs)
+
+        def groups(carry, worst, *own):
+            own_arrays, own_inputs = (
+                tree if axis is None else _moved(lanes, -1, axis)
+                for tree, lanes, axis in zip(both, own, batched, strict=True)
+            )
+            totals = []
+            for j in range(number):
+                carry, worst, total = group(own_arrays, own_inputs, j * every, carry, worst, _in_turn)
+                totals.append(total)
+            return carry, worst, jnp.stack(totals)
+
+        own = [None if axis is None else _moved(tree, axis, -1) for tree, axis in zip(both, batched, strict=True)]
+        return groups, (carry, worst, *own)
+
+    def groups_from(g, number, state):
         """Run so many groups, and write what they give at once."""
-        *state, logs = state
-        totals = []
-        for j in range(number):
-            state, total = group(begin + j, state)
-            totals.append(total)
-        return *state, jax.lax.dynamic_update_slice_in_dim(logs, jnp.stack(totals), begin, 0)
+        carry, worst, logs = state
+        if together:
+            groups, own = written_out(number, g, carry, worst)
+            carry, worst, totals = entrywise(groups)(*own)
+        else:
+            loop = _in_turn if every == 1 else jax.lax.fori_loop
+            carry, worst, total = group(arrays, inputs, g * every, carry, worst, loop)
+            totals = total[None]
+        return carry, worst, jax.lax.dynamic_update_slice_in_dim(logs, totals, g, 0)
 
-    together = groups_together(*carry.V.shape[:2])
-    logs = jnp.zeros((capacity, *carry.V.shape[1:]), carry.V.dtype)
-    state, done = (carry, jnp.zeros_like(carry.z[0]), logs), 0
+    worst, logs = jnp.zeros_like(carry.z[0]), jnp.zeros((capacity, *carry.V.shape[1:]), carry.V.dtype)
+    together = 0
+    if setting.by_entries and not how and every <= _MOST_STEPS:
+        function, own = written_out(1, 0, carry, worst)
+        together = min(groups_together(operations(function, *own)), capacity)
+    state, done = (carry, worst, logs), 0
     if together > 1:
         done = groups // together * together
-        state = jax.lax.fori_loop(
-            0, groups // together, lambda i, state: groups_from(i * together, together, state), state
-        )
+        several = lambda i, state: groups_from(i * together, together, state)  # noqa: E731
+        state = jax.lax.fori_loop(0, groups // together, several, state)
     carry, worst, logs = jax.lax.fori_loop(done, groups, lambda g, state: groups_from(g, 1, state), state)
     return carry, logs, worst
 
 
-def groups_together(size: int, number: int) -> int:
-    """Give how many groups of steps are written out one after the other, for `number` tangents of `size` states.
+def _moved(tree: PyTree, source: int, destination: int) -> PyTree:
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, source, destination), tree)
 
-    On GPUs what a loop does around a step (its condition is read by the host; it counts, and copies) costs as
-    much as a step of few states. On CPUs it costs nothing.
-    """
-    return TOGETHER if launches_count() and size * number <= _FEW_ENTRIES else 1
+
+def _in_turn(begin: int, end: int, body: Any, state: Any) -> Any:
+    """Do as `jax.lax.fori_loop`, written out."""
+    for i in range(begin, end):
+        state = body(i, state)
+    return state
+
+
+def groups_together(cost: float) -> int:
+    """Give how many groups of so many operations are written out together, entry by entry; 0: not so."""
+    return int(min(_MOST_OPERATIONS // cost, 1 if jax.default_backend() == "cpu" else TOGETHER))
 
 
 def lyapunov_exponents(

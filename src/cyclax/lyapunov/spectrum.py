@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from cyclax.core.numerics import numerics
+from cyclax.core.products import launches_count
 from cyclax.core.progress import progress_bar
 from cyclax.core.version import __version__
 from cyclax.core.workers import cores
@@ -24,6 +25,9 @@ _NUMBERS, _OPERATIONS, _LONGEST_CHUNK = 2**22, 2**34, 4096
 # Orbits go on side by side while their frames (and weights of their own) are so many numbers for each core of a CPU:
 # with what a step makes of them, they fill a cache of 1 MB. 256 frames of (100, 100) at once take a third longer.
 _CACHED = 40_000
+# Fewer orbits side by side are not carried along faster entry by entry, and fewer steps in all take less time than it
+# takes longer to compile (measured on 2 cores: 25 to 200 ns a step of an orbit are gained, for a second).
+_FEWEST_ORBITS, _FEWEST_STEPS = 64, 20_000_000
 # The integrator's error is measured so many times along an orbit.
 _MEASURED = 16
 # Of the series, so many numbers in all are kept, as averages over bins.
@@ -118,7 +122,13 @@ class _Run:
         # A power of two: numbers of exponents that differ little share a length.
         capacity = 1 << (capacity.bit_length() - 1)
         self.setting = Setting(
-            problem.layout, problem.axes, problem.every, capacity, orthonormalize, side_by_side(problem)
+            problem.layout,
+            problem.axes,
+            problem.every,
+            capacity,
+            orthonormalize,
+            side_by_side(problem),
+            is_worth_compiling(lanes, problem.warmup + problem.steps),
         )
         frame = np.repeat(random_frame(problem.layout.size, n)[:, :, None], lanes, axis=2)
         self.carry = Carry(problem.states, frame, np.ones(lanes, bool), np.zeros(lanes, np.int64))
@@ -264,6 +274,15 @@ class _Run:
             report,
             integration,
         )
+
+
+def is_worth_compiling(orbits: int, steps: int) -> bool:
+    """Say whether code that runs faster, and takes seconds longer to compile, gains more than that.
+
+    For TPUs it compiles to more kernels, not fewer.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    return launches_count() or (on_cpu and orbits >= _FEWEST_ORBITS and orbits * steps >= _FEWEST_STEPS)
 
 
 def side_by_side(problem: Problem) -> int:
