@@ -5,10 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from cyclax.core.draws import GOLDEN, mixed
+from cyclax.core.entries import entrywise, operations
+from cyclax.core.products import launches_count
 
 # A state that comes back to within this share of its size is taken to be on a cycle, and the cycle is solved for. Below
 # the second share of the size of states that matter, a state is no size to compare with.
 RETURNED, _SMALL = 1e-8, 1e-3
+# On GPUs so many steps go together, where they take so few operations an orbit.
+TOGETHER, _MOST_OPERATIONS = 8, 1500
 
 
 @jax.jit
@@ -21,8 +25,7 @@ def follow_tangents(model, z, v, limit, steps):
     v = jnp.where(jnp.any(v != 0, axis=0), v, anew / jnp.linalg.norm(anew))
     push = jax.vmap(lambda z, v: jax.jvp(model.__call__, (z,), (v,)), in_axes=-1, out_axes=-1)
 
-    def body(_, carry):
-        z, v, growth, gone = carry
+    def step(z, v, growth, gone):
         following, v = push(z, v)
         gone = gone | ~(jnp.max(jnp.abs(following), axis=0) < limit)
         length = jnp.linalg.norm(v, axis=0)
@@ -31,8 +34,21 @@ def follow_tangents(model, z, v, limit, steps):
         v = jnp.where(gone, 0, v / length)
         return jnp.where(gone, z, following), v, growth + jnp.where(gone, 0, jnp.log(length)), gone
 
+    def several(*carry):
+        for _ in range(TOGETHER):
+            carry = step(*carry)
+        return carry
+
+    def repeated(times, function, carry):
+        return jax.lax.fori_loop(0, times, lambda _, carry: function(*carry), carry)
+
     none = jnp.zeros(z.shape[1])
-    return jax.lax.fori_loop(0, steps, body, (z, v, none, none > 0))
+    carry = z, v, none, none > 0
+    # What a loop does around a step (the host reads its condition) costs as much as the step, where launches count.
+    if launches_count() and operations(several, *carry) <= _MOST_OPERATIONS:
+        carry = repeated(steps // TOGETHER, entrywise(several), carry)
+        return repeated(steps % TOGETHER, entrywise(step), carry)
+    return repeated(steps, step, carry)
 
 
 @jax.jit
