@@ -42,9 +42,11 @@ What stands in the way of fewer:
 - *Fused*: up to ten states, a round of up to {ROUND} moves can be one kernel, written by hand, and what is around it is
   shared by the moves. `cyclax.search.lanes.FUSED_MOVES = True` asks for it; it is off, as it has not been run on a
   GPU, and as JAX 0.12 deprecates the Triton backend of Pallas, which compiles it. XLA does not count what it computes.
-- Training: T steps there and T back, each of which needs the one before, so 2 T launches at least.
-- Spectra: a step and its orthonormalization are five kernels, as XLA fuses them; the host reads once for eight steps
-  of small frames, once a step of larger ones.
+- Training: T steps there, each of which needs the one before, so T launches at least. Back, where all is affine, time
+  is cut into parts that go side by side, and 3 sqrt(T) steps are enough.
+- Spectra and orbits of few states: several steps, written out entry by entry, are one kernel, and what goes round the
+  loop is copied and stored by as many as before. Larger frames take a kernel for most of their operations, and the
+  host reads once a step.
 - All of it is in float64, but for training; there is no search in float32.
 
 """

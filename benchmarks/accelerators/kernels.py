@@ -7,12 +7,13 @@ import jax
 import numpy as np
 
 import cyclax as cx
-from cyclax.lyapunov.kernel import groups_together
+from cyclax.lyapunov import kernel
+from cyclax.maps import orbits
 from cyclax.search import lanes, newton
 
 MODULES = (
-    *("search.driver", "search.lanes", "search.rows", "search.starts", "search.attractors", "paths.follow"),
-    *("grids.cells", "grids.orbit_layers", "maps.orbits", "lyapunov.spectrum", "lyapunov.covariant", "training.fit"),
+    *("search.driver", "search.lanes", "search.rows", "search.starts", "search.attractors", "search.basins"),
+    *("paths.follow", "grids.cells", "grids.orbit_layers", "lyapunov.spectrum", "lyapunov.covariant", "training.fit"),
 )
 T, BATCH = 200, 16
 
@@ -98,7 +99,7 @@ def _spectrum(M: int, exponents: int, **bounds: float) -> Problem:
     def run():
         cx.lyapunov_spectrum(_network(M), np.zeros(M), steps=200, warmup=50, num_exponents=exponents)
 
-    row = Row("lyapunov.kernel.run_chunk", "step", 1, units=groups_together(M, exponents), **bounds)
+    row = Row("lyapunov.kernel.run_chunk", "step", 1, units=kernel.TOGETHER if exponents == 2 else 1, **bounds)
     return Problem(f"spectrum, M = {M}, {exponents} exponents, one orbit", run, (row,))
 
 
@@ -113,9 +114,9 @@ def _training(title: str, model: Callable[[], object], **bounds: float) -> Probl
 
 def problems() -> list[Problem]:
     """Give all of them; under a `jax.default_backend` that says so, as on accelerators."""
-    layers = (Row("grids.orbit_layers._run", "step", 1),)
+    layers = (Row("grids.orbit_layers._run", "step", 1, units=orbits.TOGETHER),)
     covariant = Row("lyapunov.covariant._forward", "step", 1), Row("lyapunov.covariant._backward", "step", 1)
-    orbits = Row("maps.orbits.follow_tangents", "step", 1), Row("maps.orbits.period_of", "step", 1)
+    tangents = Row("maps.orbits.follow_tangents", "step", 1, units=orbits.TOGETHER)
     linear = lambda: cx.AlmostLinearRNN.random(20, 10, key=jax.random.key(0), gain=0.4)  # noqa: E731
     shallow = lambda: cx.ShallowPLRNN.random(20, 50, key=jax.random.key(0), gain=0.4)  # noqa: E731
     vectors = lambda: cx.covariant_vectors(_network(2), np.ones(2), steps=100, warmup=50)  # noqa: E731
@@ -128,10 +129,10 @@ def problems() -> list[Problem]:
         _map(2, 8, layers),
         _map(10, 8),
         _paths(10),
-        _training("almost-linear, M = 20", linear, at_most=560, reads_at_most=1),
-        _training("shallow, M = 20, H = 50", shallow),
-        _spectrum(2, 2, at_most=5.7, reads_at_most=0.125),
+        _training("almost-linear, M = 20", linear, at_most=400, reads_at_most=1),
+        _training("shallow, M = 20, H = 50", shallow, at_most=660, reads_at_most=1),
+        _spectrum(2, 2, at_most=1.7, reads_at_most=0.21),
         _spectrum(20, 20),
         Problem("covariant vectors, M = 2", vectors, covariant),
-        Problem("attractors, M = 2", lambda: cx.attractors(_network(2), 64, key=0, steps=100), orbits),
+        Problem("attractors, M = 2", lambda: cx.attractors(_network(2), 64, key=0, steps=100), (tangents,)),
     ]

@@ -74,8 +74,9 @@ def test_gradients_are_those_of_the_plain_scan(model):
         np.testing.assert_allclose(b, a, rtol=1e-12, atol=1e-12 * float(np.max(np.abs(a), initial=0)))
 
 
-def test_steps_written_out_as_on_accelerators_are_the_loop(monkeypatch):
-    """Four steps at a time, which do not part the nine there are."""
+@pytest.mark.parametrize("parts", [1, 2, 3, 9])
+def test_steps_written_out_as_on_accelerators_are_the_loop(monkeypatch, parts):
+    """Four steps at a time, which do not part the nine there are; and time in parts that go back side by side."""
     model = cx.AlmostLinearRNN.random(4, 2, key=jax.random.key(0))
     arguments = problem(model, projections(4)["matrix"])
 
@@ -86,6 +87,7 @@ def test_steps_written_out_as_on_accelerators_are_the_loop(monkeypatch):
 
     wanted, looped = loss_and_gradient()
     monkeypatch.setattr("cyclax.training.rollout.steps_together", lambda: 4)
+    monkeypatch.setattr("cyclax.training.rollout.parts_of_time", lambda steps: parts)
     found, written_out = loss_and_gradient()
     assert looped.count("unroll=4") == 0 < written_out.count("unroll=4")
     for a, b in zip(wanted, found, strict=True):

@@ -13,9 +13,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from cyclax.core.products import steps_together, with_sums
+from cyclax.core.products import parts_of_time, steps_together, with_sums
 from cyclax.maps.base import AbstractPiecewiseLinearMap, times
 
 
@@ -35,7 +35,8 @@ def _lanes(function: Callable[..., Any], in_axes: tuple[int | None, ...]) -> Cal
 
 
 def _forced(projection, z, estimate, strength):
-    return _lanes(forced_state, (None, -1, -1, None))(projection, z, estimate, strength)
+    of_lanes = -1 if jnp.ndim(strength) else None
+    return _lanes(forced_state, (None, -1, -1, of_lanes))(projection, z, estimate, strength)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -77,30 +78,79 @@ def _forward(terms, map_, projection, z0, estimates, strengths):
     return (states, forced), (map_, projection, z0, estimates, strengths, states, forced)
 
 
-def _backward(terms, saved, gradients):
-    map_, projection, z0, estimates, strengths, states, forced = saved
-    gates = jax.vmap(_lanes(map_.preactivations, (-1,)))(forced) > 0
+def _adjoints(
+    terms: int,
+    map_: AbstractPiecewiseLinearMap,
+    projection: Float[Array, "..."],
+    outer: Float[Array, "T M B"],
+    strengths: Float[Array, " T"],
+    gates: Bool[Array, "T G B"],
+) -> tuple[Float[Array, "M B"], Float[Array, "T M B"], Float[Array, "T M B"]]:
+    """Carry the adjoint of the state back through time; `outer` is what each step adds to it.
+
+    **Returns:** the adjoints of the first state, of all states, and of the forced states.
+    """
+    steps, size, lanes = outer.shape
+    parts = parts_of_time(steps) if size <= terms else 1
+    length = -(-steps // parts)
 
     def pulled_back(map_, projection, adjoint, strength, gates):
-        """Give the adjoints of a forced state and of the state before it was forced; both maps are affine."""
-        zero = jnp.zeros_like(z0)
+        """Give the adjoints of a state before it was forced, and of the forced one; both maps are affine."""
+        zero = jnp.zeros_like(adjoint)
         _, pull = jax.vjp(lambda z: _lanes(type(map_).step, (None, -1, -1))(map_, z, gates), zero)
         _, unforce = jax.vjp(lambda z: _forced(projection, z, zero, strength), zero)
         (inner,) = pull(adjoint)
         return unforce(inner)[0], inner
 
-    pulled_back = with_sums(pulled_back, terms)
-
     def step(adjoint, inputs):
         outer, strength, open_ = inputs
         adjoint = adjoint + outer
-        following, inner = pulled_back(map_, projection, adjoint, strength, open_)
+        following, inner = with_sums(pulled_back, terms)(map_, projection, adjoint, strength, open_)
         return following, (adjoint, inner)
 
-    start = jnp.zeros_like(z0)
-    adjoint0, (adjoints, inner) = jax.lax.scan(
-        step, start, (gradients[0], strengths, gates), reverse=True, unroll=steps_together()
-    )
+    back = functools.partial(jax.lax.scan, reverse=True, unroll=steps_together())
+    if parts == 1:
+        adjoint0, (adjoints, inner) = back(step, jnp.zeros_like(outer[0]), (outer, strengths, gates))
+        return adjoint0, adjoints, inner
+
+    # Three times the root of T steps in place of T: with gates held a step is affine, and so are many. First all parts
+    # of time say at once what they make of an adjoint that enters, by its M unit vectors, and of none; then what enters
+    # follows from part to part; then all parts are gone through at once.
+
+    def parted(array):
+        """Make the parts of time lanes; steps beyond the last carry nothing back."""
+        array = jnp.pad(array, ((0, parts * length - steps), *[(0, 0)] * (array.ndim - 1)))
+        array = jnp.moveaxis(array.reshape(parts, length, *array.shape[1:]), 0, -2)
+        return array.reshape(*array.shape[:-2], parts * lanes)
+
+    def joined(array):
+        array = jnp.moveaxis(array.reshape(length, size, parts, lanes), 2, 0)
+        return array.reshape(parts * length, size, lanes)[:steps]
+
+    def compose(columns, inputs):
+        outer, strength, open_ = inputs
+        columns = columns.at[:, -1].add(outer)
+        over_columns = jax.vmap(pulled_back, (None, None, 1, None, None), 1)
+        return with_sums(over_columns, terms)(map_, projection, columns, strength, open_)[0], None
+
+    def enter(adjoint, part):
+        leaves = with_sums(lambda part, adjoint: jnp.einsum("ijb,jb->ib", part[:, :-1], adjoint) + part[:, -1], terms)
+        return leaves(part, adjoint), adjoint
+
+    inputs = parted(outer), parted(jnp.broadcast_to(strengths[:, None], (steps, lanes))), parted(gates)
+    unit = jnp.broadcast_to(jnp.eye(size, size + 1, dtype=outer.dtype)[..., None], (size, size + 1, parts * lanes))
+    composed, _ = back(compose, unit, inputs)
+    composed = jnp.moveaxis(composed.reshape(size, size + 1, parts, lanes), 2, 0)
+    _, entering = back(enter, jnp.zeros_like(outer[0]), composed)
+    adjoint0, (adjoints, inner) = back(step, jnp.moveaxis(entering, 0, 1).reshape(size, -1), inputs)
+    return adjoint0[:, :lanes], joined(adjoints), joined(inner)
+
+
+def _backward(terms, saved, gradients):
+    map_, projection, z0, estimates, strengths, states, forced = saved
+    gates = jax.vmap(_lanes(map_.preactivations, (-1,)))(forced) > 0
+
+    adjoint0, adjoints, inner = _adjoints(terms, map_, projection, gradients[0], strengths, gates)
 
     # The weights: all steps of all lanes at once, as rows, which is how large products like them.
     rows = lambda array: jnp.moveaxis(array, 1, 2).reshape(-1, array.shape[1])  # noqa: E731
