@@ -47,7 +47,7 @@ What stands in the way of fewer:
 - Spectra and orbits of few states: several steps, written out entry by entry, are one kernel, and what goes round the
   loop is copied and stored by as many as before. Larger frames take a kernel for most of their operations, and the
   host reads once a step.
-- All of it is in float64, but for training; there is no search in float32.
+- All of it is in float64, but for training, and for a search that is asked to move its starts in float32.
 
 """
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 import cyclax as cx
+from cyclax.core.products import launches_count
 from cyclax.lyapunov import kernel
 from cyclax.maps import orbits
 from cyclax.search import lanes, newton
@@ -58,9 +59,14 @@ def _turns(M: int, k: int) -> int:
     return -(-k // newton.steps_written_out(M))
 
 
-def _search(M: int, k: int, **bounds: float) -> Problem:
+def _together(steps: int) -> int:
+    """Give the steps of a turn, where so many are written out on GPUs."""
+    return steps if launches_count() else 1
+
+
+def _search(M: int, k: int, *, screened: bool = False, **bounds: float) -> Problem:
     def run():
-        cx.find_cycles(_network(M), k, key=0, finder=cx.SCYFI(starts=64), progress=False)
+        cx.find_cycles(_network(M), k, key=0, finder=cx.SCYFI(starts=64, screened=screened), progress=False)
 
     # A block of draws follows orbits for 32 steps, and solves words of k steps.
     rows = (
@@ -68,6 +74,12 @@ def _search(M: int, k: int, **bounds: float) -> Problem:
         Row("search.starts.drawn_starts", "block", 1, _turns(M, k)),
     )
     return Problem(f"search, M = {M}, k = {k}", run, rows)
+
+
+def _screened(M: int, k: int) -> Problem:
+    """Give the search in float32: its first kernel is the one that moves the starts."""
+    problem = _search(M, k, screened=True)
+    return dataclasses.replace(problem, title=f"{problem.title}, float32", rows=problem.rows[:1])
 
 
 def _fused(M: int, k: int, **bounds: float) -> Problem:
@@ -99,7 +111,9 @@ def _spectrum(M: int, exponents: int, **bounds: float) -> Problem:
     def run():
         cx.lyapunov_spectrum(_network(M), np.zeros(M), steps=200, warmup=50, num_exponents=exponents)
 
-    row = Row("lyapunov.kernel.run_chunk", "step", 1, units=kernel.TOGETHER if exponents == 2 else 1, **bounds)
+    row = Row(
+        "lyapunov.kernel.run_chunk", "step", 1, units=_together(kernel.TOGETHER) if exponents == 2 else 1, **bounds
+    )
     return Problem(f"spectrum, M = {M}, {exponents} exponents, one orbit", run, (row,))
 
 
@@ -114,9 +128,9 @@ def _training(title: str, model: Callable[[], object], **bounds: float) -> Probl
 
 def problems() -> list[Problem]:
     """Give all of them; under a `jax.default_backend` that says so, as on accelerators."""
-    layers = (Row("grids.orbit_layers._run", "step", 1, units=orbits.TOGETHER),)
+    layers = (Row("grids.orbit_layers._run", "step", 1, units=_together(orbits.TOGETHER)),)
     covariant = Row("lyapunov.covariant._forward", "step", 1), Row("lyapunov.covariant._backward", "step", 1)
-    tangents = Row("maps.orbits.follow_tangents", "step", 1, units=orbits.TOGETHER)
+    tangents = Row("maps.orbits.follow_tangents", "step", 1, units=_together(orbits.TOGETHER))
     linear = lambda: cx.AlmostLinearRNN.random(20, 10, key=jax.random.key(0), gain=0.4)  # noqa: E731
     shallow = lambda: cx.ShallowPLRNN.random(20, 50, key=jax.random.key(0), gain=0.4)  # noqa: E731
     vectors = lambda: cx.covariant_vectors(_network(2), np.ones(2), steps=100, warmup=50)  # noqa: E731
@@ -126,6 +140,8 @@ def problems() -> list[Problem]:
         _search(10, 8, at_most=74, reads_at_most=3),
         _fused(10, 8, at_most=1.5),
         _search(20, 8),
+        _screened(2, 8),
+        _screened(20, 8),
         _map(2, 8, layers),
         _map(10, 8),
         _paths(10),

@@ -27,7 +27,7 @@ _NUMBERS, _OPERATIONS, _LONGEST_CHUNK = 2**22, 2**34, 4096
 _CACHED = 40_000
 # Fewer orbits side by side are not carried along faster entry by entry, and fewer steps in all take less time than it
 # takes longer to compile (measured on 2 cores: 25 to 200 ns a step of an orbit are gained, for a second).
-_FEWEST_ORBITS, _FEWEST_STEPS = 64, 20_000_000
+_FEWEST_ORBITS, _FEWEST_STEPS = 64, 10_000_000
 # The integrator's error is measured so many times along an orbit.
 _MEASURED = 16
 # Of the series, so many numbers in all are kept, as averages over bins.

@@ -33,6 +33,8 @@ _DRAWN_TOGETHER = 64
 _MOST_GROWTH = 23.0
 # The same for one of several segments: rounding is amplified in solving for its first state, and again in running it.
 _MOST_GROWTH_OF_SEGMENTS = 14.0
+# The digits of float32, as a share of those of float64: so much less may be amplified.
+_DIGITS_OF_FLOAT32 = 24 / 53
 # Models searched in one call of the kernel on CPUs: enough to make the work of a call long beside its cost.
 _MODELS_AT_ONCE = 8
 # Memory for the pools of starts of the models that are searched in one call.
@@ -70,15 +72,17 @@ class Driver:
 
     def _segment(self) -> None:
         """Choose how many segments each order of each network is shot in."""
-        longest = max(self.networks[0].tallies)
+        longest, digits = max(self.networks[0].tallies), _DIGITS_OF_FLOAT32 if self.finder.screened else 1.0
         # What no Jacobian can exceed needs no measurement (and no compilation).
-        expanding = [network for network in self.networks if segments_for(longest, network.bounds.growth_bound()) > 1]
+        expanding = [
+            network for network in self.networks if segments_for(longest, network.bounds.growth_bound(), digits) > 1
+        ]
         for some in _groups(expanding, self.at_once):
             models, keys, scales = self._together(some, [network.key for network in some])
             rates = np.asarray(growth(models, keys, scales))
             for network, rate in zip(some, rates.tolist(), strict=False):
                 for order, known in network.tallies.items():
-                    known.segments = segments_for(order, rate)
+                    known.segments = segments_for(order, rate, digits)
 
     def _together(self, networks: list[Network], keys: list[Array]):
         """Stack models, keys and scales on the device; the last network is repeated to a full batch."""
@@ -91,7 +95,7 @@ class Driver:
 
     def _rounds(self, segments: int) -> Rounds:
         lanes = self.finder.lanes or max(32, default_lanes(self.num_states, segments) // self.at_once)
-        return Rounds(lanes, self.finder.moves)
+        return Rounds(lanes, self.finder.moves, screened=self.finder.screened)
 
     # -- driving ------------------------------------------------------------------------------------------------------
 
@@ -227,12 +231,15 @@ class Driver:
             absorb(network, network.tallies[job.order], outcome, i, int(sizes[i]), counted=False)
 
 
-def segments_for(order: int, rate: float) -> int:
-    """Give the number of segments, a power of 2 (each is a compilation), for a mean growth of e^rate a step."""
-    if not order * rate > _MOST_GROWTH:
+def segments_for(order: int, rate: float, digits: float = 1.0) -> int:
+    """Give the number of segments, a power of 2 (each is a compilation), for a mean growth of e^rate a step.
+
+    **Arguments:** `digits`: as a share of those of float64.
+    """
+    if not order * rate > digits * _MOST_GROWTH:
         return 1
     segments = 2
-    while order * rate > _MOST_GROWTH_OF_SEGMENTS * segments and segments < order:
+    while order * rate > digits * _MOST_GROWTH_OF_SEGMENTS * segments and segments < order:
         segments *= 2
     return segments
 

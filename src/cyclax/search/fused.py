@@ -31,7 +31,7 @@ from cyclax.core.draws import GOLDEN
 from cyclax.core.products import most_terms, with_sums
 from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.lanes import Fate, Lanes, Pool, Record, Search, arrived, last_bits, refill
-from cyclax.search.linear import SINGULAR_PIVOT
+from cyclax.search.linear import singular_pivot
 from cyclax.search.newton import salts_of
 
 # Whether JAX runs the kernel operation by operation, on any device: for tests.
@@ -200,7 +200,7 @@ def _solved(rows: list, right: list, column):
             rows[i], right[i] = rows[i] - factor[None] * rows[c], right[i] - factor * right[c]
         pivots.append(entries[c])
     sizes = [jnp.abs(pivot) for pivot in pivots]
-    least = SINGULAR_PIVOT * functools.reduce(jnp.maximum, sizes, 1.0)
+    least = singular_pivot(sizes[0].dtype) * functools.reduce(jnp.maximum, sizes, 1.0)
     regular = functools.reduce(jnp.bitwise_and, (size > least for size in sizes))
     solution, known = [], jnp.zeros_like(rows[0])
     for i in reversed(range(len(rows))):

@@ -23,11 +23,11 @@ from cyclax.maps.base import AbstractPiecewiseLinearMap
 from cyclax.search.linear import UNROLLED_SIZE
 from cyclax.search.newton import largest, newton_step, steps_written_out
 
-# A displacement this small, relative to the size of the state, is no displacement: the start has converged although
-# rounding may still flip the gates (a cycle on a border, as z = 0 in a network without bias).
-_STANDSTILL = 1e-14
-# A state this large has left any region of interest; its square would overflow.
-_LOST = 1e120
+# A displacement of so few roundings of the state is no displacement: the start has converged although rounding may
+# still flip the gates (a cycle on a border, as z = 0 in a network without bias).
+_STANDSTILL = 45
+# A state as large as this power of the largest number has left any region of interest; its square would overflow.
+_LOST = 0.39
 # Memory for the composed Jacobians and their neighbours: where elimination is vectorized over lanes it should stay in
 # the nearest caches; where LAPACK solves lane by lane, longer rows for the products count more (measured on 2 cores).
 _VECTOR_BYTES = 2**18
@@ -88,12 +88,16 @@ class Search(NamedTuple):
 
 
 @functools.lru_cache(maxsize=16)
-def initial_search(models: int, num_states: int, segments: int, lanes: int) -> Search:
+def initial_search(models: int, num_states: int, segments: int, lanes: int, dtype: Any = np.float64) -> Search:
     """All lanes idle, no start taken. Kept, as it is made of a dozen small arrays. Under `numerics()`."""
     # Arrays of NumPy: each operation of JAX would be compiled.
     zeros = np.zeros((models, lanes), np.int32)
     arrays = np.zeros((models, lanes), np.uint64), zeros, zeros + np.int32(Fate.LOST), zeros - np.int32(1)
-    more = np.zeros((models, num_states, segments, lanes)), zeros[:, 0], np.zeros((models, _LOOP_TABLE), np.uint64)
+    more = (
+        np.zeros((models, num_states, segments, lanes), dtype),
+        zeros[:, 0],
+        np.zeros((models, _LOOP_TABLE), np.uint64),
+    )
     (none, moves, fate, start), (z, following, loops) = jax.device_put((arrays, more))
     return Search(Lanes(z, none, moves, fate, start, none, none), following, loops)
 
@@ -162,11 +166,17 @@ def arrived(lanes: Lanes, step, most_moves, *, hit: Any = False, loop: Any = Fal
     displacement, word, singular = step
     z = jax.tree.map(jnp.add, lanes.z, displacement)
     size, distance = (_sizes(some, word.shape) for some in (z, displacement))
+    number = jnp.finfo(size.dtype)
     moving = lanes.fate == Fate.MOVING
     moves = lanes.moves + 1
-    hit |= (word == lanes.word) | (distance <= _STANDSTILL * size)
+    hit |= (word == lanes.word) | (distance <= _STANDSTILL * float(number.eps) * size)
     again = (word == lanes.before) | (word == lanes.anchor)
-    ends = ((singular, Fate.SINGULAR), (~(size < _LOST), Fate.LOST), (hit, Fate.HIT), (again | loop, Fate.LOOP))
+    ends = (
+        (singular, Fate.SINGULAR),
+        (~(size < float(number.max) ** _LOST), Fate.LOST),
+        (hit, Fate.HIT),
+        (again | loop, Fate.LOOP),
+    )
     fate: Any = jnp.where(moves >= most_moves, jnp.int32(Fate.TIRED), jnp.int32(Fate.MOVING))
     for ended, how in reversed(ends):  # the first that applies decides
         fate = jnp.where(ended, jnp.int32(how), fate)
@@ -204,7 +214,7 @@ def advance(models, order, search: Search, pool: Pool, most_moves, length) -> tu
     _, num_states, segments, _ = search.lanes.z.shape
     states = jax.ShapeDtypeStruct(search.lanes.z.shape[:2], float)
     gates = jax.eval_shape(jax.vmap(lambda model, z: model.preactivations(z)), models, states)
-    if moves_are_fused(num_states, segments, gates.shape[1]):
+    if search.lanes.z.dtype == jnp.float64 and moves_are_fused(num_states, segments, gates.shape[1]):
         from cyclax.search import fused  # which imports what only GPUs need
 
         return fused.round_of(models, order, search, pool, most_moves, length)
@@ -250,20 +260,23 @@ class Rounds:
     """The driver of the kernel: runs a pool of starts to the end.
 
     **Arguments:** `lanes`: how many starts of a model move together; `most_moves`: after which a start is given up;
-    `pool`: room for starts of a model (another size is another compilation).
+    `pool`: room for starts of a model (another size is another compilation); `screened`: starts move in float32, and
+    one for each word that they hit moves on from there in float64.
     """
 
     lanes: int
     most_moves: int
     pool: int = POOL
+    screened: bool = False
 
     def compiled(self, models: AbstractPiecewiseLinearMap, number: int, num_states: int, segments: int) -> None:
         """Compile what `run` needs, by a round of no moves; in a thread, it takes no time of one's own."""
-        pool = np.zeros((number, num_states, segments, self.pool)), np.zeros((number, self.pool), np.uint64)
+        words = np.zeros((number, self.pool), np.uint64), np.zeros(number, np.int32)
         with numerics():
-            search = initial_search(number, num_states, segments, self.lanes)
-            waiting = Pool(*jax.device_put((*pool, np.zeros(number, np.int32))))
-            advance(models, 1, search, waiting, self.most_moves, np.int32(0))
+            for dtype in (np.float32, np.float64)[not self.screened :]:
+                search = initial_search(number, num_states, segments, self.lanes, dtype)
+                pool = Pool(*jax.device_put((np.zeros((number, num_states, segments, self.pool), dtype), *words)))
+                advance(_cast(models, dtype), 1, search, pool, self.most_moves, np.int32(0))
 
     def run(
         self,
@@ -279,13 +292,37 @@ class Rounds:
         Only the first `size (B,)` are run. Must be called under `numerics()`. When `stop()` says so it
         returns early, and the fate of the starts that were under way is `MOVING`, as is that of those not run.
         """
+        if not self.screened:
+            return self._run(models, order, z, word, size, stop, np.float64)
+        outcome = self._run(models, order, z, word, size, stop, np.float32)
+        # A word met in float32 is not yet one of a cycle, nor is its state exact: each goes on once, as a new start.
+        hits = [np.flatnonzero(fate == Fate.HIT) for fate in outcome.fate]
+        distinct = [
+            np.unique(words[hit], return_index=True, return_inverse=True)
+            for words, hit in zip(outcome.word, hits, strict=True)
+        ]
+        sizes = np.array([len(words) for words, *_ in distinct])
+        most = max(1, int(np.max(sizes)))
+        z = np.zeros((*z.shape[:-1], most))
+        for b, (hit, (_, first, _)) in enumerate(zip(hits, distinct, strict=True)):
+            z[b, :, :, : len(first)] = outcome.z[b][:, :, hit[first]]
+        again = self._run(models, order, z, np.zeros((len(z), most), np.uint64), sizes, stop, np.float64)
+        for b, (hit, (_, first, which)) in enumerate(zip(hits, distinct, strict=True)):
+            outcome.z[b][:, :, hit] = again.z[b][:, :, which]
+            outcome.word[b, hit], outcome.fate[b, hit] = again.word[b, which], again.fate[b, which]
+            outcome.moves[b, hit[first]] += again.moves[b, : len(first)]
+        return outcome
+
+    def _run(self, models, order: int, z, word, size, stop, dtype: Any) -> Outcome:
+        """Run a pool in one precision."""
         number, num_states, segments, starts = z.shape
+        models = _cast(models, dtype)
         moves = np.zeros((number, starts), np.int32)
         outcome = Outcome(z.copy(), word.copy(), moves, np.zeros_like(moves))
         padding = ((0, 0), (0, self.pool - starts))
-        padded = np.pad(z, ((0, 0), (0, 0), *padding)), np.pad(word, padding), np.asarray(size, np.int32)
+        padded = np.pad(z.astype(dtype), ((0, 0), (0, 0), *padding)), np.pad(word, padding), np.asarray(size, np.int32)
         pool = Pool(*jax.device_put(padded))
-        search, finished = initial_search(number, num_states, segments, self.lanes), 0
+        search, finished = initial_search(number, num_states, segments, self.lanes, dtype), 0
         length = np.int32(np.clip(OPERATIONS / 4 / (number * self.lanes * operations(num_states, order)), 1, ROUND))
         while finished < np.sum(size) and not stop():
             search, record = advance(models, order, search, pool, self.most_moves, length)
@@ -298,6 +335,11 @@ class Rounds:
             outcome.word[b, start], outcome.moves[b, start] = record.word[t, b, lane], record.moves[t, b, lane]
             outcome.fate[b, start] = record.fate[t, b, lane]
         return outcome
+
+
+def _cast(models: AbstractPiecewiseLinearMap, dtype: Any) -> AbstractPiecewiseLinearMap:
+    """Give models whose numbers have a precision; the same ones where it is theirs."""
+    return jax.tree.map(lambda leaf: leaf if leaf.dtype in (dtype, bool, int) else leaf.astype(dtype), models)
 
 
 def operations(num_states: int, order: int) -> float:

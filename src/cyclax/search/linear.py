@@ -1,6 +1,7 @@
 """Small linear systems, many at a time, with the lanes on the last axis so that each operation is one vector loop."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +11,17 @@ from jaxtyping import Array, Bool, Float
 # one lane after another (measured on 2 cores, M = 10: 0.5 against 1.3 microseconds; M = 30: 6.6 against 7.4).
 UNROLLED_SIZE = 16
 
-# A matrix I - P is called singular where its smallest pivot is below this share of its largest, or of the identity's:
-# a few roundings. Long cycles of chaotic maps have regular I - P with pivots up to 1e13 times apart.
-SINGULAR_PIVOT = 1e-15
+# A matrix I - P is called singular where its smallest pivot is below so many roundings of its largest, or of the
+# identity's. Long cycles of chaotic maps have regular I - P with pivots up to 1e13 times apart.
+_ROUNDINGS = 4.5
 
 # Up to this size loops over columns are written out, so that XLA fuses them.
 _UNROLLED_COLUMNS = 4
+
+
+def singular_pivot(dtype: Any) -> float:
+    """Give the share of the largest pivot below which one says that a matrix is singular."""
+    return _ROUNDINGS * float(jnp.finfo(dtype).eps)
 
 
 def solve_lanes(
@@ -43,7 +49,7 @@ def solve_lanes(
         row, table = _eliminate_column(table) if remaining > 1 else (table[0], table)
         rows.append(row)
     pivots = jnp.abs(jnp.stack([row[0] for row in rows]))
-    singular = ~(jnp.min(pivots, axis=0) > SINGULAR_PIVOT * jnp.max(pivots, axis=0, initial=1.0))
+    singular = ~(jnp.min(pivots, axis=0) > singular_pivot(pivots.dtype) * jnp.max(pivots, axis=0, initial=1.0))
     solution = []
     for row in reversed(rows):
         known = sum(row[1 + j] * x for j, x in enumerate(reversed(solution)))
@@ -82,7 +88,7 @@ def _eliminate_in_a_loop(table: Float[Array, "M N L"]) -> tuple[Float[Array, "M 
 
     table = jax.lax.fori_loop(0, size, column, table)
     pivots = jnp.abs(jnp.sum(jnp.where((rows == rows.T)[..., None], table[:, :size], 0), axis=1))
-    singular = ~(jnp.min(pivots, axis=0) > SINGULAR_PIVOT * jnp.max(pivots, axis=0, initial=1.0))
+    singular = ~(jnp.min(pivots, axis=0) > singular_pivot(pivots.dtype) * jnp.max(pivots, axis=0, initial=1.0))
 
     def substitute(i, known):
         i = size - 1 - i

@@ -112,7 +112,7 @@ def compose(
         gates = gates_at(begins + t, maps.preactivations(z))
         following, pushed = push(maps, z, product, gates)
         hashed = word * jnp.uint64(GOLDEN) + _salted(gates)
-        stepped = following, pushed, hashed
+        stepped = following.astype(z.dtype), pushed.astype(z.dtype), hashed
         if segments == together == 1 and jnp.ndim(order) == 0:
             return stepped
         return tuple(jnp.where(t < lengths, new, old) for new, old in zip(stepped, carry, strict=True))

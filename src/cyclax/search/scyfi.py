@@ -23,6 +23,8 @@ class SCYFI(AbstractFinder):
     - `moves`: most moves of one start; each is one solve.
     - `lanes`: starts that move together; chosen for the cache by default. The result does not depend on it.
     - `seconds`: time budget of the whole call; what has been found by then is returned, marked so.
+    - `screened`: starts move in float32, for devices on which float64 is slow; what they hit is searched again in
+      float64. Cycles whose states lie nearer to a border than the roundings of float32 are missed.
     """
 
     unseen: float = 1e-3
@@ -30,6 +32,7 @@ class SCYFI(AbstractFinder):
     moves: int = 64
     lanes: int | None = None
     seconds: float | None = None
+    screened: bool = False
 
     def __post_init__(self):
         check_fields(self, "starts", "moves")
