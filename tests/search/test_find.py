@@ -484,6 +484,7 @@ def test_seeds_do_not_depend_on_the_global_precision():
         ({"unseen": 1}, ValueError),
         ({"seconds": 0}, ValueError),
         ({"starts": True}, TypeError),
+        ({"screened": "float32"}, TypeError),
     ],
 )
 def test_bad_settings_name_themselves(settings, error):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from cyclax.core.checks import switch
 from cyclax.search.driver import Driver
 from cyclax.search.finder import AbstractFinder, check_fields
 
@@ -36,6 +37,7 @@ class SCYFI(AbstractFinder):
 
     def __post_init__(self):
         check_fields(self, "starts", "moves")
+        object.__setattr__(self, "screened", switch(self.screened, "SCYFI: screened"))
 
     def search(self, networks, stop, *, given, progress):
         """Search in threads, with the kernel."""
