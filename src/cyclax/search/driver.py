@@ -95,7 +95,7 @@ class Driver:
 
     def _rounds(self, segments: int) -> Rounds:
         lanes = self.finder.lanes or max(32, default_lanes(self.num_states, segments) // self.at_once)
-        return Rounds(lanes, self.finder.moves, screened=self.finder.screened)
+        return Rounds(lanes, self.finder.moves, dtype=np.float32 if self.finder.screened else np.float64)
 
     # -- driving ------------------------------------------------------------------------------------------------------
 

@@ -260,23 +260,21 @@ class Rounds:
     """The driver of the kernel: runs a pool of starts to the end.
 
     **Arguments:** `lanes`: how many starts of a model move together; `most_moves`: after which a start is given up;
-    `pool`: room for starts of a model (another size is another compilation); `screened`: starts move in float32, and
-    one for each word that they hit moves on from there in float64.
+    `pool`: room for starts of a model (another size is another compilation); `dtype`: what starts move in.
     """
 
     lanes: int
     most_moves: int
     pool: int = POOL
-    screened: bool = False
+    dtype: Any = np.float64
 
     def compiled(self, models: AbstractPiecewiseLinearMap, number: int, num_states: int, segments: int) -> None:
         """Compile what `run` needs, by a round of no moves; in a thread, it takes no time of one's own."""
-        words = np.zeros((number, self.pool), np.uint64), np.zeros(number, np.int32)
+        pool = np.zeros((number, num_states, segments, self.pool), self.dtype), np.zeros((number, self.pool), np.uint64)
         with numerics():
-            for dtype in (np.float32, np.float64)[not self.screened :]:
-                search = initial_search(number, num_states, segments, self.lanes, dtype)
-                pool = Pool(*jax.device_put((np.zeros((number, num_states, segments, self.pool), dtype), *words)))
-                advance(_cast(models, dtype), 1, search, pool, self.most_moves, np.int32(0))
+            search = initial_search(number, num_states, segments, self.lanes, self.dtype)
+            waiting = Pool(*jax.device_put((*pool, np.zeros(number, np.int32))))
+            advance(_cast(models, self.dtype), 1, search, waiting, self.most_moves, np.int32(0))
 
     def run(
         self,
@@ -292,37 +290,18 @@ class Rounds:
         Only the first `size (B,)` are run. Must be called under `numerics()`. When `stop()` says so it
         returns early, and the fate of the starts that were under way is `MOVING`, as is that of those not run.
         """
-        if not self.screened:
-            return self._run(models, order, z, word, size, stop, np.float64)
-        outcome = self._run(models, order, z, word, size, stop, np.float32)
-        # A word met in float32 is not yet one of a cycle, nor is its state exact: each goes on once, as a new start.
-        hits = [np.flatnonzero(fate == Fate.HIT) for fate in outcome.fate]
-        distinct = [
-            np.unique(words[hit], return_index=True, return_inverse=True)
-            for words, hit in zip(outcome.word, hits, strict=True)
-        ]
-        sizes = np.array([len(words) for words, *_ in distinct])
-        most = max(1, int(np.max(sizes)))
-        z = np.zeros((*z.shape[:-1], most))
-        for b, (hit, (_, first, _)) in enumerate(zip(hits, distinct, strict=True)):
-            z[b, :, :, : len(first)] = outcome.z[b][:, :, hit[first]]
-        again = self._run(models, order, z, np.zeros((len(z), most), np.uint64), sizes, stop, np.float64)
-        for b, (hit, (_, first, which)) in enumerate(zip(hits, distinct, strict=True)):
-            outcome.z[b][:, :, hit] = again.z[b][:, :, which]
-            outcome.word[b, hit], outcome.fate[b, hit] = again.word[b, which], again.fate[b, which]
-            outcome.moves[b, hit[first]] += again.moves[b, : len(first)]
-        return outcome
-
-    def _run(self, models, order: int, z, word, size, stop, dtype: Any) -> Outcome:
-        """Run a pool in one precision."""
         number, num_states, segments, starts = z.shape
-        models = _cast(models, dtype)
+        models = _cast(models, self.dtype)
         moves = np.zeros((number, starts), np.int32)
         outcome = Outcome(z.copy(), word.copy(), moves, np.zeros_like(moves))
         padding = ((0, 0), (0, self.pool - starts))
-        padded = np.pad(z.astype(dtype), ((0, 0), (0, 0), *padding)), np.pad(word, padding), np.asarray(size, np.int32)
+        padded = (
+            np.pad(z.astype(self.dtype), ((0, 0), (0, 0), *padding)),
+            np.pad(word, padding),
+            np.asarray(size, np.int32),
+        )
         pool = Pool(*jax.device_put(padded))
-        search, finished = initial_search(number, num_states, segments, self.lanes, dtype), 0
+        search, finished = initial_search(number, num_states, segments, self.lanes, self.dtype), 0
         length = np.int32(np.clip(OPERATIONS / 4 / (number * self.lanes * operations(num_states, order)), 1, ROUND))
         while finished < np.sum(size) and not stop():
             search, record = advance(models, order, search, pool, self.most_moves, length)
@@ -338,8 +317,9 @@ class Rounds:
 
 
 def _cast(models: AbstractPiecewiseLinearMap, dtype: Any) -> AbstractPiecewiseLinearMap:
-    """Give models whose numbers have a precision; the same ones where it is theirs."""
-    return jax.tree.map(lambda leaf: leaf if leaf.dtype in (dtype, bool, int) else leaf.astype(dtype), models)
+    """Give models whose numbers have a precision; the same arrays where it is theirs."""
+    other = lambda leaf: jnp.issubdtype(leaf.dtype, jnp.inexact) and leaf.dtype != dtype  # noqa: E731
+    return jax.tree.map(lambda leaf: leaf.astype(dtype) if other(leaf) else leaf, models)
 
 
 def operations(num_states: int, order: int) -> float:

@@ -24,8 +24,8 @@ class SCYFI(AbstractFinder):
     - `moves`: most moves of one start; each is one solve.
     - `lanes`: starts that move together; chosen for the cache by default. The result does not depend on it.
     - `seconds`: time budget of the whole call; what has been found by then is returned, marked so.
-    - `screened`: starts move in float32, for devices on which float64 is slow; what they hit is searched again in
-      float64. Cycles whose states lie nearer to a border than the roundings of float32 are missed.
+    - `screened`: starts move in float32, for devices on which float64 is slow. The words that they hit are solved and
+      checked in float64; those of cycles that lie nearer to a border than the roundings of float32 may be missed.
     """
 
     unseen: float = 1e-3
