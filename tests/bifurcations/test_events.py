@@ -742,6 +742,37 @@ def test_large_weights_that_cancel(first, last, expected):
         assert np.isclose(event.at, at, rtol=0, atol=2e-11)
 
 
+def test_events_of_a_word_that_follow_closely_upon_another_of_it():
+    """Within 1e-13 of s = 0 a fixed point passes -1, ends at a border and comes back from infinity: it is at both ends.
+
+    Where a walk reads signs off past the first of these, all is as it was. Places: of the line in rationals.
+    """
+    first = cx.AlmostLinearRNN(
+        A=[562949953421312.9, 562949953421312.6],
+        W=[[-562949953421311.9, 1.337842480522728], [0.7890308774379656, -562949953421311.5]],
+        h=[-0.06374374656051282, 0.13510749221444066],
+        num_gated=1,
+    )
+    last = cx.AlmostLinearRNN(
+        A=[530531240414716.6, 533323742019344.8],
+        W=[[-547963144903090.94, 1.4338732613124305], [0.7899457795337588, -664101849585122.1]],
+        h=[-0.07931247441633359, 0.17901167172687418],
+        num_gated=1,
+    )
+    expected = [
+        ("degenerate flip", 1.175247019253371e-14, "R", "both"),
+        ("persistence", 2.135538050643030e-14, "R", "before"),
+        ("degenerate transcritical", 2.2001593845616e-14, "R", "after"),
+        ("degenerate flip", 1.147321568526104e-13, "L", "both"),
+    ]
+    events = events_of(first, last, 1)
+    assert [event.type for event in events] == [kind for kind, *_ in expected]
+    for event, (_, at, text, side) in zip(events, expected, strict=True):
+        assert abs(event.at - at) <= event.bracket + 1e-28
+        sides = {word_key(some): own for some, own in zip(event.words, event.sides, strict=True)}
+        assert sides[word_key(word(text))] == side
+
+
 def test_a_fixed_point_that_float64_puts_at_infinity():
     """det(I - P) = 2e-17, which float64 takes for 0: the fixed point is at 3e17, and comes nearer without an event."""
     first = cx.AlmostLinearRNN(

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import scipy.linalg
 
-from cyclax.bifurcations.branch import LOST, Branch
+from cyclax.bifurcations.branch import LOST, Branch, Paths, held
 from cyclax.bifurcations.event import Event, EventType, Feigin, Flip, Side, feigin
 from cyclax.cycles.decide import Decider
 from cyclax.cycles.exact_form import exact_form
@@ -33,6 +33,8 @@ _SAME_POINT = 1e-7
 _ROOT = 1e-6
 # Jacobians that change by more than this between neighboring places may have multipliers on both sides of +-1 there.
 _MOVED = 1e-6
+# A multiplier this close to +1 may pass it where a border is met.
+_NEAR_ONE = 1e-6
 # I - P has a solution where it is singular if q is so close to its range.
 _IN_RANGE = 1e-8
 
@@ -99,6 +101,21 @@ def at_infinity(
         reason="codimension two: several multipliers are +1" if several else "",
     )
     return SpecialPoint("infinity", (walk.word,), event, (Emanating(walk.pair, walk.word, _other(walk.side), True),))
+
+
+def through_infinity(paths: Paths, pair, words, here: Branch, beyond: Branch, values, past) -> np.ndarray:
+    """Whether words `(n, k, G)` go through infinity at once: det(I - P) changes sign, and they are cycles again.
+
+    Where a multiplier is +1 next to the place, they may be so a little later: where q is in the range of I - P but
+    for rounding, the cycle is at infinity within rounding of the place only.
+    """
+    through = (np.sign(here.minus) != np.sign(beyond.minus)) & np.all(beyond.heights >= 0, axis=(1, 2))
+    rows = np.flatnonzero(~through & (np.min(np.abs(values - 1), axis=1) < _NEAR_ONE))
+    if len(rows):
+        there = held(paths, pair[rows], past[rows], words[rows])
+        through[rows] = np.sign(here.minus[rows]) != np.sign(there.minus)
+        through[rows] &= np.all(there.heights >= 0, axis=(1, 2))
+    return through
 
 
 def of_stability(walk: Continued, flips: bool, values, both, place: float, width: float) -> SpecialPoint:

@@ -14,7 +14,15 @@ import numpy as np
 
 from cyclax.bifurcations.branch import Branch, Paths, held
 from cyclax.bifurcations.chains import reconcile
-from cyclax.bifurcations.classify import NEAR, OUTSIDE, SpecialPoint, at_border, at_infinity, of_stability
+from cyclax.bifurcations.classify import (
+    NEAR,
+    OUTSIDE,
+    SpecialPoint,
+    at_border,
+    at_infinity,
+    of_stability,
+    through_infinity,
+)
 from cyclax.bifurcations.continuation import (
     Continuation,
     Ends,
@@ -26,7 +34,7 @@ from cyclax.bifurcations.continuation import (
     vanishing,
     walked,
 )
-from cyclax.bifurcations.event import Event, EventType, Side, by_place
+from cyclax.bifurcations.event import UNLISTED, Event, EventType, Side, by_place
 from cyclax.bifurcations.line import Path
 from cyclax.bifurcations.node import SAME_PLACE, Node
 from cyclax.bifurcations.watched import Stretch
@@ -46,19 +54,9 @@ _AT_AN_END = 1e-12
 _PAST = 1e-6
 # Planes that are one at a place are one so far from there, too, or switch apart.
 _FAR_OFF = 0.618
-# A multiplier this close to +1 may pass it where a border is met.
-_AT_ONE = 1e-6
 _ALONG = "the word is within rounding of a border all along"
 _STAYS = "its points are on a border from here on, and cross none"
 _NOTHING_BEYOND = "the word that takes its place is no cycle beyond the border"
-# What a word that is not on the list of an end is there: the type of its event, and what to say of it.
-_UNLISTED: dict[Outcome, tuple[EventType, str]] = {
-    Outcome.CYCLE: ("unexplained", "the word is a cycle at {} too, but not on the list there"),
-    Outcome.BORDER: ("border collision", "at {} it is on a border, to within rounding"),
-    Outcome.FAMILY: ("family", "at {} the word has a family of solutions"),
-    Outcome.NONE: ("unexplained", "the word ceases to be a cycle so close to {} that float64 does not tell how"),
-    Outcome.OPEN: ("unexplained", "whether the word is a cycle at {} is not decided"),
-}
 
 Groups = Mapping[int, tuple[np.ndarray, np.ndarray]]
 
@@ -77,6 +75,7 @@ class Comparison:
         self.calm: dict[tuple[int, int], np.ndarray] = {}  # words that are the same at both ends
         self.followed: list[Stretch] = []  # where walks found their words to be cycles
         self.reached: set[tuple[int, int]] = set()  # cycles at s = 1 to which a walk has come
+        self.arrived: list[Continuation] = []  # walks from an event that came to an end of the way
 
     def run(self, before: Groups, after: Groups) -> list[tuple[Event, ...]]:
         """Give the events of each pair, from the cycles at its ends."""
@@ -162,14 +161,25 @@ class Comparison:
         return one.inside & other.inside & alike(one, other)
 
     def _called_back(self) -> list[Continuation]:
-        """Words at both ends that an event on the way says to begin or to end there: they are followed after all."""
-        walks = []
+        """Words of which an event says that they begin or end there, where no walk of theirs has met it: once more."""
+        words = {}
         for pair, nodes in enumerate(self.nodes):
-            for code in {code for node in nodes for code, _ in node.meeting}:
-                word = self.calm.pop((pair, code), None)
-                if word is not None:
-                    walks += [Continuation(pair, word, code, *way, True) for way in ((1, 0.0, 0.0), (-1, 1.0, 1.0))]
-        return walks
+            for key in {(pair, code) for node in nodes for code, _ in node.meeting} & self.calm.keys():
+                words[key] = self.calm.pop(key)
+        for walk in list(self.arrived):
+            key = walk.pair, walk.code
+            own = (node for node in self.nodes[walk.pair] if any(code == walk.code for code, _ in node.meeting))
+            if any(node.beyond(walk.start, walk.toward) for node in own):
+                # Its signs were read off beyond that event: now in more digits.
+                words[key], self.paths.fine[walk.pair] = walk.word, True
+                self.arrived.remove(walk)
+                self.reached.discard(key)
+        return [
+            Continuation(pair, word, code, toward, end, end, True)
+            for (pair, code), word in words.items()
+            for toward, end in ((1, 0.0), (-1, 1.0))
+            if (pair, code) in self.present[end]
+        ]
 
     def _follow(self, walks: list[Continuation]) -> None:
         for _ in range(_GENERATIONS):
@@ -221,6 +231,8 @@ class Comparison:
         lost = []
         for i in rows:
             walk = walks[i]
+            if not walk.given:
+                self.arrived.append(walk)
             if (walk.pair, walk.code) in self.present[walk.end]:
                 if walk.toward > 0:
                     self.reached.add((walk.pair, walk.code))
@@ -257,7 +269,7 @@ class Comparison:
     def _unlisted(self, walk: Continuation, word: np.ndarray) -> None:
         """Say of a word that float64 takes for a cycle, and that is not on the list of its end, what it is there."""
         outcome = self._outcome(walk.pair, walk.end, word)
-        kind, reason = _UNLISTED[outcome]
+        kind, reason = UNLISTED[outcome]
         self._note(walk, walk.end, kind, reason.format(f"s = {walk.end:g}"), missing=outcome == Outcome.CYCLE)
 
     def _outcome(self, pair: int, end: float, word: np.ndarray) -> Outcome:
@@ -298,7 +310,7 @@ class Comparison:
         for j, i in enumerate(rows):
             if 0 <= column[i] < num_tests:
                 close[j].flat[column[i]] = True
-        through = self._through(pair, words, here, beyond, values, past)
+        through = through_infinity(self.paths, pair, words, here, beyond, values, past)
         along, exactly = self._staying([walks[i] for i in rows], (low[rows] + high[rows]) / 2, close)
         for j, i in enumerate(rows):
             walk = walks[i]
@@ -369,20 +381,6 @@ class Comparison:
         else:
             self._unexplained(walk, place, _ALONG)
 
-    def _through(self, pair, words, here: Branch, beyond: Branch, values, past) -> np.ndarray:
-        """Whether words `(n, k, G)` go through infinity at once: det(I - P) changes sign, and they are cycles again.
-
-        Where a multiplier is +1 next to the place, they may be so a little later: where q is in the range of I - P but
-        for rounding, the cycle is at infinity within rounding of the place only.
-        """
-        through = (np.sign(here.minus) != np.sign(beyond.minus)) & np.all(beyond.heights >= 0, axis=(1, 2))
-        rows = np.flatnonzero(~through & (np.min(np.abs(values - 1), axis=1) < _AT_ONE))
-        if len(rows):
-            there = held(self.paths, pair[rows], past[rows], words[rows])
-            through[rows] = np.sign(here.minus[rows]) != np.sign(there.minus)
-            through[rows] &= np.all(there.heights >= 0, axis=(1, 2))
-        return through
-
     def _near(self, here: Branch, pair, places, words, sizes) -> np.ndarray:
         """Which points of words are on borders `(n, k, G)`, to within rounding; `sizes` are of the terms on the way.
 
@@ -425,6 +423,8 @@ class Comparison:
             nodes.append(node)
         elif turn.kind == "infinity" and node.event.sides != turn.event.sides:
             node.event = dataclasses.replace(node.event, sides=("both",))
+        elif turn.event.bracket < node.event.bracket:
+            node.event = dataclasses.replace(node.event, at=turn.event.at, bracket=turn.event.bracket)
         node.followed.add((walk.code, walk.side))
         touched.append(node)
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 
+from cyclax.cycles.decide import Outcome
 from cyclax.cycles.multipliers import ROUGH_PRODUCT, multipliers_of, product_of, sound_multipliers
 
 EventType = Literal[
@@ -24,6 +25,14 @@ EventType = Literal[
     "unexplained",
 ]
 Side = Literal["before", "after", "both", "undecided"]
+# What a word that is not on the list of an end is there: the type of its event, and what to say of it.
+UNLISTED: dict[Outcome, tuple[EventType, str]] = {
+    Outcome.CYCLE: ("unexplained", "the word is a cycle at {} too, but not on the list there"),
+    Outcome.BORDER: ("border collision", "at {} it is on a border, to within rounding"),
+    Outcome.FAMILY: ("family", "at {} the word has a family of solutions"),
+    Outcome.NONE: ("unexplained", "the word ceases to be a cycle so close to {} that float64 does not tell how"),
+    Outcome.OPEN: ("unexplained", "whether the word is a cycle at {} is not decided"),
+}
 
 
 def check_types(kinds: Iterable[str], name: str, own: Iterable[str] = ()) -> None:
