@@ -56,12 +56,14 @@ def test_results_are_those_of_the_function(name):
         np.testing.assert_allclose(b, a, rtol=1e-14, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["sort", "argmax", "solve", "loop"])
+@pytest.mark.parametrize("name", ["sort", "argmax", "solve", "loop", "sum of nothing", "product of nothing"])
 def test_what_has_no_such_form_is_told(name):
     functions = {
         "sort": jnp.sort,
         "argmax": jnp.argmax,
         "solve": lambda x: jnp.linalg.solve(jnp.eye(3) + x, x),
+        "sum of nothing": lambda x: jnp.sum(x[:0]),
+        "product of nothing": lambda x: jnp.zeros((2, 0)) @ x[:0],
         "loop": lambda x: jax.lax.fori_loop(0, 3, lambda i, x: 2 * x, x),
     }
     assert operations(over_lanes(functions[name]), np.zeros((3, LANES))) == np.inf

@@ -88,6 +88,8 @@ def _count(jaxpr: Any) -> float:
             total += _count(inner.jaxpr)
         elif name in _ELEMENTWISE:
             total += equation.outvars[0].aval.size
+        elif first is not None and first.aval.size == 0:
+            return math.inf  # sums of nothing
         elif name in _REDUCING:
             total += first.aval.size
         elif name == "dot_general":
