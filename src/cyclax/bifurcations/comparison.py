@@ -76,6 +76,7 @@ class Comparison:
         self.followed: list[Stretch] = []  # where walks found their words to be cycles
         self.reached: set[tuple[int, int]] = set()  # cycles at s = 1 to which a walk has come
         self.arrived: list[Continuation] = []  # walks from an event that came to an end of the way
+        self.again: set[tuple[int, int]] = set()  # words that were followed once more
 
     def run(self, before: Groups, after: Groups) -> list[tuple[Event, ...]]:
         """Give the events of each pair, from the cycles at its ends."""
@@ -166,13 +167,13 @@ class Comparison:
         for pair, nodes in enumerate(self.nodes):
             for key in {(pair, code) for node in nodes for code, _ in node.meeting} & self.calm.keys():
                 words[key] = self.calm.pop(key)
-        for walk in list(self.arrived):
-            key = walk.pair, walk.code
-            own = (node for node in self.nodes[walk.pair] if any(code == walk.code for code, _ in node.meeting))
-            if any(node.beyond(walk.start, walk.toward) for node in own):
+        for walk in [walk for walk in self.arrived if (walk.pair, walk.code) not in self.again]:
+            own = [node for node in self.nodes[walk.pair] if any(code == walk.code for code, _ in node.meeting)]
+            key, way = (walk.pair, walk.code), walk.toward
+            if any(node.beyond(walk.start, way) and node.beyond(walk.end, -way) for node in own):
                 # Its signs were read off beyond that event: now in more digits.
                 words[key], self.paths.fine[walk.pair] = walk.word, True
-                self.arrived.remove(walk)
+                self.again.add(key)
                 self.reached.discard(key)
         return [
             Continuation(pair, word, code, toward, end, end, True)
