@@ -83,18 +83,18 @@ def _of_one_lane(function: Callable[..., Any], arguments: Any) -> tuple[Any, Any
 def _count(jaxpr: Any) -> float:
     total = 0.0
     for equation in jaxpr.eqns:
-        name, (first, *_) = equation.primitive.name, [*equation.invars, None]
+        name, shapes = equation.primitive.name, [variable.aval.shape for variable in equation.invars]
         if (inner := called(equation)) is not None:
             total += _count(inner.jaxpr)
         elif name in _ELEMENTWISE:
             total += equation.outvars[0].aval.size
-        elif first is not None and first.aval.size == 0:
+        elif shapes and 0 in shapes[0]:
             return math.inf  # sums of nothing
         elif name in _REDUCING:
-            total += first.aval.size
+            total += math.prod(shapes[0])
         elif name == "dot_general":
             (over, _), _ = equation.params["dimension_numbers"]
-            total += 2 * equation.outvars[0].aval.size * math.prod(first.aval.shape[axis] for axis in over)
+            total += 2 * equation.outvars[0].aval.size * math.prod(shapes[0][axis] for axis in over)
         elif name not in _MOVING | _PLACING | {"iota"}:
             return math.inf
     return total
