@@ -1,7 +1,7 @@
 """Starts in float32 beside starts in float64: `python -m benchmarks.screening`. Writes `results/screening.md`.
 
 The same starts, all of them, move in float64 and, `SCYFI(screened=True)`, in float32: what do the latter miss, and what
-is gained? What there is to be found is known from a proof, or is what any of the two searches found.
+is gained? *Cycles* are those that either of the two found.
 """
 
 import os

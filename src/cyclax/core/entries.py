@@ -20,6 +20,8 @@ from jaxtyping import Array
 
 from cyclax.core.jaxprs import called, evaluated
 
+# What takes more operations a lane takes too long to compile.
+MOST_OPERATIONS = 1500
 # An array as its entries: those of all lanes are `(B,)`, those that lanes share `()`.
 _Entries = Any
 

@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from cyclax.core.entries import entrywise, operations
+from cyclax.core.entries import MOST_OPERATIONS, entrywise, operations
 from cyclax.lyapunov.flows import Flow
 from cyclax.lyapunov.frames import AbstractOrthonormalization, random_frame, suited
 from cyclax.lyapunov.model import Layout, adapted, push
 
-# Groups of so few steps are computed entry by entry, where they take so few operations an orbit: more take too long to
-# compile. On accelerators several groups go together, as what a loop does around a step (the host reads its condition;
-# it counts, and copies) costs as much as the step.
-_MOST_STEPS, _MOST_OPERATIONS, TOGETHER = 8, 1500, 5
+# Groups of so few steps are computed entry by entry, where few operations do. On accelerators several groups go
+# together, as what a loop does around a step (the host reads its condition; it counts, and copies) costs as much as the
+# step.
+_MOST_STEPS, TOGETHER = 8, 5
 
 
 class Axes(NamedTuple):
@@ -215,7 +215,7 @@ def _in_turn(begin: int, end: int, body: Any, state: Any) -> Any:
 
 def groups_together(cost: float) -> int:
     """Give how many groups of so many operations are written out together, entry by entry; 0: not so."""
-    return int(min(_MOST_OPERATIONS // cost, 1 if jax.default_backend() == "cpu" else TOGETHER))
+    return int(min(MOST_OPERATIONS // cost, 1 if jax.default_backend() == "cpu" else TOGETHER))
 
 
 def lyapunov_exponents(

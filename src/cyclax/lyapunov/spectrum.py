@@ -25,9 +25,9 @@ _NUMBERS, _OPERATIONS, _LONGEST_CHUNK = 2**22, 2**34, 4096
 # Orbits go on side by side while their frames (and weights of their own) are so many numbers for each core of a CPU:
 # with what a step makes of them, they fill a cache of 1 MB. 256 frames of (100, 100) at once take a third longer.
 _CACHED = 40_000
-# Fewer orbits side by side are not carried along faster entry by entry, and fewer steps in all take less time than it
-# takes longer to compile (measured on 2 cores: 25 to 200 ns a step of an orbit are gained, for a second).
-_FEWEST_ORBITS, _FEWEST_STEPS = 64, 10_000_000
+# Fewer orbits side by side are not carried along faster entry by entry. What is gained grows as D n^2, which is what
+# orthonormalization takes: 3 ns of it, for a second of compilation or less (measured on 2 cores, 2 to 10 states).
+_FEWEST_ORBITS, _WORTH_COMPILING = 64, 250_000_000
 # The integrator's error is measured so many times along an orbit.
 _MEASURED = 16
 # Of the series, so many numbers in all are kept, as averages over bins.
@@ -128,7 +128,7 @@ class _Run:
             capacity,
             orthonormalize,
             side_by_side(problem),
-            is_worth_compiling(lanes, problem.warmup + problem.steps),
+            is_worth_compiling(lanes, (problem.warmup + problem.steps) * size * n**2),
         )
         frame = np.repeat(random_frame(problem.layout.size, n)[:, :, None], lanes, axis=2)
         self.carry = Carry(problem.states, frame, np.ones(lanes, bool), np.zeros(lanes, np.int64))
@@ -276,13 +276,15 @@ class _Run:
         )
 
 
-def is_worth_compiling(orbits: int, steps: int) -> bool:
-    """Say whether code that runs faster, and takes seconds longer to compile, gains more than that.
+def is_worth_compiling(orbits: int, work: int) -> bool:
+    """Say whether code that runs faster, and takes a second longer to compile, gains more than that.
 
     For TPUs it compiles to more kernels, not fewer.
+
+    **Arguments:** `work`: of one orbit, D n^2 for each step.
     """
     on_cpu = jax.default_backend() == "cpu"
-    return launches_count() or (on_cpu and orbits >= _FEWEST_ORBITS and orbits * steps >= _FEWEST_STEPS)
+    return launches_count() or (on_cpu and orbits >= _FEWEST_ORBITS and orbits * work >= _WORTH_COMPILING)
 
 
 def side_by_side(problem: Problem) -> int:

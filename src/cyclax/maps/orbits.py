@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from cyclax.core.draws import GOLDEN, mixed
-from cyclax.core.entries import entrywise, operations
+from cyclax.core.entries import MOST_OPERATIONS, entrywise, operations
 from cyclax.core.products import launches_count
 
 # A state that comes back to within this share of its size is taken to be on a cycle, and the cycle is solved for. Below
 # the second share of the size of states that matter, a state is no size to compare with.
 RETURNED, _SMALL = 1e-8, 1e-3
-# On GPUs so many steps go together, where they take so few operations an orbit.
-TOGETHER, _MOST_OPERATIONS = 8, 1500
+# On GPUs so many steps go together, where few operations do.
+TOGETHER = 8
 
 
 @jax.jit
@@ -45,7 +45,7 @@ def follow_tangents(model, z, v, limit, steps):
     none = jnp.zeros(z.shape[1])
     carry = z, v, none, none > 0
     # What a loop does around a step (the host reads its condition) costs as much as the step, where launches count.
-    if launches_count() and operations(several, *carry) <= _MOST_OPERATIONS:
+    if launches_count() and operations(several, *carry) <= MOST_OPERATIONS:
         carry = repeated(steps // TOGETHER, entrywise(several), carry)
         return repeated(steps % TOGETHER, entrywise(step), carry)
     return repeated(steps, step, carry)

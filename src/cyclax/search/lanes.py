@@ -296,7 +296,7 @@ class Rounds:
         outcome = Outcome(z.copy(), word.copy(), moves, np.zeros_like(moves))
         padding = ((0, 0), (0, self.pool - starts))
         padded = (
-            np.pad(z.astype(self.dtype), ((0, 0), (0, 0), *padding)),
+            np.pad(z.astype(self.dtype, copy=False), ((0, 0), (0, 0), *padding)),
             np.pad(word, padding),
             np.asarray(size, np.int32),
         )
